@@ -1,0 +1,277 @@
+"""params.yaml -> a checked Study: sections merged into experiments, every error with its path and what is allowed."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import ConfigDict, Field, TypeAdapter
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from reslab.errors import UserError
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+SECTIONS = ("model", "normalize", "augment", "loss", "optimizer", "schedule", "train")
+STUDY_KEYS = ("study", "seeds", "dataset", *SECTIONS, "experiments", "report")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+class Train(pydantic.BaseModel):
+    """The budget and the numerics of one training run."""
+
+    model_config = STRICT
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    iterations: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)]
+    drop_last: bool = False
+    precision: Literal["float32", "tf32", "float64"] = "float32"
+    fast: bool = False
+
+    def steps(self, images: int) -> int:
+        """Optimizer steps of the whole run on `images` training images."""
+        return self.iterations or self.epochs * self.steps_per_epoch(images)
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Batches in one pass over `images` training images, the smaller last one counted unless `drop_last`."""
+        return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
+
+
+class Published(pydantic.BaseModel):
+    """A published error in percent and where it stands."""
+
+    model_config = STRICT
+
+    error: float
+    source: str
+    std: float | None = None
+    runs: int | None = None
+
+
+class Report(pydantic.BaseModel):
+    """What only the tables need: the study's title and the published numbers by experiment."""
+
+    model_config = STRICT
+
+    title: str = ""
+    published: dict[str, Published] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One row of the study: what is trained once per seed."""
+
+    name: str
+    model: dict
+    normalize: dict
+    augment: list[dict]
+    loss: dict
+    optimizer: dict
+    schedule: dict
+    train: Train
+    sections: dict[str, Any]  # the merged YAML, as the user wrote it: what the description carries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """All of params.yaml."""
+
+    name: str
+    seeds: list[int]
+    dataset: dict
+    validation: int  # images held out of the training set, from dataset.validation
+    experiments: dict[str, Experiment]
+    report: Report
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment called `name`; raises UserError naming the others."""
+        if name not in self.experiments:
+            raise UserError(f"experiments: {_unknown(name, self.experiments)}")
+        return self.experiments[name]
+
+
+def load(path: Path) -> Study:
+    """Read and check a params file; raises UserError with file, path and allowed values."""
+    try:
+        return parse(read_yaml(path))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse YAML 1.2 (so that 1e-4 is a number); raises UserError for a missing file, bad syntax or a repeated key."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("no such file; run from the repository root or give --params") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UserError(f"{place}{error.problem or 'not valid YAML'}".splitlines()[0]) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"not valid YAML: {str(error).splitlines()[0]}") from None
+
+
+def parse(document: Any) -> Study:
+    """Check a parsed params document and merge its experiments; raises UserError."""
+    if not isinstance(document, Mapping):
+        raise UserError(f"expected a mapping with the keys {', '.join(STUDY_KEYS)}")
+    _check_keys(document, STUDY_KEYS, "", required=[key for key in STUDY_KEYS if key != "report"])
+    name = _check_name(document["study"], "study")
+    seeds = _check(list[int], document["seeds"], "seeds")
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise UserError(f"seeds: {seeds} is not allowed: a list of at least one whole number >= 0, none repeated")
+    defaults = {key: document[key] for key in SECTIONS}
+    rows = document["experiments"]
+    if not isinstance(rows, Mapping) or not rows:
+        raise UserError("experiments: expected at least one, as `name: {what differs from the sections above}`")
+    experiments = {key: _experiment(_check_name(key, "experiments"), defaults, row or {}) for key, row in rows.items()}
+    report = _check(Report, document.get("report") or {}, "report")
+    for key in report.published:
+        if key not in experiments:
+            raise UserError(f"report.published: {_unknown(key, experiments)}")
+    dataset = _named(document["dataset"], "dataset")
+    validation = _check(Annotated[int, Field(ge=0)], dataset.pop("validation", 0), "dataset.validation")
+    return Study(name=name, seeds=seeds, dataset=dataset, validation=validation, experiments=experiments, report=report)
+
+
+def from_sections(name: str, sections: Mapping) -> Experiment:
+    """The experiment that a description carries: its sections are merged already."""
+    return _experiment(name, sections, {})
+
+
+def _experiment(name: str, defaults: Mapping, row: Mapping) -> Experiment:
+    where = f"experiments.{name}"
+    if not isinstance(row, Mapping):
+        raise UserError(f"{where}: expected sections such as `model: {{depth: 20}}`, found {row!r}")
+    _check_keys(row, SECTIONS, where)
+    sections = {key: merge(defaults[key], row[key]) if key in row else defaults[key] for key in SECTIONS}
+    checked = {key: _named(sections[key], _origin(key, row, where)) for key in SECTIONS if key not in ("augment", "train")}
+    train = _check(Train, sections["train"], _origin("train", row, where))
+    if (train.epochs is None) == (train.iterations is None):
+        raise UserError(f"{_origin('train', row, where)}: give exactly one of epochs, iterations")
+    place = _origin("augment", row, where)
+    steps = _check(list[dict], sections["augment"], place)
+    augment = [_named(step, f"{place}[{position}]") for position, step in enumerate(steps)]
+    return Experiment(name=name, train=train, augment=augment, sections=sections, **checked)
+
+
+def merge(default: Any, change: Any) -> Any:
+    """Lay `change` over `default` key by key; another `name` replaces the section whole, a list replaces a list.
+
+    `iterations` and `epochs` are two ways to say one thing: giving one takes the other's place.
+    """
+    if not isinstance(default, Mapping) or not isinstance(change, Mapping):
+        return change
+    if "name" in change and change["name"] != default.get("name"):
+        return dict(change)
+    merged = {**default, **{key: merge(default.get(key), value) for key, value in change.items()}}
+    for given, other in (("epochs", "iterations"), ("iterations", "epochs")):
+        if given in change and other not in change:
+            merged.pop(other, None)
+    return merged
+
+
+def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:
+    """`{name: ..., **options}` -> TABLE[name] with its options set, to be called with the context.
+
+    The function's keyword-only parameters are the schema. Raises UserError with the path `where` for an unknown name or
+    option, a missing option or a wrong type; a UserError of the function itself gets the path too.
+    """
+    spec = _named(spec, where)
+    name = spec["name"]
+    if name not in table:
+        raise UserError(f"{where}.name: {_unknown(name, table)}")
+    function = table[name]
+    options = {key: value for key, value in spec.items() if key != "name"}
+    values = _check(_schema(function), options, where)
+    keywords = {key: getattr(values, key) for key in options}
+
+    def construct(*context: Any) -> Any:
+        try:
+            return function(*context, **keywords)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+
+    return construct
+
+
+@cache
+def _schema(function: Callable) -> type:
+    """A strict model of the function's keyword-only parameters."""
+    parameters = inspect.signature(function).parameters.values()
+    fields = {
+        parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    return pydantic.create_model(function.__name__, __config__=STRICT, **fields)
+
+
+def _check(kind: Any, value: Any, where: str) -> Any:
+    """Validate `value` against a type; raises UserError for the first problem, with its path."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(_say(problem, kind, where)) from None
+
+
+def _say(problem: Mapping, kind: Any, where: str) -> str:
+    location = [part for part in problem["loc"] if not _is_union_branch(part)]
+    key = str(location[-1]) if location else ""
+    path = ".".join([where, *map(str, location)])
+    parent = ".".join([where, *map(str, location[:-1])])
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{parent}: {_unknown(key, _field_names(kind), 'key')}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{parent}: missing key {key!r}"
+    return f"{path}: {problem['input']!r} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
+
+
+def _is_union_branch(part: Any) -> bool:
+    return isinstance(part, str) and not part.isidentifier() or part in ("int", "float", "str", "bool")
+
+
+def _field_names(kind: Any) -> list[str]:
+    fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
+    return list(fields)
+
+
+def _named(section: Any, where: str) -> dict:
+    if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
+        raise UserError(f"{where}: expected `{{name: ..., options}}`, found {section!r}")
+    return dict(section)
+
+
+def _check_name(name: Any, where: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UserError(f"{where}: {name!r} is not a name: letters, digits, - and _ (it becomes a folder and a DVC stage)")
+    return name
+
+
+def _check_keys(section: Mapping, allowed: tuple[str, ...], where: str, required: list[str] | None = None) -> None:
+    prefix = f"{where}: " if where else ""
+    for key in section:
+        if key not in allowed:
+            raise UserError(f"{prefix}{_unknown(key, allowed, 'key')}")
+    for key in required or []:
+        if key not in section:
+            raise UserError(f"{prefix}missing key {key!r}")
+
+
+def _unknown(name: Any, allowed: Any, what: str = "name") -> str:
+    near = difflib.get_close_matches(str(name), list(map(str, allowed)), n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown {what} {name!r}{hint}; allowed: {', '.join(map(str, allowed))}"
+
+
+def _origin(section: str, row: Mapping, where: str) -> str:
+    """Where a merged section comes from, for messages: the experiment if it says anything, else the defaults."""
+    return f"{where}.{section}" if section in row else section

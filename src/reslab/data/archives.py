@@ -1,0 +1,116 @@
+"""Reading a folder, a tar or a zip as one stream of (name, bytes): nothing is ever extracted to disk."""
+
+import io
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from reslab.errors import UserError
+
+MAX_MEMBER_BYTES = 512 * 2**20  # a CIFAR batch is 31 MB, an image is far less: anything larger is a bomb or a mistake
+MAX_TOTAL_BYTES = 256 * 2**30
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)
+
+
+def locate(source: str) -> Path:
+    """The path behind `dataset.source`; a relative one counts from the main checkout, also in DVC's temporary workspaces."""
+    return Path(os.environ.get("DVC_ROOT", "."), Path(source).expanduser())
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file's name ends like an archive that `members` reads."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Yield every regular file below a folder or inside a .tar, .tar.gz, .tar.xz, .tar.bz2 or .zip.
+
+    Raises UserError, naming the source and the member, for a missing source, a damaged or truncated archive, a member whose
+    path leaves the archive, a link, and sizes over MAX_MEMBER_BYTES or MAX_TOTAL_BYTES.
+    """
+    if source.is_dir():
+        reader = _folder_members(source)
+    elif not source.exists():
+        raise UserError(f"{source}: no such file or folder")
+    elif not is_archive(source):
+        raise UserError(f"{source}: not a folder or an archive ({', '.join(ARCHIVE_SUFFIXES)})")
+    else:
+        reader = _zip_members(source) if source.suffix.lower() == ".zip" else _tar_members(source)
+    total = 0
+    try:
+        for name, size, open_member in reader:
+            total += size
+            _check_member(source, name, size, total)
+            if not _is_clutter(name):
+                yield name, open_member()
+    except DAMAGE as error:
+        raise UserError(f"{source}: damaged or truncated archive ({error or type(error).__name__}); fetch it again") from error
+
+
+def _folder_members(source: Path) -> Iterator[tuple]:
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            yield PurePosixPath(path.relative_to(source).as_posix()), path.stat().st_size, path.read_bytes
+
+
+def _tar_members(source: Path) -> Iterator[tuple]:
+    try:
+        archive = tarfile.open(source, "r:*")
+    except OSError as error:  # gzip's own error is an OSError without an errno
+        raise tarfile.ReadError(str(error)) if error.errno is None else error from error
+    with archive:
+        for member in archive:
+            if member.issym() or member.islnk():
+                raise UserError(f"{source}: member {member.name!r} is a link; pack plain files only")
+            if member.isfile():
+                yield PurePosixPath(member.name), member.size, _tar_reader(archive, member)
+            elif not member.isdir():
+                raise UserError(f"{source}: member {member.name!r} is not a plain file")
+
+
+def _tar_reader(archive: tarfile.TarFile, member: tarfile.TarInfo):
+    def read() -> bytes:
+        try:
+            return archive.extractfile(member).read()
+        except OSError as error:
+            raise tarfile.ReadError(str(error)) if error.errno is None else error from error
+
+    return read
+
+
+def _zip_members(source: Path) -> Iterator[tuple]:
+    with zipfile.ZipFile(source) as archive:
+        for member in archive.infolist():
+            if (member.external_attr >> 16) & 0o170000 == 0o120000:
+                raise UserError(f"{source}: member {member.filename!r} is a link; pack plain files only")
+            if not member.is_dir():
+                yield PurePosixPath(member.filename), member.file_size, lambda member=member: archive.read(member)
+
+
+def _check_member(source: Path, name: PurePosixPath, size: int, total: int) -> None:
+    if name.is_absolute() or ".." in name.parts or "\\" in str(name):
+        raise UserError(f"{source}: member {str(name)!r} points outside the archive; refused")
+    if size > MAX_MEMBER_BYTES:
+        raise UserError(f"{source}: member {str(name)!r} is {size} bytes unpacked, over the limit of {MAX_MEMBER_BYTES}")
+    if total > MAX_TOTAL_BYTES:
+        raise UserError(f"{source}: over {MAX_TOTAL_BYTES} bytes unpacked; refused")
+
+
+def _is_clutter(name: PurePosixPath) -> bool:
+    """Files that operating systems leave behind: .DS_Store, ._x, __MACOSX/, Thumbs.db."""
+    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db") for part in name.parts)
+
+
+def pack(source: Path, target: Path, wanted: list[PurePosixPath]) -> None:
+    """Write the `wanted` files of a folder into one uncompressed tar, sorted and without dates or owners."""
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(wanted):
+            content = (source / name).read_bytes()
+            member = tarfile.TarInfo(str(name))
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))

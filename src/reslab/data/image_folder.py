@@ -1,0 +1,118 @@
+"""A user's own images: `train/<class>/` and `test/<class>/` in a folder or an archive."""
+
+import hashlib
+import io
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from reslab.data.archives import locate, members, pack
+from reslab.data.prepared import Images
+from reslab.errors import UserError
+
+LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"
+
+
+class ImageFolder:
+    """Images of any format PIL reads, resized to `image_size` where they differ.
+
+    Arguments: `source`, a folder, a .tar, .tar.gz, .tar.xz, .zip, or the URL of such an archive; `channels`, 3 (RGB) or 1
+    (grey); `sha256` of the archive, checked if given.
+    """
+
+    def __init__(self, raw: Path, *, source: str, image_size: int, channels: int = 3, sha256: str | None = None):
+        if image_size < 1:
+            raise UserError(f"image_size {image_size} is not allowed: at least 1")
+        if channels not in (1, 3):
+            raise UserError(f"channels {channels} is not allowed: 1 (grey) or 3 (RGB)")
+        self.raw, self.source, self.sha256 = raw, source, sha256
+        self.image_size, self.channels = image_size, channels
+
+    def fetch(self) -> None:
+        """Check the source and put one archive into the raw folder; raises UserError naming what is wrong."""
+        source = self._download() if "://" in self.source else locate(self.source)
+        names = [name for name, _ in _image_members(source)]  # reads it whole: damage is found before anything is stored
+        _check_classes(source, names)
+        self.raw.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            pack(source, self.raw / "images.tar", names)
+            return
+        if source.parent != self.raw:
+            shutil.copyfile(source, self.raw / source.name)
+        _check_sha256(self.raw / source.name, self.sha256)
+
+    def _download(self) -> Path:
+        from torchvision.datasets.utils import download_url
+
+        try:
+            download_url(self.source, self.raw)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{self.source}: download failed ({error})") from error
+        return self.raw / self.source.rsplit("/", 1)[1]
+
+    def read(self) -> Images:
+        """Decode every image of the fetched archive; raises UserError naming an image that cannot be read."""
+        (archive,) = self.raw.iterdir()
+        decoded = {name: self._decode(archive, name, content) for name, content in _image_members(archive)}
+        class_names = sorted({_parts(name)[1] for name in decoded})
+        arrays = []
+        for split in ("train", "test"):
+            names = sorted(name for name in decoded if _parts(name)[0] == split)
+            arrays.append(np.stack([decoded.pop(name) for name in names]))
+            arrays.append(np.array([class_names.index(_parts(name)[1]) for name in names], dtype=np.int64))
+        return Images(*arrays, class_names=class_names)
+
+    def _decode(self, archive: Path, name: PurePosixPath, content: bytes) -> np.ndarray:
+        """One image as uint8 (C, size, size)."""
+        size = (self.image_size, self.image_size)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                image = Image.open(io.BytesIO(content)).convert("RGB" if self.channels == 3 else "L")
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
+            raise UserError(f"{archive}: cannot read image {str(name)!r} ({error}); remove or mend it") from error
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        pixels = np.asarray(image).reshape(*size, self.channels)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _image_members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The members that lie in a split's class folder and are named like an image."""
+    Image.init()
+    for name, content in members(source):
+        if _parts(name) and name.suffix.lower() in Image.EXTENSION:
+            yield name, content
+
+
+def _parts(name: PurePosixPath) -> tuple[str, str] | None:
+    """(split, class) of a member such as anything/train/cat/0001.png, or None."""
+    parts = name.parts
+    for position, part in enumerate(parts[:-2]):
+        if part in ("train", "test"):
+            return part, parts[position + 1]
+    return None
+
+
+def _check_classes(source: Path, names: list[PurePosixPath]) -> None:
+    classes = {split: {_parts(name)[1] for name in names if _parts(name)[0] == split} for split in ("train", "test")}
+    for split, found in classes.items():
+        if not found:
+            raise UserError(f"{source}: no images in {split}/; {LAYOUT}")
+    if len(classes["train"]) < 2:
+        raise UserError(f"{source}: only one class in train/ ({', '.join(classes['train'])}); at least two are needed")
+    if classes["train"] != classes["test"]:
+        odd = ", ".join(sorted(classes["train"] ^ classes["test"])[:5])
+        raise UserError(f"{source}: train/ and test/ must hold the same classes; only in one of them: {odd}")
+
+
+def _check_sha256(path: Path, expected: str | None) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected is not None and found != expected.lower():
+        path.unlink()
+        raise UserError(f"{path.name}: sha256 is {found}, dataset.sha256 says {expected}; fetch the right file")

@@ -1,0 +1,42 @@
+"""What a user can mend: the error, and how a command shows it."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
+
+
+class UserError(ValueError):
+    """Something the user gave (a parameter, a file, a path) cannot be used: one line of what, where, what is allowed."""
+
+
+def run(command: Callable[..., None]) -> None:
+    """Run a Typer command; UserError and OSError become one line on stderr and exit status 1.
+
+    RESLAB_TRACEBACK=1 shows the traceback instead. Any other exception is a bug of ours and is shown whole.
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    guard(app)
+
+
+def guard(app: Callable[[], None]) -> None:
+    """Call `app` with the error handling of `run`."""
+    try:
+        app()
+    except (UserError, OSError) as error:
+        if os.environ.get(TRACEBACK_SWITCH):
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """The error's message on one line; a full disk says how to go on."""
+    message = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
+        message += "; free some space and run the same command again: finished seeds and checkpoints are kept"
+    return message

@@ -1,0 +1,125 @@
+"""Assembly: one experiment of the study, its data, model, optimizer and schedule put together for one seed.
+
+Shared by describe (three float64 steps), train and evaluate, so that all three mean the same thing by an experiment.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from reslab.config import Experiment, bind
+from reslab.data.augment import AUGMENTATIONS
+from reslab.data.draws import Draws, key_of
+from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, named_streams, training_epoch
+from reslab.data.normalize import NORMALIZATIONS
+from reslab.data.prepared import Prepared, Split
+from reslab.errors import UserError
+from reslab.models import MODELS
+from reslab.training.evaluation import Loss
+from reslab.training.losses import LOSSES
+from reslab.training.optim import OPTIMIZERS
+from reslab.training.schedule import Budget, Schedule, make_schedule
+
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that `fit` and `evaluate` take, for one experiment and one seed."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    loss: Loss
+    training_epoch: Callable[[int], Iterator[Batch]]
+    held_out: dict[str, Callable[[], Iterator[Batch]]]  # "test", and "validation" if there is one
+    budget: Budget
+    precision: str
+
+
+def build_model(experiment: Experiment, facts: dict, *, seed: int) -> nn.Module:
+    """The network with weights drawn from `seed` on the CPU: the same on every device."""
+    construct = bind(MODELS, experiment.model, "model")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key_of(seed, "init") >> 1)
+        return construct(facts["image_shape"][0], len(facts["class_names"]))
+
+
+def normalization(experiment: Experiment, facts: dict) -> tuple[list[float], list[float]]:
+    """Mean and std per channel."""
+    return bind(NORMALIZATIONS, experiment.normalize, "normalize")(facts)
+
+
+def augmentations(experiment: Experiment) -> list[tuple[str, Callable]]:
+    """The experiment's augmentations in order, each with its stream of draws."""
+    steps = [(spec["name"], bind(AUGMENTATIONS, spec, f"augment[{i}]")) for i, spec in enumerate(experiment.augment)]
+    return named_streams(steps)
+
+
+def budget(experiment: Experiment, images: int) -> Budget:
+    """The run's length in steps on `images` training images."""
+    return Budget(experiment.train.steps(images), experiment.train.steps_per_epoch(images))
+
+
+def assemble(
+    experiment: Experiment,
+    data: Prepared,
+    *,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    batch_size: int | None = None,
+) -> Run:
+    """Put the experiment together; `dtype` and `batch_size` replace the experiment's own (for the description's trace)."""
+    train, dtype = experiment.train, dtype or DTYPES[experiment.train.precision]
+    model = build_model(experiment, data.facts, seed=seed).to(device, dtype, memory_format=torch.channels_last)
+    mean, std = normalization(experiment, data.facts)
+    normalize = Normalize(mean, std, device=device, dtype=dtype)
+    resident, streams = Resident.of(data.train, device), augmentations(experiment)
+    length = budget(experiment, len(data.train))
+
+    def epoch(number: int) -> Iterator[Batch]:
+        return training_epoch(
+            resident,
+            number,
+            augmentations=streams,
+            normalize=normalize,
+            batch_size=batch_size or train.batch_size,
+            drop_last=train.drop_last,
+            seed=seed,
+        )
+
+    return Run(
+        model=model,
+        optimizer=bind(OPTIMIZERS, experiment.optimizer, "optimizer")(model),
+        schedule=make_schedule(experiment.schedule, length, "schedule"),
+        loss=bind(LOSSES, experiment.loss, "loss")(),
+        training_epoch=epoch,
+        held_out={name: held_out_batches(split, normalize, device) for name, split in data.held_out().items()},
+        budget=length,
+        precision=train.precision,
+    )
+
+
+def held_out_batches(split: Split, normalize: Normalize, device: torch.device) -> Callable[[], Iterator[Batch]]:
+    """A function that starts a pass over a split, kept on the device."""
+    resident = Resident.of(split, device)
+    return lambda: evaluation_batches(resident, normalize=normalize)
+
+
+def check(experiment: Experiment, facts: dict) -> None:
+    """Build every part of an experiment, the model on the meta device (no memory, no time); raises UserError with the path."""
+    try:
+        with torch.device("meta"):
+            build_model(experiment, facts, seed=0)
+        normalization(experiment, facts)
+        blank = torch.zeros(2, *facts["image_shape"], dtype=torch.uint8)
+        for stream, augment in augmentations(experiment):
+            augment(blank, Draws(0, 1, stream, torch.arange(2)))
+        bind(LOSSES, experiment.loss, "loss")()
+        bind(OPTIMIZERS, experiment.optimizer, "optimizer")(nn.Linear(1, 1))
+        make_schedule(experiment.schedule, budget(experiment, facts["train"]), "schedule")
+    except UserError as error:
+        raise UserError(f"experiments.{experiment.name}: {error}") from error

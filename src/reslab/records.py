@@ -1,0 +1,46 @@
+"""The files that carry a run's numbers: the record (JSON) and the history (CSV, one row an epoch)."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record; a number that is not finite becomes null, for JSON has no other word for it."""
+    path.write_text(json.dumps(_finite(record), indent=1, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record; raises UserError for a missing or damaged file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro`") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: damaged record ({error}); delete it and run `dvc repro`") from error
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write rows with the same keys, every number as Python prints it: equal runs give equal bytes."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Read what `write_history` wrote; every value is a number."""
+    with path.open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

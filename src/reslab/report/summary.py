@@ -1,0 +1,92 @@
+"""From run records to one row of statistics an experiment. Errors are fractions here, percent only in tables."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+from reslab.config import Study
+from reslab.errors import UserError
+from reslab.records import read_record
+
+CONFIDENCE = 0.95
+
+
+def runs_table(study: Study, folder: Path) -> pd.DataFrame:
+    """One row a trained network, in the study's order, from `folder`/<experiment>.json.
+
+    Raises UserError if an experiment or a seed has no record.
+    """
+    rows = []
+    for name in study.experiments:
+        found = {record["seed"]: record for record in read_record(folder / f"{name}.json")["runs"]}
+        missing = [str(seed) for seed in study.seeds if seed not in found]
+        if missing:
+            raise UserError(f"{folder / name}.json: no record of seed {', '.join(missing)}; run `dvc repro`")
+        rows += [{"experiment": name, **found[seed]} for seed in study.seeds]
+    return pd.DataFrame(rows)
+
+
+def statistics(errors: Iterable[float]) -> dict[str, float]:
+    """Number, mean, sample standard deviation, median, extremes and the t interval of the mean.
+
+    With one value there is no spread, with none there is nothing: those statistics are NaN.
+    """
+    values = pd.Series(list(errors), dtype=float)
+    count = len(values)
+    spread = values.std(ddof=1)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread / math.sqrt(count) if count > 1 else math.nan
+    return {
+        "n": count,
+        "mean": values.mean(),
+        "std": spread,
+        "median": values.median(),
+        "min": values.min(),
+        "max": values.max(),
+        "ci_low": values.mean() - half,
+        "ci_high": values.mean() + half,
+    }
+
+
+def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row an experiment: statistics of the last epoch's test error over the runs that did not diverge, and the published one."""
+    rows = []
+    for name, group in runs.groupby("experiment", sort=False):
+        converged = group[group["status"] != "diverged"]
+        published = study.report.published.get(name)
+        rows.append(
+            {
+                "experiment": name,
+                "depth": group["config"].iloc[0]["model"].get("depth"),
+                "norm": group["config"].iloc[0]["model"].get("norm", "batch"),
+                "tau": group["tau"].iloc[0] if "tau" in group else math.nan,
+                "parameters": group["parameters"].iloc[0],
+                **statistics(converged["test_error"]),
+                "diverged": len(group) - len(converged),
+                "published": published.error / 100 if published else math.nan,
+                "published_std": published.std / 100 if published and published.std is not None else math.nan,
+                "source": published.source if published else "",
+                "seconds": group["seconds"].mean(),
+                "images_per_second": converged["images_per_second"].mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def headline(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The few rounded numbers that `dvc metrics diff` compares: error and spread in percent, diverged seeds."""
+    rows = {}
+    for row in summary.itertuples():
+        values = {"error_percent": row.mean * 100, "std_percent": row.std * 100}
+        rows[row.experiment] = {key: round(value, 2) for key, value in values.items() if not math.isnan(value)}
+        if row.diverged:
+            rows[row.experiment]["diverged_seeds"] = int(row.diverged)
+    return rows
+
+
+def epoch_means(history: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds of every column of a history, one row an epoch; an epoch that some seed did not reach is left out."""
+    complete = history.groupby("epoch").filter(lambda epoch: len(epoch) == history["seed"].nunique())
+    return complete.drop(columns="seed").groupby("epoch", as_index=False).mean()

@@ -1,0 +1,106 @@
+"""What train knows between runs, outside DVC's outputs: one folder per network, found by what determines its result."""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from reslab.errors import UserError
+
+IDENTITY_LENGTH = 16
+
+
+def project_root() -> Path:
+    """The main checkout: DVC_ROOT inside a DVC stage (also in its temporary workspaces), else the current folder."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def checkpoints() -> Path:
+    """The store's folder."""
+    return project_root() / "checkpoints"
+
+
+def identity(description: dict, sources: Path) -> str:
+    """Hash of the description and of the code below `sources`, without comments and docstrings.
+
+    Two runs with the same identity and seed have the same result on the same device and thread count.
+    """
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    for path in sorted(sources.rglob("*.py")):
+        digest.update(path.name.encode() + _behaviour(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()[:IDENTITY_LENGTH]
+
+
+def _behaviour(source: str) -> str:
+    """Python source without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+@dataclass(frozen=True)
+class SeedFolder:
+    """checkpoints/<identity>/seed<k>: a checkpoint while training, then `finished/` with what train hands to DVC."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, identity: str, seed: int) -> "SeedFolder":
+        """The folder of one network."""
+        return cls(checkpoints() / identity / f"seed{seed}")
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def finished(self) -> Path:
+        return self.path / "finished"
+
+    @property
+    def draft(self) -> Path:
+        return self.path / "draft"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: a second process with the same network waits, then finds it finished. Freed when a process dies."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "lock"):
+            yield
+
+    def start_draft(self) -> Path:
+        """An empty folder for the results; they count only after `finish`."""
+        shutil.rmtree(self.draft, ignore_errors=True)
+        self.draft.mkdir(parents=True)
+        return self.draft
+
+    def finish(self) -> None:
+        """Publish the draft in one step and drop the checkpoint."""
+        os.replace(self.draft, self.finished)
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def prune(*, keep_days: float, dry_run: bool) -> list[Path]:
+    """Delete (or only list) the networks that no run has used for `keep_days` days; return their folders."""
+    if keep_days < 0:
+        raise UserError(f"days {keep_days} is not allowed: 0 or more")
+    oldest = time.time() - keep_days * 86400
+    stale = [folder for folder in sorted(checkpoints().glob("*")) if folder.is_dir() and _last_used(folder) <= oldest]
+    for folder in stale:
+        if not dry_run:
+            shutil.rmtree(folder)
+    return stale
+
+
+def _last_used(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])

@@ -1,0 +1,153 @@
+"""MLflow: a view of the records on disk. The only file that imports mlflow; nothing else needs it to be there.
+
+MLflow experiment = study, one flat run per trained network. Logging the same network again changes nothing.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from reslab import records
+
+RUN_KEY = "reslab.run"
+PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # the server's limits
+HTTP_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """What MLflow is told about one network: its record, its history (one row an epoch) and its folder."""
+
+    experiment: str
+    record: dict[str, Any]
+    history: list[dict[str, float]]
+    folder: Path
+
+    @classmethod
+    def read(cls, experiment: str, folder: Path) -> "TrainedNetwork":
+        """Read what train wrote into a seed's folder."""
+        record, history = records.read_record(folder / "record.json"), records.read_history(folder / "history.csv")
+        return cls(experiment, record, history, folder)
+
+    @property
+    def name(self) -> str:
+        """resnet20-s0"""
+        return f"{self.experiment}-s{self.record['seed']}"
+
+    @property
+    def key(self) -> str:
+        """Unique within a study: a network trained once is one run, however often it is logged."""
+        return f"{self.name}-{self.record['identity']}-{self.record['started']:.0f}"
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI if set, else the sqlite store in the main checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
+class Store:
+    """An open MLflow store with the study's experiment in it."""
+
+    def __init__(self, root: Path, study: str):
+        uri = tracking_uri(root)
+        _check_reachable(uri)
+        for name, value in HTTP_DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        from mlflow.tracking import MlflowClient
+
+        # Two processes that create the database, or the experiment, at once break each other: one at a time.
+        with FileLock(root / ".mlflow.lock"):
+            self.client = MlflowClient(tracking_uri=uri)
+            found = self.client.get_experiment_by_name(study)
+            location = None if _is_http(uri) else (root / "mlartifacts" / study).as_uri()
+            self.experiment_id = found.experiment_id if found else self.client.create_experiment(study, location)
+
+    def log(self, network: TrainedNetwork) -> str:
+        """Log a network with its whole history and return the run's id; an existing complete run is left as it is."""
+        for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{network.key}'"):
+            if run.info.status == "FINISHED":
+                return run.info.run_id
+            self.client.delete_run(run.info.run_id)  # cut off while it was logged
+        started = int(network.record["started"] * 1000)
+        run = self.client.create_run(
+            self.experiment_id, start_time=started, run_name=network.name, tags=_tags(network)
+        )
+        run_id = run.info.run_id
+        self._log_values(run_id, network, started)
+        for name in ("record.json", "history.csv"):  # not the weights: DVC has them
+            self.client.log_artifact(run_id, str(network.folder / name))
+        self.client.set_terminated(run_id, "FINISHED", end_time=started + int(network.record["seconds"] * 1000))
+        return run_id
+
+    def _log_values(self, run_id: str, network: TrainedNetwork, timestamp: int) -> None:
+        from mlflow.entities import Metric, Param
+
+        params = [Param(key, str(value)) for key, value in flatten(network.record["config"]).items()]
+        if "tau" in network.record:
+            params.append(Param("tau", str(network.record["tau"])))  # the number behind a rule such as 1/sqrt(L)
+        for start in range(0, len(params), PARAMS_PER_CALL):
+            self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_CALL])
+        metrics = [Metric(key, value, timestamp, step) for key, value, step in _metrics(network)]
+        for start in range(0, len(metrics), METRICS_PER_CALL):
+            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
+
+
+def _metrics(network: TrainedNetwork) -> Iterator[tuple[str, float, int]]:
+    for row in network.history:
+        for key, value in row.items():
+            if key != "epoch":
+                yield key.replace("_", "/", 1), value, int(row["epoch"])
+    for key in ("seconds", "images_per_second", "parameters", "multiply_adds"):
+        yield key, network.record[key], 0
+
+
+def _tags(network: TrainedNetwork) -> dict[str, str]:
+    record = network.record
+    tags = {
+        RUN_KEY: network.key,
+        "experiment": network.experiment,
+        "seed": str(record["seed"]),
+        "status": record["status"],
+        "dataset.checksum": record["dataset_checksum"],
+        "device": record["device"],
+        "git.dirty": str(record["dirty"]),
+        "mlflow.source.name": "stages/train.py",
+        "mlflow.source.git.commit": record["commit"] or "",
+        "dvc.stage": os.environ.get("DVC_STAGE", ""),
+        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _is_http(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _check_reachable(uri: str) -> None:
+    """Fail within seconds where MLflow's own client would retry for minutes; raises OSError."""
+    if _is_http(uri):
+        address = urlsplit(uri)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname, port), timeout=3).close()
+
+
+def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
+    """{"model": {"depth": 20}} -> {"model.depth": 20}; lists become JSON."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
+    return flat

@@ -1,0 +1,82 @@
+"""Saving and restoring the whole state of a run, and its final weights."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from reslab.errors import UserError
+from reslab.training.log import Log
+from reslab.training.schedule import Schedule
+
+TIME_SHARE = 0.05  # of the training time, at most, goes into checkpoints
+METADATA_KEY = "reslab"  # one key only: safetensors writes several in random order, and equal runs must give equal bytes
+
+
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file beside its place and move it there in one step: a killed process leaves the old file whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(draft)
+        os.replace(draft, path)
+    except RuntimeError as error:  # torch's and Rust's form of a failed write
+        raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({str(error).splitlines()[0]})") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, log: Log) -> None:
+    """Store all that the rest of the run depends on: weights, buffers, momentum, schedule state and log."""
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state(), "log": asdict(log)}
+    replace_file(path, lambda draft: torch.save(state, draft))
+
+
+def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule) -> Log:
+    """Load what `save` stored into the objects and return the log. Raises UserError for a damaged file."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.restore(state["schedule"])
+    except (RuntimeError, KeyError, EOFError, ValueError) as error:
+        raise UserError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]}); delete it to train this seed anew") from error
+    return Log(**state["log"] | {"resumed": state["log"]["resumed"] + 1})
+
+
+class Pace:
+    """Decides when a checkpoint is due, so that writing them takes a small share of the time."""
+
+    def __init__(self):
+        self.saved, self.cost = time.monotonic(), 0.0
+
+    def save_if_due(self, path: Path, *state: Any) -> None:
+        """`save(path, *state)` unless the last one is too recent for what it cost."""
+        began = time.monotonic()
+        if began - self.saved < self.cost / TIME_SHARE:
+            return
+        save(path, *state)
+        self.saved = time.monotonic()
+        self.cost = self.saved - began
+
+
+def save_weights(path: Path, model: nn.Module, metadata: str) -> None:
+    """Write the state dict as safetensors with a metadata string."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    replace_file(path, lambda draft: save_file(tensors, draft, metadata={METADATA_KEY: metadata}))
+
+
+def load_weights(path: Path, model: nn.Module) -> str:
+    """Load a safetensors file into the model, strictly; return its metadata. Raises UserError for a missing or damaged file."""
+    try:
+        with safe_open(path, "pt") as file:
+            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  (not a dict)
+            return (file.metadata() or {}).get(METADATA_KEY, "")
+    except (FileNotFoundError, SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot load the weights ({str(error).splitlines()[0]})") from error

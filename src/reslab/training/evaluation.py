@@ -1,0 +1,35 @@
+"""Loss and error of a model on a split."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean loss and the fraction of images answered wrongly."""
+
+    loss: float
+    error: float
+
+
+def wrong(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which answers are wrong, bool (B,); a row with a non-finite logit is no answer and counts as wrong."""
+    return (logits.argmax(1) != labels) | ~logits.isfinite().all(1)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss) -> Score:
+    """Score a model in eval mode; sums stay on the device and are read once."""
+    model.eval()
+    count, loss_sum, errors = 0, 0.0, 0
+    for images, labels in batches:
+        logits = model(images)
+        loss_sum = loss_sum + loss(logits, labels).double() * len(labels)
+        errors = errors + wrong(logits, labels).sum()
+        count += len(labels)
+    return Score(loss=float(loss_sum) / count, error=int(errors) / count)

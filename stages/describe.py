@@ -1,0 +1,87 @@
+"""Say what an experiment is, in numbers that change only when its behaviour does: `python stages/describe.py EXPERIMENT`.
+
+train depends on this description, not on params.yaml nor on the code of models and data: what leaves it unchanged retrains
+nothing.
+"""
+
+import math
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from reslab import config, records
+from reslab.config import Experiment
+from reslab.data import prepared
+from reslab.data.prepared import Prepared
+from reslab.errors import UserError, run
+from reslab.experiment import assemble, budget, build_model, check, normalization
+from reslab.models.count import count
+from reslab.training.engine import set_rate, train_step
+
+TRACE_STEPS, TRACE_BATCH = 3, 8
+DIVERGED_ABOVE = 1e6  # such a loss has lost the digits that machines agree on
+
+
+def trace(experiment: Experiment, data: Prepared) -> list[float | str]:
+    """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits."""
+    torch.set_num_threads(1)
+    network = assemble(experiment, data, seed=0, device=torch.device("cpu"), dtype=torch.float64, batch_size=TRACE_BATCH)
+    losses = []
+    network.model.train()
+    for step, batch in zip(range(TRACE_STEPS), network.training_epoch(1), strict=False):
+        set_rate(network.optimizer, network.schedule(step))
+        loss, _ = train_step(network.model, batch, network.loss, network.optimizer)
+        losses.append(loss.item())
+    return ["diverged" if not math.isfinite(loss) or loss > DIVERGED_ABOVE else float(f"{loss:.9g}") for loss in losses]
+
+
+def tau_of(model: nn.Module) -> dict[str, float]:
+    """The number behind tau, for the models that have one."""
+    tau = getattr(model, "tau", None)
+    number = tau.item() if isinstance(tau, torch.Tensor) else tau
+    return {} if number is None else {"tau": float(f"{number:.9g}")}
+
+
+def description(experiment: Experiment, data: Prepared) -> dict:
+    """Resolved config, counts, tau, parameter groups, constants, dataset checksum and trace."""
+    facts, length = data.facts, budget(experiment, len(data.train))
+    with torch.device("meta"):
+        skeleton = build_model(experiment, facts, seed=0)
+    counts = count(skeleton, tuple(facts["image_shape"]))
+    network = assemble(experiment, data, seed=0, device=torch.device("cpu"))
+    mean, std = normalization(experiment, facts)
+    return {
+        "config": experiment.sections,
+        "dataset": {key: facts[key] for key in ("name", "image_shape", "class_names", "train", "validation", "test", "checksum")},
+        "normalization": {"mean": mean, "std": std},
+        "model": counts | tau_of(network.model),
+        "parameter_groups": [
+            {"name": group["name"], "tensors": len(group["params"]), "lr": group["initial_lr"], "weight_decay": group["weight_decay"]}
+            for group in network.optimizer.param_groups
+        ],
+        "budget": {"steps": length.steps, "steps_per_epoch": length.steps_per_epoch},
+        "trace": trace(experiment, data),
+    }
+
+
+def describe(
+    experiment: str,
+    output: Path,
+    params: Path = Path("params.yaml"),
+    data: Path = Path("data/prepared"),
+) -> None:
+    """Write the description of EXPERIMENT to OUTPUT, after checking every experiment of the study."""
+    study, loaded = config.load(params), prepared.load(data)
+    try:
+        for other in study.experiments.values():
+            check(other, loaded.facts)
+        described = description(study.experiment(experiment), loaded)
+    except UserError as error:
+        raise UserError(f"{params}: {error}") from error
+    output.parent.mkdir(parents=True, exist_ok=True)
+    records.write_record(output, described)
+
+
+if __name__ == "__main__":
+    run(describe)

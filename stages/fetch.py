@@ -1,0 +1,17 @@
+"""Fetch the dataset into data/raw, checksums verified: `python stages/fetch.py data/raw`."""
+
+from pathlib import Path
+
+from reslab import config
+from reslab.data.datasets import DATASETS
+from reslab.errors import run
+
+
+def fetch(raw: Path, params: Path = Path("params.yaml")) -> None:
+    """Fetch the study's dataset into the folder RAW; a damaged or altered file is refused by name."""
+    study = config.load(params)
+    config.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).fetch()
+
+
+if __name__ == "__main__":
+    run(fetch)

@@ -1,0 +1,138 @@
+"""Train an experiment, once per seed: `python stages/train.py EXPERIMENT metrics/models/EXPERIMENT.json data/runs/EXPERIMENT`.
+
+Each seed trains in a process of its own, as many at once as there are cores (one on a GPU; RESLAB_WORKERS overrides). Its state
+lives in checkpoints/<identity>/seed<k>: an interrupted seed resumes, a finished one is taken as it is.
+"""
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import reslab.training
+from reslab import config, provenance, records, workers
+from reslab.data import prepared
+from reslab.errors import one_line, run
+from reslab.experiment import Run, assemble
+from reslab.progress import display
+from reslab.store import SeedFolder, identity, project_root
+from reslab.tracking import Store, TrainedNetwork
+from reslab.training import checkpoint, hardware
+from reslab.training.engine import fit
+from reslab.training.evaluation import evaluate
+from reslab.training.log import Log
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a training process is told."""
+
+    experiment: str
+    description: dict
+    identity: str
+    seed: int
+    data: Path
+    code: dict  # commit and dirty flag, read when the stage started
+
+
+def train_network(job: Job) -> None:
+    """Train one network to the end, from its checkpoint if there is one, and leave the results in its seed folder."""
+    folder = SeedFolder.of(job.identity, job.seed)
+    with folder.locked():
+        if folder.finished.exists():
+            return
+        experiment = config.from_sections(job.experiment, job.description["config"])
+        device = hardware.choose_device()
+        hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
+        network = assemble(experiment, prepared.load(job.data), seed=job.seed, device=device)
+        log = Log()
+        if folder.checkpoint.exists():
+            log = checkpoint.restore(folder.checkpoint, network.model, network.optimizer, network.schedule)
+        train(network, log, folder.checkpoint, job.seed)
+        publish(job, network, log, folder, device)
+
+
+def train(network: Run, log: Log, path: Path, seed: int) -> None:
+    """Run the epochs that are still to do; score and log each, with a checkpoint now and then."""
+    total = network.budget.steps
+    epochs = fit(
+        network.model,
+        network.optimizer,
+        network.schedule,
+        network.loss,
+        lambda epoch: workers.watched(network.training_epoch(epoch), seed, log.step, total),
+        total_steps=total,
+        first_epoch=log.epoch + 1,
+        first_step=log.step,
+    )
+    pace = checkpoint.Pace()
+    for epoch in epochs:
+        scores = {split: evaluate(network.model, batches(), network.loss) for split, batches in network.held_out.items()}
+        log.add(epoch, scores)
+        workers.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
+        pace.save_if_due(path, network.model, network.optimizer, network.schedule, log)
+
+
+def publish(job: Job, network: Run, log: Log, folder: SeedFolder, device: torch.device) -> None:
+    """Write weights, history and record into the seed folder, all or nothing."""
+    draft = folder.start_draft()
+    checkpoint.save_weights(draft / "model.safetensors", network.model, json.dumps(job.description))
+    records.write_history(draft / "history.csv", log.history)
+    record = {
+        "identity": job.identity,
+        "seed": job.seed,
+        "status": "diverged" if log.diverged else "finished",
+        **log.summary(),
+        "config": job.description["config"],
+        **job.description["model"],
+        "dataset_checksum": job.description["dataset"]["checksum"],
+        **hardware.describe(device),
+        "precision": network.precision,
+        "layout": "channels_last",
+        **job.code,
+    }
+    records.write_record(draft / "record.json", record)
+    folder.finish()
+    workers.report(job.seed, network.budget.steps, network.budget.steps, record["status"])
+
+
+def main(
+    experiment: str,
+    description: Path,
+    output: Path,
+    params: Path = Path("params.yaml"),
+    data: Path = Path("data/prepared"),
+) -> None:
+    """Train EXPERIMENT as its DESCRIPTION says for every seed of the study, and put the networks into OUTPUT."""
+    study, described = config.load(params), records.read_record(description)
+    key = identity(described, Path(reslab.training.__file__).parent)
+    code = provenance.commit_state()
+    jobs = [Job(experiment, described, key, seed, data, code) for seed in study.seeds]
+    shutil.rmtree(output, ignore_errors=True)
+    with display(experiment) as shown:
+        for job in workers.run_all(train_network, jobs, workers=worker_count(len(jobs)), display=shown):
+            shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
+            track(study.name, job, output / f"seed{job.seed}")
+
+
+def worker_count(networks: int) -> int:
+    """How many networks train at once: RESLAB_WORKERS, else one a core, or one on a GPU."""
+    if wish := os.environ.get("RESLAB_WORKERS"):
+        return max(1, int(wish))
+    return 1 if hardware.choose_device().type == "cuda" else min(networks, len(os.sched_getaffinity(0)))
+
+
+def track(study: str, job: Job, folder: Path) -> None:
+    """Log a finished network to MLflow; whatever goes wrong there is a warning, for the results are on disk."""
+    try:
+        Store(project_root(), study).log(TrainedNetwork.read(job.experiment, folder))
+    except Exception as error:  # noqa: BLE001  (no failure of a tracking server may cost a result)
+        print(f"warning: {folder} not logged to MLflow ({one_line(error)}); `reslab relog` will log it", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)
