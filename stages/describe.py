@@ -57,7 +57,12 @@ def description(experiment: Experiment, data: Prepared) -> dict:
         "normalization": {"mean": mean, "std": std},
         "model": counts | tau_of(network.model),
         "parameter_groups": [
-            {"name": group["name"], "tensors": len(group["params"]), "lr": group["initial_lr"], "weight_decay": group["weight_decay"]}
+            {
+                "name": group["name"],
+                "tensors": len(group["params"]),
+                "lr": group["initial_lr"],
+                "weight_decay": group["weight_decay"],
+            }
             for group in network.optimizer.param_groups
         ],
         "budget": {"steps": length.steps, "steps_per_epoch": length.steps_per_epoch},

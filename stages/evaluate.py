@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from reslab import config, records
@@ -33,11 +32,15 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, data: Path =
     device, loaded = hardware.choose_device(), prepared.load(data)
     hardware.prepare(device, precision="float32", fast=False)
     scored = [score(folder, loaded, device) for folder in folders]
-    epochs = [pd.read_csv(folder / "history.csv").assign(seed=int(folder.name.removeprefix("seed"))) for folder in folders]
+    epochs = [
+        {"seed": record["seed"]} | row
+        for folder, record in zip(folders, scored, strict=True)
+        for row in records.read_history(folder / "history.csv")
+    ]
     for output in (summary, history):
         output.parent.mkdir(parents=True, exist_ok=True)
     records.write_record(summary, {"experiment": experiment, "runs": scored})
-    pd.concat(epochs).to_csv(history, index=False, lineterminator="\n")
+    records.write_history(history, epochs)
 
 
 if __name__ == "__main__":

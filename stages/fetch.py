@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reslab import config
+from reslab import config, schema
 from reslab.data.datasets import DATASETS
 from reslab.errors import run
 
@@ -10,7 +10,7 @@ from reslab.errors import run
 def fetch(raw: Path, params: Path = Path("params.yaml")) -> None:
     """Fetch the study's dataset into the folder RAW; a damaged or altered file is refused by name."""
     study = config.load(params)
-    config.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).fetch()
+    schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).fetch()
 
 
 if __name__ == "__main__":

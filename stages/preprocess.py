@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reslab import config
+from reslab import config, schema
 from reslab.data import prepared
 from reslab.data.datasets import DATASETS
 from reslab.errors import run
@@ -11,7 +11,7 @@ from reslab.errors import run
 def preprocess(raw: Path, folder: Path, params: Path = Path("params.yaml")) -> None:
     """Read the dataset fetched into RAW, split and measure it, and store it in FOLDER."""
     study = config.load(params)
-    images = config.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).read()
+    images = schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).read()
     facts = prepared.save(images, folder, name=study.dataset["name"], validation=study.validation)
     shape = "x".join(map(str, facts["image_shape"]))
     counts = ", ".join(f"{facts[split]} {split}" for split in ("train", "validation", "test") if facts[split])

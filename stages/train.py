@@ -7,7 +7,6 @@ lives in checkpoints/<identity>/seed<k>: an interrupted seed resumes, a finished
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +15,11 @@ import torch
 import reslab.training
 from reslab import config, provenance, records, workers
 from reslab.data import prepared
-from reslab.errors import one_line, run
+from reslab.errors import run
 from reslab.experiment import Run, assemble
 from reslab.progress import display
 from reslab.store import SeedFolder, identity, project_root
-from reslab.tracking import Store, TrainedNetwork
+from reslab.tracking import Store, TrainedNetwork, attempt
 from reslab.training import checkpoint, hardware
 from reslab.training.engine import fit
 from reslab.training.evaluation import evaluate
@@ -116,7 +115,8 @@ def main(
     with display(experiment) as shown:
         for job in workers.run_all(train_network, jobs, workers=worker_count(len(jobs)), display=shown):
             shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
-            track(study.name, job, output / f"seed{job.seed}")
+            trained = TrainedNetwork.read(experiment, output / f"seed{job.seed}")
+            attempt(lambda trained=trained: Store(project_root(), study.name).log(trained), trained.name)
 
 
 def worker_count(networks: int) -> int:
@@ -124,14 +124,6 @@ def worker_count(networks: int) -> int:
     if wish := os.environ.get("RESLAB_WORKERS"):
         return max(1, int(wish))
     return 1 if hardware.choose_device().type == "cuda" else min(networks, len(os.sched_getaffinity(0)))
-
-
-def track(study: str, job: Job, folder: Path) -> None:
-    """Log a finished network to MLflow; whatever goes wrong there is a warning, for the results are on disk."""
-    try:
-        Store(project_root(), study).log(TrainedNetwork.read(job.experiment, folder))
-    except Exception as error:  # noqa: BLE001  (no failure of a tracking server may cost a result)
-        print(f"warning: {folder} not logged to MLflow ({one_line(error)}); `reslab relog` will log it", file=sys.stderr)
 
 
 if __name__ == "__main__":

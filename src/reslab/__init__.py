@@ -1,0 +1,1 @@
+"""reslab: a laboratory for residual networks."""

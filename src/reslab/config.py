@@ -1,22 +1,19 @@
 """params.yaml -> a checked Study: sections merged into experiments, every error with its path and what is allowed."""
 
-import difflib
-import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reslab.errors import UserError
+from reslab.schema import STRICT, check, named, unknown
 
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 SECTIONS = ("model", "normalize", "augment", "loss", "optimizer", "schedule", "train")
 STUDY_KEYS = ("study", "seeds", "dataset", *SECTIONS, "experiments", "report")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -60,7 +57,7 @@ class Report(pydantic.BaseModel):
     model_config = STRICT
 
     title: str = ""
-    published: dict[str, Published] = Field(default_factory=dict)
+    published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +89,7 @@ class Study:
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`; raises UserError naming the others."""
         if name not in self.experiments:
-            raise UserError(f"experiments: {_unknown(name, self.experiments)}")
+            raise UserError(f"experiments: {unknown(name, self.experiments)}")
         return self.experiments[name]
 
 
@@ -124,7 +121,7 @@ def parse(document: Any) -> Study:
         raise UserError(f"expected a mapping with the keys {', '.join(STUDY_KEYS)}")
     _check_keys(document, STUDY_KEYS, "", required=[key for key in STUDY_KEYS if key != "report"])
     name = _check_name(document["study"], "study")
-    seeds = _check(list[int], document["seeds"], "seeds")
+    seeds = check(list[int], document["seeds"], "seeds")
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise UserError(f"seeds: {seeds} is not allowed: a list of at least one whole number >= 0, none repeated")
     defaults = {key: document[key] for key in SECTIONS}
@@ -132,13 +129,19 @@ def parse(document: Any) -> Study:
     if not isinstance(rows, Mapping) or not rows:
         raise UserError("experiments: expected at least one, as `name: {what differs from the sections above}`")
     experiments = {key: _experiment(_check_name(key, "experiments"), defaults, row or {}) for key, row in rows.items()}
-    report = _check(Report, document.get("report") or {}, "report")
-    for key in report.published:
-        if key not in experiments:
-            raise UserError(f"report.published: {_unknown(key, experiments)}")
-    dataset = _named(document["dataset"], "dataset")
-    validation = _check(Annotated[int, Field(ge=0)], dataset.pop("validation", 0), "dataset.validation")
+    report = _report(document.get("report") or {}, experiments)
+    dataset = named(document["dataset"], "dataset")
+    validation = check(Annotated[int, Field(ge=0)], dataset.pop("validation", 0), "dataset.validation")
     return Study(name=name, seeds=seeds, dataset=dataset, validation=validation, experiments=experiments, report=report)
+
+
+def _report(section: Any, experiments: Mapping) -> Report:
+    report = check(Report, section, "report")
+    for key, value in report.published.items():
+        if key not in experiments:
+            raise UserError(f"report.published: {unknown(key, experiments)}")
+        check(Published, value, f"report.published.{key}")
+    return Report(title=report.title, published={key: Published(**value) for key, value in report.published.items()})
 
 
 def from_sections(name: str, sections: Mapping) -> Experiment:
@@ -152,13 +155,13 @@ def _experiment(name: str, defaults: Mapping, row: Mapping) -> Experiment:
         raise UserError(f"{where}: expected sections such as `model: {{depth: 20}}`, found {row!r}")
     _check_keys(row, SECTIONS, where)
     sections = {key: merge(defaults[key], row[key]) if key in row else defaults[key] for key in SECTIONS}
-    checked = {key: _named(sections[key], _origin(key, row, where)) for key in SECTIONS if key not in ("augment", "train")}
-    train = _check(Train, sections["train"], _origin("train", row, where))
+    checked = {key: named(sections[key], _origin(key, row, where)) for key in SECTIONS if key not in ("augment", "train")}
+    train = check(Train, sections["train"], _origin("train", row, where))
     if (train.epochs is None) == (train.iterations is None):
         raise UserError(f"{_origin('train', row, where)}: give exactly one of epochs, iterations")
     place = _origin("augment", row, where)
-    steps = _check(list[dict], sections["augment"], place)
-    augment = [_named(step, f"{place}[{position}]") for position, step in enumerate(steps)]
+    steps = check(list[dict], sections["augment"], place)
+    augment = [named(step, f"{place}[{position}]") for position, step in enumerate(steps)]
     return Experiment(name=name, train=train, augment=augment, sections=sections, **checked)
 
 
@@ -178,78 +181,6 @@ def merge(default: Any, change: Any) -> Any:
     return merged
 
 
-def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:
-    """`{name: ..., **options}` -> TABLE[name] with its options set, to be called with the context.
-
-    The function's keyword-only parameters are the schema. Raises UserError with the path `where` for an unknown name or
-    option, a missing option or a wrong type; a UserError of the function itself gets the path too.
-    """
-    spec = _named(spec, where)
-    name = spec["name"]
-    if name not in table:
-        raise UserError(f"{where}.name: {_unknown(name, table)}")
-    function = table[name]
-    options = {key: value for key, value in spec.items() if key != "name"}
-    values = _check(_schema(function), options, where)
-    keywords = {key: getattr(values, key) for key in options}
-
-    def construct(*context: Any) -> Any:
-        try:
-            return function(*context, **keywords)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
-
-    return construct
-
-
-@cache
-def _schema(function: Callable) -> type:
-    """A strict model of the function's keyword-only parameters."""
-    parameters = inspect.signature(function).parameters.values()
-    fields = {
-        parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    return pydantic.create_model(function.__name__, __config__=STRICT, **fields)
-
-
-def _check(kind: Any, value: Any, where: str) -> Any:
-    """Validate `value` against a type; raises UserError for the first problem, with its path."""
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(_say(problem, kind, where)) from None
-
-
-def _say(problem: Mapping, kind: Any, where: str) -> str:
-    location = [part for part in problem["loc"] if not _is_union_branch(part)]
-    key = str(location[-1]) if location else ""
-    path = ".".join([where, *map(str, location)])
-    parent = ".".join([where, *map(str, location[:-1])])
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{parent}: {_unknown(key, _field_names(kind), 'key')}"
-    if problem["type"] in ("missing", "missing_argument"):
-        return f"{parent}: missing key {key!r}"
-    return f"{path}: {problem['input']!r} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
-
-
-def _is_union_branch(part: Any) -> bool:
-    return isinstance(part, str) and not part.isidentifier() or part in ("int", "float", "str", "bool")
-
-
-def _field_names(kind: Any) -> list[str]:
-    fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
-    return list(fields)
-
-
-def _named(section: Any, where: str) -> dict:
-    if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
-        raise UserError(f"{where}: expected `{{name: ..., options}}`, found {section!r}")
-    return dict(section)
-
-
 def _check_name(name: Any, where: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(f"{where}: {name!r} is not a name: letters, digits, - and _ (it becomes a folder and a DVC stage)")
@@ -260,16 +191,10 @@ def _check_keys(section: Mapping, allowed: tuple[str, ...], where: str, required
     prefix = f"{where}: " if where else ""
     for key in section:
         if key not in allowed:
-            raise UserError(f"{prefix}{_unknown(key, allowed, 'key')}")
+            raise UserError(f"{prefix}{unknown(key, allowed, 'key')}")
     for key in required or []:
         if key not in section:
             raise UserError(f"{prefix}missing key {key!r}")
-
-
-def _unknown(name: Any, allowed: Any, what: str = "name") -> str:
-    near = difflib.get_close_matches(str(name), list(map(str, allowed)), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {what} {name!r}{hint}; allowed: {', '.join(map(str, allowed))}"
 
 
 def _origin(section: str, row: Mapping, where: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from reslab.config import Experiment, bind
+from reslab.config import Experiment
 from reslab.data.augment import AUGMENTATIONS
 from reslab.data.draws import Draws, key_of
 from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, named_streams, training_epoch
@@ -17,6 +17,7 @@ from reslab.data.normalize import NORMALIZATIONS
 from reslab.data.prepared import Prepared, Split
 from reslab.errors import UserError
 from reslab.models import MODELS
+from reslab.schema import bind
 from reslab.training.evaluation import Loss
 from reslab.training.losses import LOSSES
 from reslab.training.optim import OPTIMIZERS

@@ -23,7 +23,7 @@ class Display(Protocol):
 class Bars:
     """One bar a seed, on a terminal."""
 
-    def __init__(self, title: str):
+    def __init__(self, title: str) -> None:
         columns = ("{task.description}", BarColumn(), TextColumn("{task.percentage:3.0f} %"), "{task.fields[text]}")
         self.progress = Progress(*columns, TimeElapsedColumn(), "left", TimeRemainingColumn(), console=Console(stderr=True))
         self.title = title
@@ -46,7 +46,7 @@ class Bars:
 class Lines:
     """A line every few seconds and at each seed's end, where there is no terminal."""
 
-    def __init__(self, title: str):
+    def __init__(self, title: str) -> None:
         self.title = title
         self.started: dict[int, tuple[float, int]] = {}
         self.shown: dict[int, float] = {}

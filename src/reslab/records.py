@@ -43,4 +43,8 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
 def read_history(path: Path) -> list[dict[str, float]]:
     """Read what `write_history` wrote; every value is a number."""
     with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdecimal() else float(text)

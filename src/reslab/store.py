@@ -86,7 +86,7 @@ class SeedFolder:
 
     def finish(self) -> None:
         """Publish the draft in one step and drop the checkpoint."""
-        os.replace(self.draft, self.finished)
+        self.draft.replace(self.finished)
         self.checkpoint.unlink(missing_ok=True)
 
 

@@ -3,10 +3,12 @@
 MLflow experiment = study, one flat run per trained network. Logging the same network again changes nothing.
 """
 
+import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from reslab import records
+from reslab.errors import one_line
 
 RUN_KEY = "reslab.run"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs, not on GenAI pages
 PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # the server's limits
 HTTP_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -56,10 +60,18 @@ def tracking_uri(root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
 
 
+def attempt(action: Callable[[], Any], what: str) -> None:
+    """Do something with MLflow; whatever goes wrong is a warning that says how to mend it, for the results are on disk."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001  (no failure of a tracking server may cost a result)
+        print(f"warning: {what} not logged to MLflow ({one_line(error)}); `reslab relog` will log it", file=sys.stderr)
+
+
 class Store:
     """An open MLflow store with the study's experiment in it."""
 
-    def __init__(self, root: Path, study: str):
+    def __init__(self, root: Path, study: str) -> None:
         uri = tracking_uri(root)
         _check_reachable(uri)
         for name, value in HTTP_DEFAULTS.items():
@@ -71,7 +83,7 @@ class Store:
             self.client = MlflowClient(tracking_uri=uri)
             found = self.client.get_experiment_by_name(study)
             location = None if _is_http(uri) else (root / "mlartifacts" / study).as_uri()
-            self.experiment_id = found.experiment_id if found else self.client.create_experiment(study, location)
+            self.experiment_id = found.experiment_id if found else self.client.create_experiment(study, location, KIND)
 
     def log(self, network: TrainedNetwork) -> str:
         """Log a network with its whole history and return the run's id; an existing complete run is left as it is."""
@@ -80,14 +92,28 @@ class Store:
                 return run.info.run_id
             self.client.delete_run(run.info.run_id)  # cut off while it was logged
         started = int(network.record["started"] * 1000)
-        run = self.client.create_run(
-            self.experiment_id, start_time=started, run_name=network.name, tags=_tags(network)
-        )
+        run = self.client.create_run(self.experiment_id, start_time=started, run_name=network.name, tags=_tags(network))
         run_id = run.info.run_id
         self._log_values(run_id, network, started)
         for name in ("record.json", "history.csv"):  # not the weights: DVC has them
             self.client.log_artifact(run_id, str(network.folder / name))
         self.client.set_terminated(run_id, "FINISHED", end_time=started + int(network.record["seconds"] * 1000))
+        return run_id
+
+    def log_report(self, numbers: dict[str, dict[str, float]], folders: list[Path]) -> str:
+        """Log the study's summary numbers, tables and plots as the run `summary`; the same numbers are logged once."""
+        key = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
+        for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'"):
+            return run.info.run_id
+        run_id = self.client.create_run(
+            self.experiment_id, run_name="summary", tags={RUN_KEY: key, "experiment": "summary"}
+        ).info.run_id
+        for experiment, values in numbers.items():
+            for name, value in values.items():
+                self.client.log_metric(run_id, f"{experiment}/{name}", value)
+        for folder in folders:
+            self.client.log_artifacts(run_id, str(folder), folder.name)
+        self.client.set_terminated(run_id, "FINISHED")
         return run_id
 
     def _log_values(self, run_id: str, network: TrainedNetwork, timestamp: int) -> None:

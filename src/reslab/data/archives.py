@@ -1,20 +1,23 @@
 """Reading a folder, a tar or a zip as one stream of (name, bytes): nothing is ever extracted to disk."""
 
+import gzip
 import io
 import lzma
 import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from reslab.errors import UserError
 
+Member = tuple[PurePosixPath, int, Callable[[], bytes]]  # name, unpacked size, how to read it
+
 MAX_MEMBER_BYTES = 512 * 2**20  # a CIFAR batch is 31 MB, an image is far less: anything larger is a bomb or a mistake
 MAX_TOTAL_BYTES = 256 * 2**30
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
 
 
 def locate(source: str) -> Path:
@@ -52,38 +55,24 @@ def members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         raise UserError(f"{source}: damaged or truncated archive ({error or type(error).__name__}); fetch it again") from error
 
 
-def _folder_members(source: Path) -> Iterator[tuple]:
+def _folder_members(source: Path) -> Iterator[Member]:
     for path in sorted(source.rglob("*")):
         if path.is_file():
             yield PurePosixPath(path.relative_to(source).as_posix()), path.stat().st_size, path.read_bytes
 
 
-def _tar_members(source: Path) -> Iterator[tuple]:
-    try:
-        archive = tarfile.open(source, "r:*")
-    except OSError as error:  # gzip's own error is an OSError without an errno
-        raise tarfile.ReadError(str(error)) if error.errno is None else error from error
-    with archive:
+def _tar_members(source: Path) -> Iterator[Member]:
+    with tarfile.open(source, "r:*") as archive:
         for member in archive:
             if member.issym() or member.islnk():
                 raise UserError(f"{source}: member {member.name!r} is a link; pack plain files only")
             if member.isfile():
-                yield PurePosixPath(member.name), member.size, _tar_reader(archive, member)
+                yield PurePosixPath(member.name), member.size, lambda member=member: archive.extractfile(member).read()
             elif not member.isdir():
                 raise UserError(f"{source}: member {member.name!r} is not a plain file")
 
 
-def _tar_reader(archive: tarfile.TarFile, member: tarfile.TarInfo):
-    def read() -> bytes:
-        try:
-            return archive.extractfile(member).read()
-        except OSError as error:
-            raise tarfile.ReadError(str(error)) if error.errno is None else error from error
-
-    return read
-
-
-def _zip_members(source: Path) -> Iterator[tuple]:
+def _zip_members(source: Path) -> Iterator[Member]:
     with zipfile.ZipFile(source) as archive:
         for member in archive.infolist():
             if (member.external_attr >> 16) & 0o170000 == 0o120000:

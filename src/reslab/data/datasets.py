@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,7 +31,7 @@ class Digits:
     Pixels 0..16 become 0..255. The set has no split of its own: 360 images, stratified by class, are the test set.
     """
 
-    def __init__(self, raw: Path):
+    def __init__(self, raw: Path) -> None:
         self.raw = raw
 
     def fetch(self) -> None:
@@ -68,7 +68,7 @@ class TorchvisionDataset:
     `source` is a folder or an archive that holds the original files (packed or unpacked), or the URL of a mirror.
     """
 
-    def __init__(self, raw: Path, name: str, class_name: str, source: str | None):
+    def __init__(self, raw: Path, name: str, class_name: str, source: str | None) -> None:
         self.raw, self.name, self.class_name, self.source = raw, name, class_name, source
 
     def fetch(self) -> None:
@@ -122,11 +122,13 @@ def _first_line(error: Exception) -> str:
 
 
 def _wanted(kind: Any, name: str) -> dict[PurePosixPath, tuple[str | None, str | None]]:
-    """target -> (md5 of the unpacked file, md5 of its .gz) for every file that torchvision's class needs."""
+    """Target -> (md5 of the unpacked file, md5 of its .gz) for every file that torchvision's class needs."""
     if hasattr(kind, "resources"):
         unpacked = UNPACKED_MD5.get(name, {})
         folder = PurePosixPath(kind.__name__, "raw")
-        return {folder / packed.removesuffix(".gz"): (unpacked.get(packed.removesuffix(".gz")), md5) for packed, md5 in kind.resources}
+        return {
+            folder / packed.removesuffix(".gz"): (unpacked.get(packed.removesuffix(".gz")), md5) for packed, md5 in kind.resources
+        }
     listed = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
     return {PurePosixPath(kind.base_folder, file): (md5, None) for file, md5 in listed}
 
@@ -148,8 +150,8 @@ def _copy_verified(source: Path, raw: Path, wanted: dict[PurePosixPath, tuple[st
         raise UserError(f"{source}: missing {', '.join(missing)} (packed as .gz or not)")
 
 
-def _members_and_nested(source: Path):
-    nested = [path for path in sorted(source.glob("*-python.tar.gz"))] if source.is_dir() else []
+def _members_and_nested(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    nested = sorted(source.glob("*-python.tar.gz")) if source.is_dir() else []
     for path in nested or [source]:
         yield from members(path)
 

@@ -24,7 +24,7 @@ class ImageFolder:
     (grey); `sha256` of the archive, checked if given.
     """
 
-    def __init__(self, raw: Path, *, source: str, image_size: int, channels: int = 3, sha256: str | None = None):
+    def __init__(self, raw: Path, *, source: str, image_size: int, channels: int = 3, sha256: str | None = None) -> None:
         if image_size < 1:
             raise UserError(f"image_size {image_size} is not allowed: at least 1")
         if channels not in (1, 3):

@@ -32,7 +32,7 @@ class Resident:
 class Normalize:
     """uint8 (B, C, H, W) -> (x / 255 - mean) / std per channel, channels_last, in `dtype`."""
 
-    def __init__(self, mean: list[float], std: list[float], *, device: torch.device, dtype: torch.dtype):
+    def __init__(self, mean: list[float], std: list[float], *, device: torch.device, dtype: torch.dtype) -> None:
         self.dtype = dtype
         std_pixels = torch.tensor(std, dtype=torch.float64) * 255
         offset = -torch.tensor(mean, dtype=torch.float64) * 255 / std_pixels

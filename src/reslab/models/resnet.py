@@ -1,5 +1,6 @@
 """Plain and residual networks for small images: He, Zhang, Ren, Sun, "Deep Residual Learning", arXiv:1512.03385, section 4.2."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -12,7 +13,7 @@ from reslab.models.layers import Init, cifar_plan, conv1x1, conv3x3, global_aver
 class ZeroPadShortcut(nn.Module):
     """Option A: strided subsampling, then zeros for the new channels; no parameters."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.stride = stride
@@ -37,7 +38,7 @@ def make_shortcut(option: str, in_channels: int, out_channels: int, stride: int)
 class PlainBlock(nn.Module):
     """conv3x3 - BN - ReLU - conv3x3 - BN - ReLU: the two layers of a residual block without its shortcut."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = conv3x3(in_channels, out_channels, stride)
         self.bn1 = nn.BatchNorm2d(out_channels)
@@ -52,7 +53,7 @@ class PlainBlock(nn.Module):
 class BasicBlock(nn.Module):
     """conv3x3 - BN - ReLU - conv3x3 - BN, add the shortcut, ReLU (Fig. 2)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: str):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: str) -> None:
         super().__init__()
         self.conv1 = conv3x3(in_channels, out_channels, stride)
         self.bn1 = nn.BatchNorm2d(out_channels)
@@ -69,7 +70,9 @@ class BasicBlock(nn.Module):
 class CifarNet(nn.Module):
     """Stem, three stages of n blocks with 16, 32, 64 channels, global average pooling, classifier (section 4.2)."""
 
-    def __init__(self, block, plan: list[tuple[int, int, int]], *, in_channels: int, num_classes: int, init: Init):
+    def __init__(
+        self, block: Callable[..., nn.Module], plan: list[tuple[int, int, int]], *, in_channels: int, num_classes: int, init: Init
+    ) -> None:
         super().__init__()
         stem_channels, last_channels = plan[0][0], plan[-1][1]
         self.conv1 = conv3x3(in_channels, stem_channels)

@@ -47,7 +47,7 @@ class BatchNormBlock(nn.Module):
     Where the shape changes the shortcut is: every second pixel, BN on the input channels, zeros for the new channels.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.out_channels, self.stride = out_channels, stride
         self.conv1 = conv3x3(in_channels, out_channels, stride)
@@ -72,7 +72,7 @@ class BatchNormBlock(nn.Module):
 class NormFreeBlock(nn.Module):
     """The block without batch norm: a scalar bias before and after each convolution, in Fixup's places; tau also scales bias2b."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.out_channels, self.stride = out_channels, stride
         self.changes_shape = in_channels != out_channels or stride != 1
@@ -93,7 +93,7 @@ class NormFreeBlock(nn.Module):
 class BatchNormTauResNet(nn.Module):
     """The network with batch norm: tau is a fixed number, neither parameter nor buffer."""
 
-    def __init__(self, plan: list[tuple[int, int, int]], *, tau: float, in_channels: int, num_classes: int):
+    def __init__(self, plan: list[tuple[int, int, int]], *, tau: float, in_channels: int, num_classes: int) -> None:
         super().__init__()
         self.tau = tau
         self.conv1 = conv3x3(in_channels, plan[0][0])
@@ -111,7 +111,7 @@ class BatchNormTauResNet(nn.Module):
 class NormFreeTauResNet(nn.Module):
     """The network without batch norm: one learnable tau shared by all blocks, its gradient averaged over them."""
 
-    def __init__(self, plan: list[tuple[int, int, int]], *, tau: float, in_channels: int, num_classes: int):
+    def __init__(self, plan: list[tuple[int, int, int]], *, tau: float, in_channels: int, num_classes: int) -> None:
         super().__init__()
         self.tau = nn.Parameter(torch.full((1,), tau))
         self.conv1 = conv3x3(in_channels, plan[0][0])

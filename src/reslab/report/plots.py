@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 mpl.use("agg")
 STYLE = {
@@ -22,6 +22,7 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: safe for colour-blind eyes
+PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -46,6 +47,7 @@ def curves(histories: dict[str, pd.DataFrame], path: Path) -> None:
         loss.set(title="training loss", xlabel="epoch", yscale="log")
         error.set(title="test error (%)", xlabel="epoch", yscale="log")
         for axes in (loss, error):
+            axes.yaxis.set_major_formatter(PLAIN)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*error.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(histories), 4), frameon=False)
         save(figure, path)
@@ -74,7 +76,12 @@ def depth_and_tau(summary: pd.DataFrame, runs: pd.DataFrame, path: Path) -> None
                     draw_experiment(axes, row[column], row, runs[runs["experiment"] == row["experiment"]], colour)
             axes.set(xlabel=column)
         by_depth.set(ylabel="test error (%)", title="error against depth", yscale="log")
+        by_depth.set_xticks(sorted(summary["depth"].dropna().unique()))
+        by_depth.yaxis.set_major_formatter(PLAIN)
         by_tau.set(title="error against tau", xscale="log")
+        by_tau.set_xticks(sorted(summary["tau"].dropna().unique()))
+        by_tau.xaxis.set_major_formatter(PLAIN)
+        by_tau.xaxis.set_minor_formatter("")
         handles = [plt.Line2D([], [], marker="o", linestyle="none", color=COLOURS[i % len(COLOURS)]) for i in range(len(families))]
         handles.append(plt.Line2D([], [], marker="x", linestyle="none", color="#555555"))
         labels = [*families, "diverged (at the top edge)"]

@@ -51,7 +51,7 @@ def statistics(errors: Iterable[float]) -> dict[str, float]:
 
 
 def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row an experiment: statistics of the last epoch's test error over the runs that did not diverge, and the published one."""
+    """One row an experiment: statistics of the last epoch's test error over the runs that did not diverge."""
     rows = []
     for name, group in runs.groupby("experiment", sort=False):
         converged = group[group["status"] != "diverged"]
@@ -81,8 +81,7 @@ def headline(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
     for row in summary.itertuples():
         values = {"error_percent": row.mean * 100, "std_percent": row.std * 100}
         rows[row.experiment] = {key: round(value, 2) for key, value in values.items() if not math.isnan(value)}
-        if row.diverged:
-            rows[row.experiment]["diverged_seeds"] = int(row.diverged)
+        rows[row.experiment]["diverged_seeds"] = int(row.diverged)
     return rows
 
 

@@ -25,7 +25,7 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(draft)
-        os.replace(draft, path)
+        draft.replace(path)
     except RuntimeError as error:  # torch's and Rust's form of a failed write
         raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({str(error).splitlines()[0]})") from error
     finally:
@@ -53,7 +53,7 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, sche
 class Pace:
     """Decides when a checkpoint is due, so that writing them takes a small share of the time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.saved, self.cost = time.monotonic(), 0.0
 
     def save_if_due(self, path: Path, *state: Any) -> None:

@@ -39,7 +39,9 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
-def train_step(model: nn.Module, batch: tuple[Tensor, Tensor], loss: Loss, optimizer: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
+def train_step(
+    model: nn.Module, batch: tuple[Tensor, Tensor], loss: Loss, optimizer: torch.optim.Optimizer
+) -> tuple[Tensor, Tensor]:
     """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device."""
     images, labels = batch
     logits = model(images)

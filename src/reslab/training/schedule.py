@@ -8,8 +8,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from reslab.config import bind
 from reslab.errors import UserError
+from reslab.schema import bind
 
 Unit = Literal["epochs", "iterations"]
 
@@ -69,7 +69,7 @@ class ObservedWarmup:
     Its sums cross epochs and are part of the checkpoint: an epoch shorter than `every` must not keep it from ending.
     """
 
-    def __init__(self, constant: float, below: float, every: int):
+    def __init__(self, constant: float, below: float, every: int) -> None:
         self.constant, self.below, self.every = constant, below, every
         self.over = False
         self.images, self.errors = 0, 0
@@ -135,7 +135,7 @@ class Schedule:
     The warm-up is part of the budget: milestones count from the first step of training.
     """
 
-    def __init__(self, main: Callable[[int], float], warmup: Warmup | None):
+    def __init__(self, main: Callable[[int], float], warmup: Warmup | None) -> None:
         self.main, self.warmup = main, warmup
 
     def __call__(self, step: int) -> float:

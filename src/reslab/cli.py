@@ -1,0 +1,110 @@
+"""The `reslab` command: what one does around `dvc repro`."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reslab import config, schema, store
+from reslab.errors import UserError, guard
+from reslab.records import read_record
+
+README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="A laboratory for residual networks.")
+Params = Annotated[Path, typer.Option(help="The study.")]
+
+
+@app.command()
+def check(params: Params = Path("params.yaml")) -> None:
+    """Check params.yaml without running anything."""
+    study = config.load(params)
+    from reslab.data import prepared
+    from reslab.data.datasets import DATASETS
+    from reslab.experiment import check as check_experiment
+
+    schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
+    if not Path("data/prepared").exists():
+        print(f"{params}: well formed; depths and other options are checked once the data is there (`dvc repro preprocess`)")
+        return
+    facts = prepared.load(Path("data/prepared")).facts
+    for experiment in study.experiments.values():
+        check_experiment(experiment, facts)
+    print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well")
+
+
+@app.command()
+def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments at once.")] = 2) -> None:
+    """Train several experiments at once, then run whatever else is to do (`dvc repro`)."""
+    if jobs < 1:
+        raise UserError(f"jobs {jobs} is not allowed: at least 1")
+    subprocess.run(["dvc", "repro", "preprocess"], check=True)
+    for stage in ("describe", "train"):
+        listed = subprocess.run(["dvc", "stage", "list", "--name-only", stage], check=True, capture_output=True, text=True)
+        # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
+        each = ["xargs", "-P", str(jobs), "-I{}", "dvc", "--wait-for-lock", "repro", "-s", "{}"]
+        environment = os.environ | {"RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, (os.cpu_count() or 1) // jobs)))}
+        subprocess.run(each, input=listed.stdout, check=True, text=True, env=environment)
+    subprocess.run(["dvc", "repro"], check=True)
+
+
+@app.command()
+def relog(
+    runs: Annotated[Path, typer.Option(help="Where train put the networks.")] = Path("data/runs"),
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Log every trained network of the study to MLflow; what is there already is left as it is."""
+    from reslab.tracking import Store, TrainedNetwork
+
+    study = config.load(params)
+    opened = Store(store.project_root(), study.name)
+    count = 0
+    for experiment in study.experiments:
+        for folder in sorted(runs.joinpath(experiment).glob("seed*")):
+            opened.log(TrainedNetwork.read(experiment, folder))
+            count += 1
+    summary = Path("metrics/summary.json")
+    if summary.exists():
+        opened.log_report(read_record(summary), [Path("metrics/tables"), Path("metrics/plots")])
+    print(f"{count} networks of the study {study.name} are in MLflow")
+
+
+@app.command()
+def prune(
+    days: Annotated[float, typer.Option(help="Keep what was used in the last so many days.")] = 30,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+) -> None:
+    """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
+    for folder in store.prune(keep_days=days, dry_run=dry_run):
+        print(f"{'would delete' if dry_run else 'deleted'} {folder}")
+
+
+@app.command()
+def readme(
+    path: Annotated[Path, typer.Option(help="The page with the marks.")] = Path("README.md"),
+    table: Annotated[Path, typer.Option(help="The table to put there.")] = Path("metrics/tables/results.md"),
+) -> None:
+    """Put the results table into README.md, between its marks."""
+    path.write_text(with_results(path.read_text(), table.read_text()))
+
+
+def with_results(page: str, table: str) -> str:
+    """The page with `table` between the marks; raises UserError if a mark is missing."""
+    start, end = map(re.escape, README_MARKS)
+    page, found = re.subn(f"({start}\n).*?({end})", lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", page, flags=re.DOTALL)
+    if not found:
+        raise UserError(f"the page has no lines {README_MARKS[0]} and {README_MARKS[1]}")
+    return page
+
+
+def main() -> None:
+    """Run the command with one-line errors."""
+    try:
+        guard(app)
+    except subprocess.CalledProcessError as error:
+        print(f"error: {' '.join(error.cmd[:4])} failed with status {error.returncode}; its own message is above", file=sys.stderr)
+        sys.exit(1)

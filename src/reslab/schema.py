@@ -1,0 +1,95 @@
+"""Checking what a user typed against a type or a function's signature; every error has its path and what is allowed."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import pydantic
+from pydantic import ConfigDict, TypeAdapter
+
+from reslab.errors import UserError
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:
+    """`{name: ..., **options}` -> TABLE[name] with its options set, to be called with the context.
+
+    The function's keyword-only parameters are the schema. Raises UserError with the path `where` for an unknown name or
+    option, a missing option or a wrong type; a UserError of the function itself gets the path too.
+    """
+    spec = named(spec, where)
+    name = spec["name"]
+    if name not in table:
+        raise UserError(f"{where}.name: {unknown(name, table)}")
+    function = table[name]
+    options = {key: value for key, value in spec.items() if key != "name"}
+    values = check(_schema(function), options, where)
+    keywords = {key: getattr(values, key) for key in options}
+
+    def construct(*context: Any) -> Any:
+        try:
+            return function(*context, **keywords)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+
+    return construct
+
+
+@cache
+def _schema(function: Callable) -> type:
+    """A strict model of the function's keyword-only parameters."""
+    parameters = inspect.signature(function).parameters.values()
+    fields = {
+        parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    return pydantic.create_model(function.__name__, __config__=STRICT, **fields)
+
+
+def check(kind: Any, value: Any, where: str) -> Any:
+    """Validate `value` against a type; raises UserError for the first problem, with its path."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(_say(problem, kind, where)) from None
+
+
+def _say(problem: Mapping, kind: Any, where: str) -> str:
+    location = [part for part in problem["loc"] if not _is_union_branch(part)]
+    key = str(location[-1]) if location else ""
+    path = ".".join([where, *map(str, location)])
+    parent = ".".join([where, *map(str, location[:-1])])
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{parent}: {unknown(key, _field_names(kind), 'key')}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{parent}: missing key {key!r}"
+    return f"{path}: {problem['input']!r} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
+
+
+def _is_union_branch(part: Any) -> bool:
+    return (isinstance(part, str) and not part.isidentifier()) or part in ("int", "float", "str", "bool")
+
+
+def _field_names(kind: Any) -> list[str]:
+    fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
+    return list(fields)
+
+
+def named(section: Any, where: str) -> dict:
+    """A copy of a `{name: ..., options}` section; raises UserError if it is none."""
+    if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
+        raise UserError(f"{where}: expected `{{name: ..., options}}`, found {section!r}")
+    return dict(section)
+
+
+def unknown(name: Any, allowed: Iterable, what: str = "name") -> str:
+    """The message for a misspelt name: the nearest allowed one, and all of them."""
+    allowed = list(map(str, allowed))
+    near = difflib.get_close_matches(str(name), allowed, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown {what} {name!r}{hint}; allowed: {', '.join(allowed)}"
