@@ -70,6 +70,8 @@ def _tar_members(source: Path) -> Iterator[Member]:
                 yield PurePosixPath(member.name), member.size, lambda member=member: archive.extractfile(member).read()
             elif not member.isdir():
                 raise UserError(f"{source}: member {member.name!r} is not a plain file")
+        while archive.fileobj.read(2**20):  # to the very end, where gzip and xz keep their checksum
+            pass
 
 
 def _zip_members(source: Path) -> Iterator[Member]:

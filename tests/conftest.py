@@ -1,0 +1,45 @@
+"""Shared by all tests: no DVC environment leaks in, one CPU thread, MLflow store per session."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reslab.data.prepared import Images
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """A test run inside a DVC stage must not write into the outer project."""
+    for name in list(os.environ):
+        if name.startswith(("DVC_", "RESLAB_", "MLFLOW_")) and name != "RESLAB_DATASETS":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def local_data() -> Path:
+    """Real MNIST and CIFAR-10 files, where this machine has them."""
+    folder = Path(os.environ.get("RESLAB_DATASETS", REPOSITORY.parent / "shared" / "datasets"))
+    if not folder.is_dir():
+        pytest.skip("no local MNIST and CIFAR-10 files: set RESLAB_DATASETS to their folder")
+    return folder
+
+
+@pytest.fixture
+def small_images() -> Images:
+    """40 + 12 random images of 3x8x8 in 4 classes."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (52, 3, 8, 8), dtype=np.uint8)
+    labels = np.arange(52, dtype=np.int64) % 4
+    return Images(images[:40], labels[:40], images[40:], labels[40:], ["a", "b", "c", "d"])

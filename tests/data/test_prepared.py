@@ -1,0 +1,68 @@
+"""Stored data: splits, statistics, checksum."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from reslab.data import prepared
+from reslab.errors import UserError
+
+
+def test_round_trip(small_images, tmp_path):
+    facts = prepared.save(small_images, tmp_path, name="small", validation=0)
+    data = prepared.load(tmp_path)
+    np.testing.assert_array_equal(data.train.images, small_images.train_images)
+    np.testing.assert_array_equal(data.test.labels, small_images.test_labels)
+    assert data.validation is None
+    assert set(data.held_out()) == {"test"}
+    assert data.facts == facts
+
+
+def test_statistics_are_those_of_the_training_pixels(small_images, tmp_path):
+    facts = prepared.save(small_images, tmp_path, name="small", validation=8)
+    pixels = prepared.load(tmp_path).train.images.astype(np.float64) / 255
+    np.testing.assert_allclose(facts["mean"], pixels.mean((0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(facts["std"], pixels.std((0, 2, 3)), rtol=1e-9)
+
+
+def test_validation_is_stratified_disjoint_and_the_same_each_time(small_images, tmp_path):
+    for folder in ("a", "b"):
+        prepared.save(small_images, tmp_path / folder, name="small", validation=8)
+    first, second = prepared.load(tmp_path / "a"), prepared.load(tmp_path / "b")
+    np.testing.assert_array_equal(first.validation.images, second.validation.images)
+    assert np.bincount(first.validation.labels).tolist() == [2, 2, 2, 2]
+    assert len(first.train) == 32
+    train = {image.tobytes() for image in first.train.images}
+    assert not any(image.tobytes() in train for image in first.validation.images)
+
+
+@pytest.mark.parametrize("count", [1, 3, 37, 40, 100])
+def test_impossible_validation_is_refused(small_images, tmp_path, count):
+    with pytest.raises(UserError, match=r"dataset\.validation"):
+        prepared.save(small_images, tmp_path, name="small", validation=count)
+
+
+def test_checksum_follows_pixels_labels_and_split(small_images, tmp_path):
+    def checksum(images, validation=0):
+        return prepared.save(images, tmp_path / "x", name="small", validation=validation)["checksum"]
+
+    base = checksum(small_images)
+    assert checksum(small_images) == base
+    changed = small_images.test_images.copy()
+    changed[0, 0, 0, 0] ^= 1
+    others = [
+        checksum(dataclasses.replace(small_images, test_images=changed)),
+        checksum(dataclasses.replace(small_images, train_labels=small_images.train_labels[::-1].copy())),
+        checksum(small_images, validation=8),
+    ]
+    assert len({base, *others}) == 4
+
+
+def test_missing_or_damaged_data_says_what_to_run(small_images, tmp_path):
+    with pytest.raises(UserError, match="dvc repro preprocess"):
+        prepared.load(tmp_path)
+    prepared.save(small_images, tmp_path, name="small", validation=0)
+    (tmp_path / "test_labels.npy").write_bytes(b"not an array")
+    with pytest.raises(UserError, match="dvc repro preprocess"):
+        prepared.load(tmp_path)

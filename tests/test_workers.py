@@ -1,0 +1,107 @@
+"""The pool: progress arrives, failures come through, killed workers are said, orphans end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from reslab import workers
+from reslab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Job:
+    seed: int
+    folder: Path = Path()
+
+
+class Recorder:
+    def __init__(self):
+        self.seen = []
+
+    def update(self, *message):
+        self.seen.append(message)
+
+
+def work(job: Job) -> None:
+    workers.report(job.seed, 1, 2, "half")
+    workers.report(job.seed, 2, 2, "done")
+
+
+def refuse(job: Job) -> None:
+    if job.seed == 1:
+        raise UserError("seed 1 is refused")
+
+
+def die(job: Job) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_every_job_runs_and_reports():
+    shown = Recorder()
+    done = list(workers.run_all(work, [Job(seed) for seed in range(3)], workers=2, display=shown))
+    assert {job.seed for job in done} == {0, 1, 2}
+    assert {(seed, text) for seed, _, _, text in shown.seen} == {(seed, text) for seed in range(3) for text in ("half", "done")}
+
+
+def test_a_failure_comes_through_after_the_others_finished():
+    done = []
+    with pytest.raises(UserError, match="seed 1 is refused"):
+        for job in workers.run_all(refuse, [Job(seed) for seed in range(3)], workers=1, display=Recorder()):
+            done.append(job.seed)
+    assert done == [0, 2]
+
+
+def test_a_killed_worker_is_said_in_plain_words():
+    with pytest.raises(UserError, match="a training process was killed"):
+        list(workers.run_all(die, [Job(0)], workers=1, display=Recorder()))
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_workers import Job, Recorder, endless
+from reslab import workers
+if __name__ == "__main__":
+    list(workers.run_all(endless, [Job(0, Path({folder!r}))], workers=1, display=Recorder()))
+"""
+
+
+def endless(job: Job) -> None:
+    def ticks():
+        while True:
+            time.sleep(0.05)
+            yield 0
+
+    (job.folder / "pid").write_text(str(os.getpid()))
+    for _ in workers.watched(ticks(), job.seed, 0, 100):
+        pass
+
+
+def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    parent = subprocess.Popen([sys.executable, script])
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.05)
+        assert parent.poll() is None
+    worker = int((tmp_path / "pid").read_text())
+    parent.kill()
+    parent.wait()
+    for _ in range(100):
+        if not is_running(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent by ten seconds")
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()

@@ -1,0 +1,73 @@
+"""Checkpoints and weights on disk: whole or not at all, equal bytes for equal weights, bad files refused by name."""
+
+import errno
+
+import pytest
+import torch
+from torch import nn
+
+from reslab.errors import UserError, one_line
+from reslab.training import checkpoint
+from reslab.training.log import Log
+from reslab.training.optim import sgd
+from reslab.training.schedule import Budget, make_schedule
+
+
+def parts():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
+    return model, sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "constant"}, Budget(1, 1), "s")
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def fail(draft):
+        draft.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        checkpoint.replace_file(path, fail)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+    assert "free some space and run the same command again" in one_line(caught.value)
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path):
+    """/dev/full accepts no byte: torch reports that as a RuntimeError of its own."""
+    with pytest.raises(OSError, match="cannot write"):
+        checkpoint.replace_file(tmp_path / "x", lambda draft: torch.save({"x": torch.zeros(10)}, "/dev/full"))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, *parts(), Log())
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(UserError, match=r"checkpoint\.pt: damaged checkpoint .* delete it"):
+        checkpoint.restore(path, *parts())
+
+
+def test_weights_round_trip_with_metadata_and_equal_bytes(tmp_path):
+    model, *_ = parts()
+    for name in ("a", "b"):
+        checkpoint.save_weights(tmp_path / name, model, '{"config": 1}')
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    other = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    assert checkpoint.load_weights(tmp_path / "a", other) == '{"config": 1}'
+    assert all(torch.equal(x, y) for x, y in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage" * 10])
+def test_missing_or_damaged_weights_are_named(tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot load the weights"):
+        checkpoint.load_weights(path, parts()[0])
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    checkpoint.save_weights(tmp_path / "x", nn.Linear(2, 2), "")
+    with pytest.raises(UserError, match="cannot load the weights"):
+        checkpoint.load_weights(tmp_path / "x", nn.Linear(3, 2))

@@ -1,0 +1,96 @@
+"""Schedules against their closed forms at and around every boundary; warm-ups, also the one that watches the error."""
+
+import math
+
+import pytest
+import torch
+
+from reslab.errors import UserError
+from reslab.training.schedule import Budget, make_schedule
+
+BUDGET = Budget(steps=100, steps_per_epoch=10)
+
+
+def schedule(**spec):
+    return make_schedule(spec, BUDGET, "schedule")
+
+
+def test_multistep_in_epochs_and_iterations():
+    by_epoch = schedule(name="multistep", milestones=[3, 7], factor=0.1)
+    by_step = schedule(name="multistep", milestones=[30, 70], factor=0.1, unit="iterations")
+    for step in range(100):
+        expected = 0.1 ** ((step >= 30) + (step >= 70))
+        assert by_epoch(step) == by_step(step) == pytest.approx(expected)
+
+
+def test_cosine():
+    plain, floored = schedule(name="cosine"), schedule(name="cosine", floor=0.2)
+    for step in range(101):
+        half = 0.5 * (1 + math.cos(math.pi * step / 100))
+        assert plain(step) == pytest.approx(half, abs=1e-12)
+        assert floored(step) == pytest.approx(0.2 + 0.8 * half)
+    assert plain(0) == 1
+
+
+def test_fixed_warmups_end_where_they_say():
+    linear = schedule(name="constant", warmup={"name": "linear", "epochs": 2, "start": 0.1})
+    constant = schedule(name="constant", warmup={"name": "constant", "iterations": 5, "factor": 0.1})
+    for step in range(100):
+        assert linear(step) == pytest.approx(0.1 + 0.9 * min(step, 20) / 20)
+        assert constant(step) == (0.1 if step < 5 else 1.0)
+
+
+def test_warmup_is_inside_the_budget():
+    both = schedule(name="multistep", milestones=[1], warmup={"name": "constant", "epochs": 2, "factor": 0.5})
+    assert [both(9), both(10), both(19), both(20)] == [0.5, 0.5, 0.5, pytest.approx(0.1)]
+
+
+def feed(watched, first: int, errors: list[int]) -> list[float]:
+    """Tell the schedule of batches of 10 images; return the factor of each step."""
+    factors = []
+    for step, wrong in enumerate(errors, first):
+        factors.append(watched(step))
+        watched.observe(step, 10, torch.tensor(wrong))
+    return factors
+
+
+HE = {"name": "constant", "warmup": {"name": "until_train_error", "factor": 0.1, "below": 0.8, "every": 4}}
+
+
+def test_he_warmup_ends_when_the_error_of_the_last_steps_is_below():
+    # Steps 0-3: 90 %; 4-7: 82.5 %; 8-11: 77.5 %, so the rate is free from step 12 on, also if the error grows again.
+    errors = [9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 7, 9, 9, 9, 9, 9]
+    assert feed(schedule(**HE), 0, errors) == [0.1] * 12 + [1.0] * 5
+
+
+def test_he_warmup_goes_on_while_the_error_is_high():
+    assert feed(schedule(**HE), 0, [8] * 40) == [0.1] * 40  # exactly 80 % is not below
+
+
+def test_he_warmup_survives_a_resume_inside_its_window():
+    errors = [9, 9, 9, 9, 9, 9, 6, 6, 6, 6]
+    whole = feed(schedule(**HE), 0, errors)
+    first, second = schedule(**HE), schedule(**HE)
+    begin = feed(first, 0, errors[:6])
+    second.restore(first.state())
+    assert begin + feed(second, 6, errors[6:]) == whole
+    assert whole[-2:] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"name": "multistep", "milestones": [5, 3]}, "milestones"),
+        ({"name": "multistep", "milestones": [0]}, "milestones"),
+        ({"name": "multistep", "milestones": [5], "unit": "days"}, "schedule.unit"),
+        ({"name": "constant", "warmup": {"name": "linear"}}, "schedule.warmup: give exactly one"),
+        ({"name": "constant", "warmup": {"name": "linear", "epochs": 1, "iterations": 1}}, "exactly one"),
+        ({"name": "constant", "warmup": {"name": "linear", "epochs": 0}}, "epochs 0"),
+        ({"name": "constant", "warmup": {"name": "lineal", "epochs": 1}}, "schedule.warmup.name: unknown name 'lineal'"),
+        ({"name": "constant", "warmup": {"name": "until_train_error", "below": 0.0}}, "below"),
+        ({"name": "cosin"}, "did you mean 'cosine'"),
+    ],
+)
+def test_impossible_schedules_are_refused(spec, message):
+    with pytest.raises(UserError, match=message.replace(".", r"\.")):
+        schedule(**spec)
