@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from reslab.data.prepared import Images
+from reslab.data.images import Images
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -12,9 +12,10 @@ from torch import nn
 from reslab.config import Experiment
 from reslab.data.augment import AUGMENTATIONS
 from reslab.data.draws import Draws, key_of
+from reslab.data.images import Split
 from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, named_streams, training_epoch
 from reslab.data.normalize import NORMALIZATIONS
-from reslab.data.prepared import Prepared, Split
+from reslab.data.prepared import Prepared
 from reslab.errors import UserError
 from reslab.models import MODELS
 from reslab.schema import bind

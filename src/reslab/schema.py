@@ -55,8 +55,10 @@ def check(kind: Any, value: Any, where: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value)
     except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(_say(problem, kind, where)) from None
+        problems = sorted(
+            error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
+        )  # a misspelt key explains a missing one
+        raise UserError(_say(problems[0], kind, where)) from None
 
 
 def _say(problem: Mapping, kind: Any, where: str) -> str:
@@ -64,9 +66,9 @@ def _say(problem: Mapping, kind: Any, where: str) -> str:
     key = str(location[-1]) if location else ""
     path = ".".join([where, *map(str, location)])
     parent = ".".join([where, *map(str, location[:-1])])
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if problem["type"] == "extra_forbidden":
         return f"{parent}: {unknown(key, _field_names(kind), 'key')}"
-    if problem["type"] in ("missing", "missing_argument"):
+    if problem["type"] == "missing":
         return f"{parent}: missing key {key!r}"
     return f"{path}: {problem['input']!r} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
 
@@ -75,9 +77,8 @@ def _is_union_branch(part: Any) -> bool:
     return (isinstance(part, str) and not part.isidentifier()) or part in ("int", "float", "str", "bool")
 
 
-def _field_names(kind: Any) -> list[str]:
-    fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
-    return list(fields)
+def _field_names(kind: type[pydantic.BaseModel]) -> list[str]:
+    return list(kind.model_fields)
 
 
 def named(section: Any, where: str) -> dict:

@@ -153,7 +153,7 @@ def test_links_and_special_files_are_refused(tmp_path, kind):
         link = tarfile.TarInfo("train/cat/link.png")
         link.type, link.linkname = kind, "/etc/passwd"
         archive.addfile(link)
-    with pytest.raises(UserError, match="is a link|not a plain file"):
+    with pytest.raises(UserError, match=r"is a link|not a plain file"):
         dataset(tmp_path / "raw", path).fetch()
 
 

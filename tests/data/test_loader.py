@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from reslab.data.augment import flip
+from reslab.data.images import Split
 from reslab.data.loader import Normalize, Resident, evaluation_batches, named_streams, training_epoch
-from reslab.data.prepared import Split
 
 CPU = torch.device("cpu")
 

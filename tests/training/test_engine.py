@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from reslab.data.images import Split
 from reslab.data.loader import Normalize, Resident, training_epoch
-from reslab.data.prepared import Split
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import checkpoint
 from reslab.training.engine import fit

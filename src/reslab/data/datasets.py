@@ -10,7 +10,7 @@ import numpy as np
 
 from reslab.data.archives import locate, members
 from reslab.data.image_folder import ImageFolder
-from reslab.data.prepared import Images
+from reslab.data.images import Images
 from reslab.errors import UserError
 
 # md5 of the unpacked canonical files: whoever re-packs them changes the .gz, not these bytes.

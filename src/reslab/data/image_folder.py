@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from reslab.data.archives import locate, members, pack
-from reslab.data.prepared import Images
+from reslab.data.images import Images
 from reslab.errors import UserError
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"

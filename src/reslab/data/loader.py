@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from reslab.data.draws import Draws, shuffled
-from reslab.data.prepared import Split
+from reslab.data.images import Split
 
 Augmentation = Callable[[Tensor, Draws], Tensor]
 Batch = tuple[Tensor, Tensor]

@@ -1,0 +1,147 @@
+"""Statistics against scipy and by hand; diverged seeds are counted, not averaged."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from reslab import config
+from reslab.errors import UserError
+from reslab.report import plots, tables
+from reslab.report.summary import epoch_means, headline, runs_table, statistics, summarize
+
+PARAMS = {
+    "study": "test",
+    "seeds": [0, 1, 2],
+    "dataset": {"name": "digits"},
+    "normalize": {"name": "computed"},
+    "model": {"name": "tau_resnet", "depth": 20, "norm": "none", "tau": 1.0},
+    "augment": [],
+    "loss": {"name": "cross_entropy"},
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "schedule": {"name": "constant"},
+    "train": {"epochs": 1, "batch_size": 8},
+    "experiments": {"good": {}, "mixed": {}, "bad": {"model": {"depth": 110}}},
+    "report": {"title": "A test", "published": {"good": {"error": 8.75, "std": 0.16, "runs": 5, "source": "He 2015"}}},
+}
+ERRORS = {"good": [0.01, 0.02, 0.06], "mixed": [0.03, 0.05, None], "bad": [None, None, None]}
+
+
+@pytest.fixture
+def study():
+    return config.parse(PARAMS)
+
+
+def record(seed: int, error: float | None, depth: int) -> dict:
+    return {
+        "seed": seed,
+        "status": "diverged" if error is None else "finished",
+        "test_error": 1.0 if error is None else error,
+        "config": {"model": {"depth": depth, "norm": "none"}},
+        "tau": 1.0,
+        "parameters": 268_383,
+        "seconds": 2.0,
+        "images_per_second": 100.0,
+        "device": "A CPU",
+        "threads": 1,
+        "torch": "2.15.0",
+        "commit": "0123456789abcdef",
+        "dirty": False,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, errors in ERRORS.items():
+        runs = [record(seed, error, 110 if name == "bad" else 20) for seed, error in enumerate(errors)]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"experiment": name, "runs": runs}))
+    return tmp_path
+
+
+def test_statistics_agree_with_scipy():
+    errors = [0.0812, 0.0840, 0.0799, 0.0871, 0.0825]
+    found = statistics(errors)
+    low, high = stats.t.interval(0.95, 4, loc=np.mean(errors), scale=stats.sem(errors))
+    assert found["n"] == 5
+    assert found["mean"] == pytest.approx(np.mean(errors))
+    assert found["std"] == pytest.approx(np.std(errors, ddof=1))
+    assert (found["median"], found["min"], found["max"]) == (0.0825, 0.0799, 0.0871)
+    assert (found["ci_low"], found["ci_high"]) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_one_or_no_value_has_no_spread():
+    one = statistics([0.05])
+    assert (one["n"], one["mean"]) == (1, 0.05)
+    assert math.isnan(one["std"]) and math.isnan(one["ci_low"])
+    assert math.isnan(statistics([])["mean"])
+
+
+def test_diverged_seeds_are_counted_and_left_out(study, folder):
+    summary = summarize(study, runs_table(study, folder)).set_index("experiment")
+    assert summary["n"].tolist() == [3, 2, 0]
+    assert summary["diverged"].tolist() == [0, 1, 3]
+    assert summary["mean"]["mixed"] == pytest.approx(0.04)
+    assert math.isnan(summary["mean"]["bad"])
+    assert summary["published"]["good"] == pytest.approx(0.0875)
+
+
+def test_headline_is_small_rounded_and_in_percent(study, folder):
+    assert headline(summarize(study, runs_table(study, folder))) == {
+        "good": {"error_percent": 3.0, "std_percent": 2.65, "diverged_seeds": 0},
+        "mixed": {"error_percent": 4.0, "std_percent": 1.41, "diverged_seeds": 1},
+        "bad": {"diverged_seeds": 3},
+    }
+
+
+def test_a_seed_without_a_record_is_said(study, folder):
+    content = json.loads((folder / "good.json").read_text())
+    content["runs"].pop()
+    (folder / "good.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"good\.json: no record of seed 2; run `dvc repro`"):
+        runs_table(study, folder)
+    (folder / "good.json").unlink()
+    with pytest.raises(UserError, match=r"good\.json: no such file"):
+        runs_table(study, folder)
+
+
+def test_table(study, folder):
+    runs = runs_table(study, folder)
+    lines = tables.markdown(summarize(study, runs), runs, study.report.title).splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
+    cells = {name: values for name, *values in rows}
+    assert lines[0] == "**A test**"
+    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "1.00", "6.00", "[0.00, 9.57]", "8.75 ± 0.16", "He 2015", "2.0"]
+    assert cells["mixed"][2:5] == ["2", "1", "4.00 ± 1.41"]
+    assert cells["bad"][4] == "diverged (3 of 3)"
+    assert "Measured on A CPU, 1 thread(s) per run, torch 2.15.0, commit 0123456789." in lines[-1]
+
+
+def test_no_published_column_without_published_numbers(study, folder):
+    runs = runs_table(study, folder)
+    summary = summarize(study, runs).assign(published=math.nan)
+    assert "published" not in tables.markdown(summary, runs, "")
+
+
+def test_epoch_means_leave_out_epochs_that_a_seed_did_not_reach():
+    history = pd.DataFrame({"seed": [0, 0, 1], "epoch": [1, 2, 1], "train_loss": [1.0, 0.5, 3.0]})
+    means = epoch_means(history)
+    assert means.to_dict("records") == [{"epoch": 1, "train_loss": 2.0}]
+
+
+def test_plots_are_the_same_for_the_same_numbers(study, folder, tmp_path):
+    runs = runs_table(study, folder)
+    summary = summarize(study, runs)
+    good = pd.DataFrame({"seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]})
+    good = good.assign(train_loss=[1, 0.5, 2, 0.7], test_error=[0.5, 0.1, 0.6, 0.2])
+    bad = pd.DataFrame({"seed": [0], "epoch": [1], "train_loss": [math.nan], "test_error": [1.0]})
+    contents = []
+    for name in ("a", "b"):
+        plots.curves({"good": good, "bad": bad}, tmp_path / f"{name}.svg")
+        plots.depth_and_tau(summary, runs, tmp_path / f"{name}2.svg")
+        contents.append((tmp_path / f"{name}.svg").read_text() + (tmp_path / f"{name}2.svg").read_text())
+    assert contents[0] == contents[1]
+    assert "bad (diverged)" in contents[0]
+    assert "no norm, tau = 1" in contents[0]

@@ -1,0 +1,153 @@
+"""The stage scripts as commands: bad input is one line on stderr and a failure, without a traceback."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from project import REPOSITORY, SMALL_PARAMS
+
+from reslab.data import prepared
+from reslab.errors import guard
+
+
+def stage(folder, script, *arguments, **environment):
+    command = [sys.executable, REPOSITORY / "stages" / script, *arguments]
+    settings = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | environment
+    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path, small_images):
+    """A project with params and prepared data."""
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
+    prepared.save(small_images, tmp_path / "data" / "prepared", name="small", validation=0)
+    return tmp_path
+
+
+def change(folder, old, new):
+    text = SMALL_PARAMS.replace(old, new, 1)
+    assert text != SMALL_PARAMS
+    (folder / "params.yaml").write_text(text)
+
+
+def describe(folder, **environment):
+    return stage(folder, "describe.py", "plain-tau", "out.json", **environment)
+
+
+BAD = {
+    "unknown key": (
+        "  depth: 8",
+        "  dpeth: 8",
+        "model: unknown key 'dpeth' (did you mean 'depth'?); allowed: depth, norm, tau, width, init",
+    ),
+    "misspelt choice": ("name: tau_resnet", "name: tau_resnt", "model.name: unknown name 'tau_resnt' (did you mean 'tau_resnet'?)"),
+    "misspelt option value": ("norm: batch", "norm: bathc", "model.norm: 'bathc' is not allowed: should be 'batch' or 'none'"),
+    "wrong type": ("lr: 0.1", "lr: fast", "optimizer.lr: 'fast' is not allowed: should be a valid number"),
+    "impossible depth": ("depth: 8", "depth: 9", "model: depth 9 is impossible: allowed are 6n+2"),
+    "negative tau": ("tau: 1.0", "tau: -1.0", "model: tau -1.0 is not allowed: a finite number >= 0"),
+    "bad tau rule": (
+        "tau: 1/sqrt(L)",
+        "tau: 1/sqrt(N)",
+        "experiments.own-tau: model: tau '1/sqrt(N)' is not a number >= 0 or a rule",
+    ),
+    "empty seeds": ("seeds:\n- 0\n- 1\n", "seeds: []\n", "seeds: [] is not allowed"),
+    "duplicate experiment": ("  plain-tau: {}\n", "  plain-tau: {}\n  plain-tau: {}\n", 'duplicate key "plain-tau"'),
+    "not YAML": ("study: small", "study: [small", "line "),
+    "bad augmentation": ("padding: 1", "padding: 0", "augment[0]: padding 0 is not allowed: at least 1"),
+    "bad loss": (
+        "name: cross_entropy",
+        "name: crossentropy",
+        "loss.name: unknown name 'crossentropy' (did you mean 'cross_entropy'?)",
+    ),
+    "bad schedule": ("name: cosine", "name: multistep", "schedule: missing key 'milestones'"),
+    "bad normalisation": ("name: computed", "name: published", "normalize: missing key 'constants'"),
+}
+
+
+@pytest.fixture(scope="module")
+def describe_command():
+    """The function behind describe.py: called here, it saves each case the start of a process."""
+    spec = importlib.util.spec_from_file_location("describe", REPOSITORY / "stages" / "describe.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.describe
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_params_fail_with_one_line(folder, name, describe_command, monkeypatch, capsys):
+    old, new, message = BAD[name]
+    change(folder, old, new)
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as ended:
+        guard(lambda: describe_command("plain-tau", Path("out.json")))
+    printed = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert message in printed
+    assert printed.startswith("error: params.yaml: ")
+    assert len(printed.splitlines()) == 1
+    assert not (folder / "out.json").exists()
+
+
+def test_the_command_itself_fails_with_one_line(folder):
+    change(folder, "depth: 8", "depth: 9")
+    done = describe(folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml: experiments.plain-tau: model: depth 9 is impossible")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_traceback_is_there_for_who_asks(folder):
+    change(folder, "depth: 8", "depth: 9")
+    done = describe(folder, RESLAB_TRACEBACK="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_good_study_is_described(folder):
+    done = describe(folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_missing_data_and_files_are_named(folder, tmp_path):
+    (folder / "data" / "prepared" / "dataset.json").unlink()
+    done = describe(folder)
+    assert "data/prepared: prepared data missing or damaged" in done.stderr
+    done = stage(folder, "train.py", "plain-tau", "nothing.json", "data/runs/plain-tau")
+    assert done.stderr.startswith("error: nothing.json: no such file")
+    done = stage(folder, "evaluate.py", "plain-tau", "data/runs/plain-tau", "a.json", "b.csv")
+    assert done.stderr.startswith("error: data/runs/plain-tau: no trained networks; run `dvc repro train@plain-tau`")
+    done = stage(folder, "aggregate.py", "metrics")
+    assert done.stderr.startswith("error: metrics/runs/plain-tau.json: no such file")
+    done = stage(folder / "data", "fetch.py", "raw")
+    assert done.stderr.startswith("error: params.yaml: no such file")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("name: image_folder\n  source: nowhere\n  image_size: 8", "nowhere: no such file or folder"),
+        ("name: image_folder\n  source: broken.zip\n  image_size: 8", "broken.zip: damaged or truncated archive"),
+        ("name: image_folder\n  image_size: 8", "params.yaml: dataset: missing key 'source'"),
+        ("name: cifar11", "params.yaml: dataset.name: unknown name 'cifar11' (did you mean 'cifar10'?)"),
+        ("name: mnist\n  source: .", "missing t10k-images-idx3-ubyte"),
+    ],
+)
+def test_bad_datasets_are_refused_and_leave_nothing(folder, source, message):
+    (folder / "broken.zip").write_bytes(b"PK\x03\x04 not a zip")
+    change(folder, "name: digits", source)
+    done = stage(folder, "fetch.py", "data/raw")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list((folder / "data").rglob("raw/*"))
+
+
+def test_an_unknown_device_is_refused(folder):
+    assert describe(folder).returncode == 0
+    done = stage(folder, "train.py", "plain-tau", "out.json", "data/runs/plain-tau", RESLAB_DEVICE="quantum")
+    assert "RESLAB_DEVICE=quantum: not usable here" in done.stderr
+    assert "Traceback" not in done.stderr
