@@ -40,7 +40,7 @@ def tau_of(model: nn.Module) -> dict[str, float]:
     """The number behind tau, for the models that have one."""
     tau = getattr(model, "tau", None)
     number = tau.item() if isinstance(tau, torch.Tensor) else tau
-    return {} if number is None else {"tau": float(f"{number:.9g}")}
+    return {} if number is None else {"tau": float(f"{number:.7g}")}
 
 
 def description(experiment: Experiment, data: Prepared) -> dict:

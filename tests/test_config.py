@@ -80,7 +80,7 @@ BAD = {
     "published for nobody": (GOOD + "report: {published: {bas: {error: 1, source: x}}}\n", "report.published: unknown name 'bas'"),
     "published misspelt": (
         GOOD + "report: {published: {base: {eror: 1, source: x}}}\n",
-        "report.published.base: missing key 'error'",
+        "report.published.base: unknown key 'eror' (did you mean 'error'?)",
     ),
     "negative validation": (GOOD.replace("{name: digits}", "{name: digits, validation: -1}"), "dataset.validation: -1"),
     "a list": ("- 1\n", "expected a mapping"),
