@@ -5,7 +5,6 @@ lives in checkpoints/<identity>/seed<k>: an interrupted seed resumes, a finished
 """
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +120,8 @@ def main(
 
 def worker_count(networks: int) -> int:
     """How many networks train at once: RESLAB_WORKERS, else one a core, or one on a GPU."""
-    if wish := os.environ.get("RESLAB_WORKERS"):
-        return max(1, int(wish))
-    return 1 if hardware.choose_device().type == "cuda" else min(networks, len(os.sched_getaffinity(0)))
+    on_gpu = hardware.choose_device().type == "cuda"
+    return hardware.count_from_environment("RESLAB_WORKERS", 1 if on_gpu else min(networks, hardware.cpu_count()))
 
 
 if __name__ == "__main__":

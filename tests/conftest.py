@@ -1,11 +1,13 @@
 """Shared by all tests: no DVC environment leaks in, one CPU thread, MLflow store per session."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from project import SMALL_PARAMS, call, clone, commit
 
 from reslab.data.images import Images
 
@@ -43,3 +45,20 @@ def small_images() -> Images:
     images = generator.integers(0, 256, (52, 3, 8, 8), dtype=np.uint8)
     labels = np.arange(52, dtype=np.int64) % 4
     return Images(images[:40], labels[:40], images[40:], labels[40:], ["a", "b", "c", "d"])
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A fresh clone of the small study after `dvc repro`, committed; tests copy it."""
+    folder = clone(tmp_path_factory.mktemp("small") / "reslab", SMALL_PARAMS)
+    call(folder, "dvc", "repro")
+    commit(folder, "results")
+    return folder
+
+
+@pytest.fixture
+def project(trained, tmp_path) -> Path:
+    """A copy of the trained small study, to change at will."""
+    folder = tmp_path / "reslab"
+    shutil.copytree(trained, folder, symlinks=True)
+    return folder

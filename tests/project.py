@@ -1,10 +1,14 @@
 """A fresh clone of this working tree, and the real tools run in it."""
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from mlflow.tracking import MlflowClient
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -98,3 +102,36 @@ def start(folder: Path, *command: str) -> subprocess.Popen:
     return subprocess.Popen(
         command, cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+
+def records(folder: Path) -> dict[tuple[str, int], dict]:
+    """(experiment, seed) -> record as train left it."""
+    paths = folder.glob("data/runs/*/seed*/record.json")
+    return {(path.parts[-3], json.loads(path.read_text())["seed"]): json.loads(path.read_text()) for path in paths}
+
+
+def starts(folder: Path) -> dict:
+    """When each network was started, and the weights it gave: unchanged means not trained again."""
+    return {
+        key: (record["started"], digest(folder / "data" / "runs" / key[0] / f"seed{key[1]}" / "model.safetensors"))
+        for key, record in records(folder).items()
+    }
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def runs_in_mlflow(folder: Path, study: str = "small") -> list:
+    """The trained networks that the project's MLflow store holds."""
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name(study).experiment_id])
+    return [run for run in found if run.info.run_name != "summary"]
+
+
+def edit(folder: Path, name: str, old: str, new: str) -> None:
+    """Replace text that must be there."""
+    text = (folder / name).read_text()
+    assert old in text
+    (folder / name).write_text(text.replace(old, new, 1))

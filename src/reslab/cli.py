@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from reslab import config, schema, store
+from reslab import config, schema, store, studies
 from reslab.errors import UserError, guard
 from reslab.records import read_record
 
@@ -37,6 +37,25 @@ def check(params: Params = Path("params.yaml")) -> None:
     print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well")
 
 
+@app.command("studies")
+def list_studies() -> None:
+    """List the ready-made studies."""
+    for name in studies.names():
+        study = config.parse(studies.compose(name))
+        print(f"{name}: {study.report.title} ({len(study.experiments)} experiments x {len(study.seeds)} seeds)")
+
+
+@app.command()
+def select(
+    study: Annotated[str, typer.Argument(help="A name that `reslab studies` lists.")],
+    params: Params = Path("params.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite edits that are not committed.")] = False,
+) -> None:
+    """Write a ready-made study into params.yaml; `git diff` shows what was chosen."""
+    studies.select(study, params=params, force=force)
+    print(f"{params}: now the study {study}; `dvc repro` runs it")
+
+
 @app.command()
 def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments at once.")] = 2) -> None:
     """Train several experiments at once, then run whatever else is to do (`dvc repro`)."""
@@ -47,7 +66,9 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
         listed = subprocess.run(["dvc", "stage", "list", "--name-only", stage], check=True, capture_output=True, text=True)
         # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
         each = ["xargs", "-P", str(jobs), "-I{}", "dvc", "--wait-for-lock", "repro", "-s", "{}"]
-        environment = os.environ | {"RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, (os.cpu_count() or 1) // jobs)))}
+        from reslab.training import hardware
+
+        environment = os.environ | {"RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, hardware.cpu_count() // jobs)))}
         subprocess.run(each, input=listed.stdout, check=True, text=True, env=environment)
     subprocess.run(["dvc", "repro"], check=True)
 

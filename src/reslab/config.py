@@ -14,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from reslab.errors import UserError
 from reslab.schema import STRICT, check, named, unknown
 
-SECTIONS = ("model", "normalize", "augment", "loss", "optimizer", "schedule", "train")
+SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
 STUDY_KEYS = ("study", "seeds", "dataset", *SECTIONS, "experiments", "report")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 

@@ -1,6 +1,7 @@
 """Which code made a result: commit, and whether the working tree differed from it."""
 
 import subprocess
+from pathlib import Path
 
 TRACKED = ("src", "stages", "params.yaml", "pyproject.toml", "constraints.txt")
 
@@ -17,3 +18,8 @@ def commit_state() -> dict:
     """The commit, and `dirty`: whether code, parameters or pinned versions differ from it. None outside git."""
     changes = _git("status", "--porcelain", "--", *TRACKED)
     return {"commit": _git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def has_uncommitted_edits(path: Path) -> bool:
+    """Whether a file differs from the last commit; False outside git and for a file that is not there."""
+    return path.exists() and bool(_git("status", "--porcelain", "--", str(path)))

@@ -5,6 +5,7 @@ MLflow experiment = study, one flat run per trained network. Logging the same ne
 
 import hashlib
 import json
+import logging
 import os
 import socket
 import sys
@@ -78,6 +79,7 @@ class Store:
             os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it creates
         # Two processes that create the database, or the experiment, at once break each other: one at a time.
         with FileLock(root / ".mlflow.lock"):
             self.client = MlflowClient(tracking_uri=uri)

@@ -22,13 +22,27 @@ def choose_device() -> torch.device:
     return torch.device(wish)
 
 
+def cpu_count() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def count_from_environment(name: str, default: int) -> int:
+    """A whole number above 0 from an environment variable; raises UserError for anything else."""
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal() or int(value) < 1:
+        raise UserError(f"{name}={value} is not allowed: a whole number above 0")
+    return int(value)
+
+
 def prepare(device: torch.device, *, precision: str, fast: bool) -> None:
     """Set threads, allocator and numerics for one process.
 
     One CPU thread unless RESLAB_THREADS says otherwise: float32 sums depend on the thread count, and several seeds train in
     processes of their own. Deterministic unless `fast`.
     """
-    torch.set_num_threads(int(os.environ.get("RESLAB_THREADS", "1")))
+    torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
     _keep_freed_memory()
     torch.use_deterministic_algorithms(not fast)
     if device.type == "cuda":

@@ -1,0 +1,43 @@
+"""The reslab command where no pipeline has to run; relog, select and parallel are tested with the real tools elsewhere."""
+
+import os
+
+import pytest
+from project import SMALL_PARAMS, call
+
+from reslab import cli
+from reslab.errors import UserError
+
+
+def test_check_finds_what_is_wrong_without_running_anything(tmp_path):
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
+    assert "params.yaml: well formed" in call(tmp_path, "reslab", "check").stdout
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("epochs: 2", "epochs: two"))
+    done = call(tmp_path, "reslab", "check", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml: train.epochs: 'two' is not allowed")
+
+
+def test_prune(tmp_path):
+    old = tmp_path / "checkpoints" / "abc"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    assert "would delete" in call(tmp_path, "reslab", "prune", "--dry-run").stdout
+    assert old.exists()
+    assert "deleted" in call(tmp_path, "reslab", "prune").stdout
+    assert not old.exists()
+
+
+def test_readme_results_are_replaced_between_the_marks():
+    start, end = cli.README_MARKS
+    page = f"before\n{start}\nold\nrows \\1\n{end}\nafter\n"
+    assert cli.with_results(page, "new \\g<0>\n") == f"before\n{start}\n\nnew \\g<0>\n\n{end}\nafter\n"
+    with pytest.raises(UserError, match="no lines"):
+        cli.with_results("no marks", "new")
+
+
+def test_the_readme_shows_the_committed_results(repository):
+    """The results table is generated, never typed."""
+    page = call(repository, "git", "show", "HEAD:README.md").stdout
+    table = call(repository, "git", "show", "HEAD:metrics/tables/results.md").stdout
+    assert cli.with_results(page, table) == page

@@ -1,0 +1,56 @@
+"""What only a GPU can show: the same data and draws as on the CPU, a run that repeats bitwise, a resumed run too."""
+
+import numpy as np
+import pytest
+import torch
+
+from reslab.data.augment import flip, pad_crop
+from reslab.data.draws import Draws
+from reslab.data.images import Split
+from reslab.data.loader import Normalize, Resident, training_epoch
+from reslab.models.tau_resnet import tau_resnet
+from reslab.training import hardware
+from reslab.training.engine import fit
+from reslab.training.losses import cross_entropy
+from reslab.training.optim import sgd
+from reslab.training.schedule import Budget, make_schedule
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def epoch(device: str, number: int = 1):
+    images = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
+    data = Resident.of(Split(images, np.arange(300) % 10), torch.device(device))
+    normalize = Normalize([0.5] * 3, [0.25] * 3, device=torch.device(device), dtype=torch.float32)
+    streams = [("pad_crop", lambda x, draws: pad_crop(x, draws, padding=4)), ("flip", flip)]
+    return training_epoch(data, number, augmentations=streams, normalize=normalize, batch_size=128, drop_last=False, seed=3)
+
+
+def test_draws_are_those_of_the_cpu():
+    index = torch.arange(10_000)
+    here, there = (Draws(1, 2, "s", index.to(device)).uniform("n").cpu() for device in ("cpu", "cuda"))
+    assert torch.equal(here, there)
+
+
+def test_batches_are_those_of_the_cpu():
+    for (images, labels), (gpu_images, gpu_labels) in zip(epoch("cpu"), epoch("cuda"), strict=True):
+        assert torch.equal(labels, gpu_labels.cpu())
+        torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_a_run_repeats_bitwise(norm):
+    device = torch.device("cuda")
+    hardware.prepare(device, precision="float32", fast=False)
+    states = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = tau_resnet(3, 10, depth=20, norm=norm, tau="1/sqrt(L)").to(device, memory_format=torch.channels_last)
+        optimizer, schedule = sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "cosine"}, Budget(9, 3), "schedule")
+        records = list(fit(model, optimizer, schedule, cross_entropy(), lambda number: epoch("cuda", number), total_steps=9))
+        assert not records[-1].diverged
+        states.append({name: tensor.cpu() for name, tensor in model.state_dict().items()})
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

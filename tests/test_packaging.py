@@ -1,0 +1,34 @@
+"""The wheel holds the whole package and its command; the pins resolve what pyproject asks for."""
+
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import version
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from project import call, clone
+
+
+def test_the_wheel_is_whole(tmp_path):
+    folder = clone(tmp_path / "reslab")
+    call(folder, sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), ".")
+    (wheel,) = tmp_path.glob("reslab-*.whl")
+    call(folder, sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(tmp_path / "site"), str(wheel))
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
+    assert packed == {str(path.relative_to(folder / "src")) for path in (folder / "src").rglob("*.py")}
+    script = "import sys; sys.path.insert(0, 'site'); import reslab.cli, reslab; print(reslab.__file__); reslab.cli.app(['--help'])"
+    printed = call(tmp_path, sys.executable, "-c", script).stdout
+    assert str(tmp_path / "site") in printed
+    assert "select" in printed
+
+
+def test_constraints_pin_every_dependency_as_installed(repository):
+    pins = dict(line.split("==") for line in (repository / "constraints.txt").read_text().splitlines())
+    pins = {canonicalize_name(name): number for name, number in pins.items()}
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        requirement = Requirement(text)
+        pinned = pins[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pinned), requirement
+    assert version("dvc") == pins["dvc"]
