@@ -53,7 +53,7 @@ def test_published_numbers_of_the_tau_chart():
 
 
 def test_unknown_and_faulty_studies_are_named(tmp_path):
-    with pytest.raises(UserError, match="unknown study 'digits'.*allowed: digits-tau"):
+    with pytest.raises(UserError, match=r"unknown study 'digits'.*allowed: digits-tau"):
         studies.compose("digits", FOLDER)
     (tmp_path / "defaults.yaml").write_text((FOLDER / "defaults.yaml").read_text())
     (tmp_path / "bad.yaml").write_text("seed: [1]\nexperiments: {a: {}}\n")

@@ -1,0 +1,94 @@
+"""The README's experiment and comparison commands, run for real."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from project import call, environment, records, runs_in_mlflow
+
+
+def test_experiments_queue_and_comparisons(project):
+    """The commands of the README, in its order."""
+    before = runs_in_mlflow(project)
+    call(project, "dvc", "exp", "run", "-S", "model.tau=0.136", "--name", "tau136")
+    assert records(project)["plain-tau", 0]["tau"] == 0.136
+    assert "0.136" in call(project, "dvc", "params", "diff").stdout
+    assert len(runs_in_mlflow(project)) == len(before) + 2  # own-tau has its own rule and was not trained again
+    call(project, "git", "checkout", "--quiet", ".")
+    call(project, "dvc", "checkout", "--quiet")
+
+    call(project, "dvc", "exp", "run", "--queue", "-S", "model.tau=0.1,0.2")
+    call(project, "dvc", "queue", "start")
+    wait_for_queue(project, 2)
+    shown = json.loads(call(project, "dvc", "exp", "show", "--json").stdout)
+    taus = {taus_of(experiment) for row in shown for experiment in (row["experiments"] or [])}
+    assert taus == {0.1, 0.136, 0.2}
+    assert len(runs_in_mlflow(project)) == len(before) + 6  # queued runs log to the main checkout's store
+
+    call(project, "dvc", "exp", "branch", "tau136", "smaller-tau")
+    diff = call(project, "dvc", "metrics", "diff", "main", "smaller-tau").stdout
+    assert "plain-tau.error_percent" in diff
+    assert "own-tau" not in diff  # unchanged numbers are hidden
+    page = call(project, "dvc", "plots", "diff", "main", "smaller-tau").stdout.strip().splitlines()[-1]
+    html = Path(page.removeprefix("file://")).read_text()
+    assert '"rev": "smaller-tau"' in html
+    assert '"field": "experiment"' in html
+    assert "test_error_percent" in html
+    call(project, "dvc", "plots", "show")
+    call(project, "git", "checkout", "--quiet", "smaller-tau")
+    call(project, "dvc", "checkout", "--quiet")
+    assert "Data and pipelines are up to date." in call(project, "dvc", "repro").stdout
+
+
+def taus_of(experiment: dict) -> float:
+    return experiment["revs"][0]["data"]["params"]["params.yaml"]["data"]["model"]["tau"]
+
+
+def wait_for_queue(folder: Path, count: int) -> None:
+    for _ in range(240):
+        status = call(folder, "dvc", "queue", "status").stdout
+        assert "Failed" not in status, status
+        if status.count("Success") == count:
+            return
+        time.sleep(1)
+    pytest.fail(f"the queue did not finish:\n{status}")
+
+
+def test_a_new_experiment_on_the_fly(project):
+    call(project, "dvc", "exp", "run", "-S", "+experiments.third={model: {tau: 0.3}}")
+    assert records(project)["third", 1]["tau"] == 0.3
+
+
+def test_mlflow_ui_serves_the_runs(trained):
+    command = ["mlflow", "ui", "--workers", "1", "--port", "5123", "--backend-store-uri", "sqlite:///mlflow.db"]
+    settings = environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = subprocess.Popen(
+        command, cwd=trained, env=settings, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        page = fetch_when_up("http://127.0.0.1:5123/")
+        assert "MLflow" in page
+        client = MlflowClient("http://127.0.0.1:5123")
+        experiment = client.get_experiment_by_name("small")
+        found = client.search_runs([experiment.experiment_id], "tags.experiment = 'own-tau'")
+        assert {run.info.run_name for run in found} == {"own-tau-s0", "own-tau-s1"}
+        assert len(client.get_metric_history(found[0].info.run_id, "test/error")) == 2
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def fetch_when_up(url: str) -> str:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"{url} did not answer within a minute")
