@@ -80,9 +80,9 @@ class TorchvisionDataset:
             for train in (True, False):
                 kind(self.raw, train=train, download=not self._is_local())
         except (OSError, RuntimeError) as error:
-            where = self.source or "its own site"
+            missing = next((target.name for target in _wanted(kind, self.name) if not (self.raw / target).exists()), "a file")
             raise UserError(
-                f"{self.name}: not to be had from {where} ({_first_line(error)}); "
+                f"{self.name}: {missing} not to be had from {self.source or 'its own site'} ({_first_line(error)}); "
                 "set dataset.source to a folder or archive with the original files, or to a mirror's URL"
             ) from error
         for packed in self.raw.rglob("*.gz"):  # torchvision keeps both forms; one is enough for DVC
