@@ -103,16 +103,16 @@ class Store:
         return run_id
 
     def log_report(self, numbers: dict[str, dict[str, float]], folders: list[Path]) -> str:
-        """Log the study's summary numbers, tables and plots as the run `summary`; the same numbers are logged once."""
+        """Log the study's tables and plots as the run `summary`, once for the same summary numbers.
+
+        The numbers themselves are not logged: as metrics they would crowd the networks' curves out of the UI's charts.
+        """
         key = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
         for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'"):
             return run.info.run_id
         run_id = self.client.create_run(
             self.experiment_id, run_name="summary", tags={RUN_KEY: key, "experiment": "summary"}
         ).info.run_id
-        for experiment, values in numbers.items():
-            for name, value in values.items():
-                self.client.log_metric(run_id, f"{experiment}/{name}", value)
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), folder.name)
         self.client.set_terminated(run_id, "FINISHED")
