@@ -22,8 +22,7 @@ def main(metrics: Path, params: Path = Path("params.yaml")) -> None:
     for folder in ("tables", "curves", "plots"):
         (metrics / folder).mkdir(exist_ok=True)
 
-    numbers = headline(summary)
-    (metrics / "summary.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n")
     (metrics / "tables" / "results.md").write_text(tables.markdown(summary, runs, study.report.title))
     summary.to_csv(metrics / "tables" / "results.csv", index=False, lineterminator="\n")
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
@@ -32,7 +31,7 @@ def main(metrics: Path, params: Path = Path("params.yaml")) -> None:
     plots.curves(histories, metrics / "plots" / "curves.svg")
     plots.depth_and_tau(summary, runs, metrics / "plots" / "depth_and_tau.svg")
     shown = [metrics / "tables", metrics / "plots"]
-    attempt(lambda: Store(project_root(), study.name).log_report(numbers, shown), "the summary")
+    attempt(lambda: Store(project_root(), study.name).log_report(shown), "the summary")
     print((metrics / "tables" / "results.md").read_text())
 
 

@@ -20,7 +20,7 @@ from reslab.models.count import count
 from reslab.training.engine import set_rate, train_step
 
 TRACE_STEPS, TRACE_BATCH = 3, 8
-DIVERGED_ABOVE = 1e6  # such a loss has lost the digits that machines agree on
+DIVERGED_ABOVE = 1e6
 
 
 def trace(experiment: Experiment, data: Prepared) -> list[float | str]:
@@ -33,7 +33,14 @@ def trace(experiment: Experiment, data: Prepared) -> list[float | str]:
         set_rate(network.optimizer, network.schedule(step))
         loss, _ = train_step(network.model, batch, network.loss, network.optimizer)
         losses.append(loss.item())
-    return ["diverged" if not math.isfinite(loss) or loss > DIVERGED_ABOVE else float(f"{loss:.9g}") for loss in losses]
+    return [traced(step, loss) for step, loss in enumerate(losses)]
+
+
+def traced(step: int, loss: float) -> float | str:
+    """A loss with the digits that machines agree on; after an update that made it explode they agree on none."""
+    if not math.isfinite(loss) or (step > 0 and loss > DIVERGED_ABOVE):
+        return "diverged"
+    return float(f"{loss:.9g}" if loss <= DIVERGED_ABOVE else f"{loss:.6g}")
 
 
 def tau_of(model: nn.Module) -> dict[str, float]:

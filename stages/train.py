@@ -17,7 +17,7 @@ from reslab.data import prepared
 from reslab.errors import run
 from reslab.experiment import Run, assemble
 from reslab.progress import display
-from reslab.store import SeedFolder, identity, project_root
+from reslab.store import SeedFolder, identity, output_locked, project_root
 from reslab.tracking import Store, TrainedNetwork, attempt
 from reslab.training import checkpoint, hardware
 from reslab.training.engine import fit
@@ -110,8 +110,9 @@ def main(
     key = identity(described, Path(reslab.training.__file__).parent)
     code = provenance.commit_state()
     jobs = [Job(experiment, described, key, seed, data, code) for seed in study.seeds]
-    shutil.rmtree(output, ignore_errors=True)
-    with display(experiment) as shown:
+    workers.end_with_dvc()
+    with output_locked(output), display(experiment, study.seeds) as shown:
+        shutil.rmtree(output, ignore_errors=True)
         for job in workers.run_all(train_network, jobs, workers=worker_count(len(jobs)), display=shown):
             shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
             trained = TrainedNetwork.read(experiment, output / f"seed{job.seed}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from project import call, environment, records, runs_in_mlflow
+from project import call, environment, free_port, records, runs_in_mlflow
 
 
 def test_experiments_queue_and_comparisons(project):
@@ -40,7 +40,8 @@ def test_experiments_queue_and_comparisons(project):
     assert '"rev": "smaller-tau"' in html
     assert '"field": "experiment"' in html
     assert "test_error_percent" in html
-    call(project, "dvc", "plots", "show")
+    shown = call(project, "dvc", "plots", "show").stdout.strip().splitlines()[-1]
+    assert "plain-tau" in Path(shown.removeprefix("file://")).read_text()
     call(project, "git", "checkout", "--quiet", "smaller-tau")
     call(project, "dvc", "checkout", "--quiet")
     assert "Data and pipelines are up to date." in call(project, "dvc", "repro").stdout
@@ -66,15 +67,16 @@ def test_a_new_experiment_on_the_fly(project):
 
 
 def test_mlflow_ui_serves_the_runs(trained):
-    command = ["mlflow", "ui", "--workers", "1", "--port", "5123", "--backend-store-uri", "sqlite:///mlflow.db"]
+    port = free_port()
+    command = ["mlflow", "ui", "--workers", "1", "--port", str(port), "--backend-store-uri", "sqlite:///mlflow.db"]
     settings = environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(
         command, cwd=trained, env=settings, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        page = fetch_when_up("http://127.0.0.1:5123/")
+        page = fetch_when_up(f"http://127.0.0.1:{port}/")
         assert "MLflow" in page
-        client = MlflowClient("http://127.0.0.1:5123")
+        client = MlflowClient(f"http://127.0.0.1:{port}")
         experiment = client.get_experiment_by_name("small")
         found = client.search_runs([experiment.experiment_id], "tags.experiment = 'own-tau'")
         assert {run.info.run_name for run in found} == {"own-tau-s0", "own-tau-s1"}

@@ -1,4 +1,4 @@
-"""What only a GPU can show: the same data and draws as on the CPU, a run that repeats bitwise, a resumed run too."""
+"""What only a GPU can show: the same data and draws as on the CPU, a run that repeats bitwise."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,13 @@ from reslab.data.augment import flip, pad_crop
 from reslab.data.draws import Draws
 from reslab.data.images import Split
 from reslab.data.loader import Normalize, Resident, training_epoch
+from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import hardware
 from reslab.training.engine import fit
 from reslab.training.losses import cross_entropy
 from reslab.training.optim import sgd
-from reslab.training.schedule import Budget, make_schedule
+from reslab.training.schedule import Budget
 
 pytestmark = [
     pytest.mark.gpu,
@@ -49,7 +50,7 @@ def test_a_run_repeats_bitwise(norm):
     for _ in range(2):
         torch.manual_seed(0)
         model = tau_resnet(3, 10, depth=20, norm=norm, tau="1/sqrt(L)").to(device, memory_format=torch.channels_last)
-        optimizer, schedule = sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "cosine"}, Budget(9, 3), "schedule")
+        optimizer, schedule = sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "cosine"}, Budget(9, 3))
         records = list(fit(model, optimizer, schedule, cross_entropy(), lambda number: epoch("cuda", number), total_steps=9))
         assert not records[-1].diverged
         states.append({name: tensor.cpu() for name, tensor in model.state_dict().items()})

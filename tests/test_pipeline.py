@@ -81,3 +81,9 @@ def test_matrix_over_a_mapping_expands_to_its_keys(repository):
 def test_plot_template_is_json(repository):
     template = json.loads((repository / ".dvc" / "plots" / "experiments.json").read_text())
     assert template["facet"]["field"] == "experiment"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_never_import_each_other(repository, stage):
+    imported = {name.split(".")[0] for name in direct_imports(repository / "stages" / f"{stage}.py")}
+    assert not imported & {*STAGES, "stages"}

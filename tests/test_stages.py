@@ -1,6 +1,7 @@
 """The stage scripts as commands: bad input is one line on stderr and a failure, without a traceback."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -56,7 +57,14 @@ BAD = {
     "empty seeds": ("seeds:\n- 0\n- 1\n", "seeds: []\n", "seeds: [] is not allowed"),
     "duplicate experiment": ("  plain-tau: {}\n", "  plain-tau: {}\n  plain-tau: {}\n", 'duplicate key "plain-tau"'),
     "not YAML": ("study: small", "study: [small", "line "),
-    "bad augmentation": ("padding: 1", "padding: 0", "augment[0]: padding 0 is not allowed: at least 1"),
+    "bad augmentation": ("padding: 1", "padding: 0", "augment[0].padding: 0 is not allowed: should be greater than or equal to 1"),
+    "no whole batch": (
+        "  batch_size: 128",
+        "  batch_size: 128\n  drop_last: true",
+        "train.batch_size: 128 with drop_last leaves no batch",
+    ),
+    "negative width": ("depth: 8", "depth: 8\n  width: -3", "model.width: -3 is not allowed"),
+    "rate that climbs": ("lr: 0.1", "lr: -0.1", "optimizer.lr: -0.1 is not allowed"),
     "bad loss": (
         "name: cross_entropy",
         "name: crossentropy",
@@ -106,10 +114,37 @@ def test_the_traceback_is_there_for_who_asks(folder):
     assert "Traceback" in done.stderr
 
 
-def test_a_good_study_is_described(folder):
-    done = describe(folder)
+def described(folder, name="own-tau", **environment) -> dict:
+    done = stage(folder, "describe.py", name, "out.json", **environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    return json.loads((folder / "out.json").read_text())
+
+
+def test_a_description_says_what_the_experiment_is(folder):
+    found = described(folder)
+    assert found["config"]["model"] == {"name": "tau_resnet", "depth": 8, "norm": "none", "tau": "1/sqrt(L)"}
+    assert found["model"]["tau"] == pytest.approx(3**-0.5, abs=1e-6)
+    assert found["model"]["conv_layers"] == 7
+    assert found["model"]["multiply_adds"] > 500_000
+    assert [(group["name"], group["tensors"]) for group in found["parameter_groups"]] == [("all", 9), ("scalars", 13)]
+    assert found["budget"] == {"steps": 2, "steps_per_epoch": 1}
+    assert len(found["normalization"]["mean"]) == 3
+    assert len(found["dataset"]["checksum"]) == 64
+    assert len(found["trace"]) == 3
+    assert all(0 < loss < 100 for loss in found["trace"])
+
+
+def test_the_trace_is_the_machines_business_in_no_digit_and_follows_every_part_of_the_recipe(folder):
+    base = described(folder, OMP_NUM_THREADS="1")["trace"]
+    assert described(folder, OMP_NUM_THREADS="2")["trace"] == base
+    changes = [("tau: 1/sqrt(L)", "tau: 0.5"), ("padding: 1", "padding: 2"), ("lr: 0.1", "lr: 0.2"), ("name: computed", ONES)]
+    for old, new in changes:
+        change(folder, old, new)
+        assert described(folder)["trace"] != base, new
+
+
+ONES = "name: constants\n  mean: [0.0, 0.0, 0.0]\n  std: [1.0, 1.0, 1.0]"
 
 
 def test_missing_data_and_files_are_named(folder, tmp_path):
@@ -134,10 +169,15 @@ def test_missing_data_and_files_are_named(folder, tmp_path):
         ("name: image_folder\n  image_size: 8", "params.yaml: dataset: missing key 'source'"),
         ("name: cifar11", "params.yaml: dataset.name: unknown name 'cifar11' (did you mean 'cifar10'?)"),
         ("name: mnist\n  source: .", "missing t10k-images-idx3-ubyte"),
+        ("name: image_folder\n  source: one-class\n  image_size: 8", "only one class in train/ (cat)"),
+        ("name: image_folder\n  source: http://[bad\n  image_size: 8", "http://[bad: download failed"),
     ],
 )
 def test_bad_datasets_are_refused_and_leave_nothing(folder, source, message):
     (folder / "broken.zip").write_bytes(b"PK\x03\x04 not a zip")
+    for name in ("train", "test"):
+        (folder / "one-class" / name / "cat").mkdir(parents=True)
+        (folder / "one-class" / name / "cat" / "1.png").write_bytes(b"any")
     change(folder, "name: digits", source)
     done = stage(folder, "fetch.py", "data/raw")
     assert done.returncode == 1
@@ -146,8 +186,18 @@ def test_bad_datasets_are_refused_and_leave_nothing(folder, source, message):
     assert not list((folder / "data").rglob("raw/*"))
 
 
-def test_an_unknown_device_is_refused(folder):
-    assert describe(folder).returncode == 0
-    done = stage(folder, "train.py", "plain-tau", "out.json", "data/runs/plain-tau", RESLAB_DEVICE="quantum")
-    assert "RESLAB_DEVICE=quantum: not usable here" in done.stderr
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("RESLAB_DEVICE", "quantum", "RESLAB_DEVICE=quantum: not usable here"),
+        ("RESLAB_DEVICE", "meta", "RESLAB_DEVICE=meta: not usable here"),
+        ("RESLAB_WORKERS", "many", "RESLAB_WORKERS=many is not allowed: a whole number from 1 to 1024"),
+        ("RESLAB_THREADS", "99999999999", "RESLAB_THREADS=99999999999 is not allowed"),
+    ],
+)
+def test_impossible_hardware_is_refused(folder, name, value, message):
+    described(folder, "plain-tau")
+    done = stage(folder, "train.py", "plain-tau", "out.json", "data/runs/plain-tau", **{name: value})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in done.stderr

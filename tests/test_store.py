@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from reslab import store
 from reslab.errors import UserError
@@ -75,6 +76,22 @@ def test_a_killed_holder_frees_the_folder(root):
     holder.join()
     with store.SeedFolder.of("abc", 0).locked():
         pass  # a lock that outlived its process would hang here until the test's timeout
+
+
+def test_an_output_is_filled_by_one_at_a_time_and_a_network_in_training_is_not_pruned(root):
+    with store.output_locked(root / "runs" / "a"), store.SeedFolder.of("busy", 0).locked():
+        assert store.prune(keep_days=0, dry_run=True) == []
+        with pytest.raises(Timeout), FileLock(root / "runs" / ".a.lock", blocking=False):
+            pass
+    assert [path.name for path in store.prune(keep_days=0, dry_run=True)] == ["busy"]
+
+
+def test_half_written_checkpoints_of_killed_processes_are_cleared(root):
+    folder = store.SeedFolder.of("abc", 0)
+    folder.path.mkdir(parents=True)
+    (folder.path / ".checkpoint.pt.123").write_text("half")
+    with folder.locked():
+        assert [path.name for path in folder.path.iterdir()] == ["lock"]
 
 
 def test_prune_deletes_what_was_not_used(root):

@@ -49,6 +49,22 @@ def test_every_job_runs_and_reports():
     assert {(seed, text) for seed, _, _, text in shown.seen} == {(seed, text) for seed in range(3) for text in ("half", "done")}
 
 
+class Broken:
+    """A display whose pipe was closed."""
+
+    def update(self, *message):
+        raise BrokenPipeError
+
+
+def chatter(job: Job) -> None:
+    for step in range(5000):  # more than a pipe holds
+        workers.report(job.seed, step, 5000, "training" * 10)
+
+
+def test_a_display_that_fails_stops_nobody():
+    assert len(list(workers.run_all(chatter, [Job(0)], workers=1, display=Broken()))) == 1
+
+
 def test_a_failure_comes_through_after_the_others_finished():
     done = []
     with pytest.raises(UserError, match="seed 1 is refused"):

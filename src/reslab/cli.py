@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from reslab import config, schema, store, studies
-from reslab.errors import UserError, guard
-from reslab.records import read_record
+from reslab.errors import UserError, guard, one_line
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 
@@ -32,6 +31,10 @@ def check(params: Params = Path("params.yaml")) -> None:
         print(f"{params}: well formed; depths and other options are checked once the data is there (`dvc repro preprocess`)")
         return
     facts = prepared.load(Path("data/prepared")).facts
+    if facts["name"] != study.dataset["name"]:
+        raise UserError(
+            f"data/prepared holds {facts['name']}, {params} asks for {study.dataset['name']}: `dvc repro preprocess` first"
+        )
     for experiment in study.experiments.values():
         check_experiment(experiment, facts)
     print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well")
@@ -79,19 +82,23 @@ def relog(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Log every trained network of the study to MLflow; what is there already is left as it is."""
-    from reslab.tracking import Store, TrainedNetwork
+    from reslab.tracking import Store, TrainedNetwork, tracking_uri
 
     study = config.load(params)
-    opened = Store(store.project_root(), study.name)
-    count = 0
-    for experiment in study.experiments:
-        for folder in sorted(runs.joinpath(experiment).glob("seed*")):
-            opened.log(TrainedNetwork.read(experiment, folder))
-            count += 1
-    summary = Path("metrics/summary.json")
-    if summary.exists():
-        opened.log_report(read_record(summary), [Path("metrics/tables"), Path("metrics/plots")])
-    print(f"{count} networks of the study {study.name} are in MLflow")
+    networks = [
+        TrainedNetwork.read(experiment, folder)
+        for experiment in study.experiments
+        for folder in sorted(runs.joinpath(experiment).glob("seed*"))
+    ]
+    try:
+        opened = Store(store.project_root(), study.name)
+        for network in networks:
+            opened.log(network)
+        if Path("metrics/tables").exists():
+            opened.log_report([Path("metrics/tables"), Path("metrics/plots")])
+    except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
+        raise UserError(f"MLflow store {tracking_uri(store.project_root())}: {one_line(error)}") from error
+    print(f"{len(networks)} networks of the study {study.name} are in MLflow")
 
 
 @app.command()

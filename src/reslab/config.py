@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reslab.errors import UserError
-from reslab.schema import STRICT, check, named, unknown
+from reslab.schema import STRICT, Count, NonNegative, check, named, unknown
 
 SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
 STUDY_KEYS = ("study", "seeds", "dataset", *SECTIONS, "experiments", "report")
@@ -24,9 +24,9 @@ class Train(pydantic.BaseModel):
 
     model_config = STRICT
 
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    iterations: Annotated[int, Field(ge=1)] | None = None
-    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Count | None = None
+    iterations: Count | None = None
+    batch_size: Count
     drop_last: bool = False
     precision: Literal["float32", "tf32", "float64"] = "float32"
     fast: bool = False
@@ -45,10 +45,10 @@ class Published(pydantic.BaseModel):
 
     model_config = STRICT
 
-    error: float
+    error: Annotated[float, Field(ge=0, le=100)]
     source: str
-    std: float | None = None
-    runs: int | None = None
+    std: NonNegative | None = None
+    runs: Count | None = None
 
 
 class Report(pydantic.BaseModel):
@@ -128,8 +128,10 @@ def parse(document: Any) -> Study:
     rows = document["experiments"]
     if not isinstance(rows, Mapping) or not rows:
         raise UserError("experiments: expected at least one, as `name: {what differs from the sections above}`")
-    experiments = {key: _experiment(_check_name(key, "experiments"), defaults, row or {}) for key, row in rows.items()}
-    report = _report(document.get("report") or {}, experiments)
+    experiments = {
+        key: _experiment(_check_name(key, "experiments"), defaults, {} if row is None else row) for key, row in rows.items()
+    }
+    report = _report({} if document.get("report") is None else document["report"], experiments)
     dataset = named(document["dataset"], "dataset")
     validation = check(Annotated[int, Field(ge=0)], dataset.pop("validation", 0), "dataset.validation")
     return Study(name=name, seeds=seeds, dataset=dataset, validation=validation, experiments=experiments, report=report)

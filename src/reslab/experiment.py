@@ -3,7 +3,7 @@
 Shared by describe (three float64 steps), train and evaluate, so that all three mean the same thing by an experiment.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from reslab.schema import bind
 from reslab.training.evaluation import Loss
 from reslab.training.losses import LOSSES
 from reslab.training.optim import OPTIMIZERS
-from reslab.training.schedule import Budget, Schedule, make_schedule
+from reslab.training.schedule import SCHEDULES, WARMUPS, Budget, Schedule
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "float64": torch.float64}
 
@@ -61,8 +61,17 @@ def augmentations(experiment: Experiment) -> list[tuple[str, Callable]]:
 
 
 def budget(experiment: Experiment, images: int) -> Budget:
-    """The run's length in steps on `images` training images."""
+    """The run's length in steps on `images` training images; raises UserError if not one batch is whole."""
+    if experiment.train.steps_per_epoch(images) == 0:
+        raise UserError(f"train.batch_size: {experiment.train.batch_size} with drop_last leaves no batch; at most {images} images")
     return Budget(experiment.train.steps(images), experiment.train.steps_per_epoch(images))
+
+
+def make_schedule(spec: Mapping, length: Budget) -> Schedule:
+    """`{name: multistep, ..., warmup: {name: linear, ...}}` -> Schedule; raises UserError."""
+    warmup = spec.get("warmup")
+    main = bind(SCHEDULES, {key: value for key, value in spec.items() if key != "warmup"}, "schedule")(length)
+    return Schedule(main, None if warmup is None else bind(WARMUPS, warmup, "schedule.warmup")(length))
 
 
 def assemble(
@@ -96,7 +105,7 @@ def assemble(
     return Run(
         model=model,
         optimizer=bind(OPTIMIZERS, experiment.optimizer, "optimizer")(model),
-        schedule=make_schedule(experiment.schedule, length, "schedule"),
+        schedule=make_schedule(experiment.schedule, length),
         loss=bind(LOSSES, experiment.loss, "loss")(),
         training_epoch=epoch,
         held_out={name: held_out_batches(split, normalize, device) for name, split in data.held_out().items()},
@@ -122,6 +131,6 @@ def check(experiment: Experiment, facts: dict) -> None:
             augment(blank, Draws(0, 1, stream, torch.arange(2)))
         bind(LOSSES, experiment.loss, "loss")()
         bind(OPTIMIZERS, experiment.optimizer, "optimizer")(nn.Linear(1, 1))
-        make_schedule(experiment.schedule, budget(experiment, facts["train"]), "schedule")
+        make_schedule(experiment.schedule, budget(experiment, facts["train"]))
     except UserError as error:
         raise UserError(f"experiments.{experiment.name}: {error}") from error

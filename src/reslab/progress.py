@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -21,13 +21,16 @@ class Display(Protocol):
 
 
 class Bars:
-    """One bar a seed, on a terminal."""
+    """One bar a seed and one for all of them, on a terminal."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, seeds: list[int]) -> None:
         columns = ("{task.description}", BarColumn(), TextColumn("{task.percentage:3.0f} %"), "{task.fields[text]}")
         self.progress = Progress(*columns, TimeElapsedColumn(), "left", TimeRemainingColumn(), console=Console(stderr=True))
-        self.title = title
-        self.tasks: dict[int, TaskID] = {}
+        self.tasks = {
+            seed: self.progress.add_task(f"{title} seed {seed}", total=1.0, text="waiting", start=False) for seed in seeds
+        }
+        self.all = self.progress.add_task(f"{title} all seeds", total=len(seeds), text="")
+        self.done = dict.fromkeys(seeds, 0.0)
 
     def __enter__(self) -> "Bars":
         self.progress.start()
@@ -37,18 +40,20 @@ class Bars:
         self.progress.stop()
 
     def update(self, seed: int, done: int, total: int, text: str) -> None:
-        """Move a seed's bar."""
-        if seed not in self.tasks:
-            self.tasks[seed] = self.progress.add_task(f"{self.title} seed {seed}", total=total, text="")
-        self.progress.update(self.tasks[seed], completed=done, text=text)
+        """Move a seed's bar and that of all."""
+        self.progress.start_task(self.tasks[seed])
+        self.done[seed] = done / total
+        self.progress.update(self.tasks[seed], completed=done / total, text=text)
+        self.progress.update(self.all, completed=sum(self.done.values()))
 
 
 class Lines:
     """A line every few seconds and at each seed's end, where there is no terminal."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, seeds: list[int]) -> None:
         self.title = title
-        self.started: dict[int, tuple[float, int]] = {}
+        self.done = dict.fromkeys(seeds, 0.0)
+        self.began: tuple[float, float] | None = None  # time and fraction at the first word: a resumed run does not start at 0
         self.shown: dict[int, float] = {}
 
     def __enter__(self) -> "Lines":
@@ -58,14 +63,17 @@ class Lines:
         pass
 
     def update(self, seed: int, done: int, total: int, text: str) -> None:
-        """Print a seed's state if its last line is old enough or it is done."""
+        """Print a seed's state, and the time left for all, if its last line is old enough or it is done."""
         now = time.monotonic()
-        began, first = self.started.setdefault(seed, (now, done))
+        self.done[seed] = done / total
+        fraction = sum(self.done.values()) / len(self.done)
+        self.began = self.began or (now, fraction)
         if done < total and now - self.shown.get(seed, -SECONDS_BETWEEN_LINES) < SECONDS_BETWEEN_LINES:
             return
         self.shown[seed] = now
-        left = (now - began) / (done - first) * (total - done) if done > first else None
-        estimate = "" if left is None else f", {format_seconds(left)} left"
+        since, first = self.began
+        left = (now - since) / (fraction - first) * (1 - fraction) if fraction > first else None
+        estimate = "" if left is None else f"; all seeds {fraction:.0%}, {format_seconds(left)} left"
         print(f"{self.title} seed {seed}: {done / total:4.0%} {text}{estimate}", file=sys.stderr, flush=True)
 
 
@@ -78,6 +86,6 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
 
 
-def display(title: str) -> Display:
+def display(title: str, seeds: list[int]) -> Display:
     """Bars on a terminal, lines elsewhere."""
-    return Bars(title) if sys.stderr.isatty() else Lines(title)
+    return Bars(title, seeds) if sys.stderr.isatty() else Lines(title, seeds)

@@ -21,5 +21,5 @@ def commit_state() -> dict:
 
 
 def has_uncommitted_edits(path: Path) -> bool:
-    """Whether a file differs from the last commit; False outside git and for a file that is not there."""
-    return path.exists() and bool(_git("status", "--porcelain", "--", str(path)))
+    """Whether a file differs from the last commit; True where git cannot tell."""
+    return _git("status", "--porcelain", "--", str(path)) != ""

@@ -4,14 +4,22 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from reslab.errors import UserError
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+# Types for keyword-only parameters; what lies outside is refused with its path.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Size = Annotated[int, Field(ge=1, le=4096)]  # channels, pixels
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:
@@ -53,7 +61,7 @@ def _schema(function: Callable) -> type:
 def check(kind: Any, value: Any, where: str) -> Any:
     """Validate `value` against a type; raises UserError for the first problem, with its path."""
     try:
-        return TypeAdapter(kind).validate_python(value)
+        return TypeAdapter(kind).validate_python(value, strict=True)
     except pydantic.ValidationError as error:
         problems = sorted(
             error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"

@@ -45,9 +45,12 @@ def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 
 def _read(path: Path) -> Mapping:
     try:
-        return config.read_yaml(path)
+        content = config.read_yaml(path)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: expected a mapping, as in params.yaml")
+    return content
 
 
 def select(name: str, *, params: Path = Path("params.yaml"), folder: Path = FOLDER, force: bool = False) -> None:
@@ -56,7 +59,7 @@ def select(name: str, *, params: Path = Path("params.yaml"), folder: Path = FOLD
     Raises UserError if that would overwrite edits that git does not have, unless `force`.
     """
     text = dump(compose(name, folder))
-    if not force and provenance.has_uncommitted_edits(params):
+    if not force and params.exists() and params.read_text() != text and provenance.has_uncommitted_edits(params):
         raise UserError(f"{params} has edits that are not committed; commit them, or say --force to lose them")
     params.write_text(text)
 

@@ -89,34 +89,41 @@ class Store:
 
     def log(self, network: TrainedNetwork) -> str:
         """Log a network with its whole history and return the run's id; an existing complete run is left as it is."""
-        for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{network.key}'"):
-            if run.info.status == "FINISHED":
-                return run.info.run_id
-            self.client.delete_run(run.info.run_id)  # cut off while it was logged
+        if found := self._complete_run(network.key):
+            return found
         started = int(network.record["started"] * 1000)
-        run = self.client.create_run(self.experiment_id, start_time=started, run_name=network.name, tags=_tags(network))
-        run_id = run.info.run_id
+        run_id = self._start(network.name, _tags(network), started)
         self._log_values(run_id, network, started)
         for name in ("record.json", "history.csv"):  # not the weights: DVC has them
             self.client.log_artifact(run_id, str(network.folder / name))
         self.client.set_terminated(run_id, "FINISHED", end_time=started + int(network.record["seconds"] * 1000))
         return run_id
 
-    def log_report(self, numbers: dict[str, dict[str, float]], folders: list[Path]) -> str:
-        """Log the study's tables and plots as the run `summary`, once for the same summary numbers.
+    def log_report(self, folders: list[Path]) -> str:
+        """Log the study's tables and plots as the run `summary`, once for the same files.
 
-        The numbers themselves are not logged: as metrics they would crowd the networks' curves out of the UI's charts.
+        Its numbers are not logged: as metrics they would crowd the networks' curves out of the UI's charts.
         """
-        key = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
-        for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'"):
-            return run.info.run_id
-        run_id = self.client.create_run(
-            self.experiment_id, run_name="summary", tags={RUN_KEY: key, "experiment": "summary"}
-        ).info.run_id
+        files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+        key = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+        if found := self._complete_run(key):
+            return found
+        run_id = self._start("summary", {RUN_KEY: key, "experiment": "summary"})
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), folder.name)
         self.client.set_terminated(run_id, "FINISHED")
         return run_id
+
+    def _complete_run(self, key: str) -> str | None:
+        """The id of the run that has this key; one that was cut off while it was logged is deleted."""
+        for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'"):
+            if run.info.status == "FINISHED":
+                return run.info.run_id
+            self.client.delete_run(run.info.run_id)
+        return None
+
+    def _start(self, name: str, tags: dict[str, str], start_time: int | None = None) -> str:
+        return self.client.create_run(self.experiment_id, start_time=start_time, run_name=name, tags=tags).info.run_id
 
     def _log_values(self, run_id: str, network: TrainedNetwork, timestamp: int) -> None:
         from mlflow.entities import Metric, Param

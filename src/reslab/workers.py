@@ -1,5 +1,6 @@
 """Several networks at once: one process each, their progress shown by the parent, nothing left running when it dies."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -53,6 +54,20 @@ def watched(batches: Iterable[Any], seed: int, first_step: int, total: int) -> I
         yield batch
 
 
+def end_with_dvc() -> None:
+    """Inside a DVC stage, end this process when DVC is killed: its successor would wait for the locks we hold."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_REPORTS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Display) -> Iterator[Job]:
     """Run `function` on each job in a pool of fresh processes and yield each job as it finishes.
 
@@ -85,5 +100,7 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
 
 
 def _show(queue: SimpleQueue, display: Display) -> None:
+    """Show what workers report; a display that fails (a closed pipe) must not stop the reading, or every worker would wait."""
     while (message := queue.get()) is not None:
-        display.update(*message)
+        with contextlib.suppress(Exception):
+            display.update(*message)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from reslab.data.augment import AUGMENTATIONS, flip, pad_crop
 from reslab.data.draws import Draws
 from reslab.errors import UserError
+from reslab.schema import bind
 
 OPTIONS = {"flip": {}, "pad_crop": {"padding": 2}}
 
@@ -60,7 +61,9 @@ def test_flip_mirrors_about_half():
     assert torch.equal(flip(batch, draws(10_000), probability=1.0), batch.flip(3))
 
 
-@pytest.mark.parametrize(("name", "options"), [("pad_crop", {"padding": 0}), ("flip", {"probability": 1.5})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("pad_crop", {"padding": 0}), ("pad_crop", {"padding": 10**6}), ("flip", {"probability": 1.5})]
+)
 def test_impossible_options_are_refused(name, options):
     with pytest.raises(UserError, match="not allowed"):
-        AUGMENTATIONS[name](images(1), draws(1), **options)
+        bind(AUGMENTATIONS, {"name": name} | options, "augment[0]")

@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named(tmp_path, name, form):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar.xz", "x.zip"])
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tar.xz", "x.zip"])
 @pytest.mark.parametrize("damage", ["truncated", "altered"])
 def test_a_damaged_archive_is_refused_and_not_stored(tmp_path, name, damage):
     generator = np.random.default_rng(0)
@@ -123,12 +123,32 @@ def test_a_damaged_archive_is_refused_and_not_stored(tmp_path, name, damage):
     content = bytearray(path.read_bytes())
     if damage == "truncated":
         content = content[: len(content) * 2 // 3]
+    elif name == "x.tar":
+        content[512 * 4 + 100] ^= 0xFF  # in a header: a plain tar has no checksum of its contents (that is what sha256 is for)
     else:
         content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"{name}: damaged or truncated archive"):
         dataset(tmp_path / "raw", path).fetch()
     assert not (tmp_path / "raw").exists()
+
+
+def test_a_tar_cut_between_members_is_refused(tmp_path):
+    """There the cut leaves whole members, only the end mark is missing."""
+    path = write_archive(tmp_path / "x.tar")
+    path.write_bytes(path.read_bytes()[: 512 * 4])
+    with pytest.raises(UserError, match=r"x\.tar: damaged or truncated archive"):
+        dataset(tmp_path / "raw", path).fetch()
+
+
+def test_sixteen_bit_images_are_scaled_not_clipped(tmp_path):
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    out = io.BytesIO()
+    Image.fromarray(ramp).save(out, "PNG")
+    images = fetch_and_read(
+        tmp_path / "raw", write_folder(tmp_path / "in", FILES | {"train/cat/1.png": out.getvalue()}), channels=1
+    )
+    np.testing.assert_array_equal(images.train_images[0, 0], ramp // 257)
 
 
 def noisy_png(generator: np.random.Generator) -> bytes:
@@ -181,7 +201,7 @@ def test_sha256(tmp_path):
     dataset(tmp_path / "raw", path, sha256=right).fetch()
     with pytest.raises(UserError, match=r"x\.zip: sha256 is"):
         dataset(tmp_path / "raw2", path, sha256="0" * 64).fetch()
-    assert not list((tmp_path / "raw2").iterdir())
+    assert not (tmp_path / "raw2").exists()
 
 
 def test_a_relative_source_counts_from_the_main_checkout(tmp_path, monkeypatch):
@@ -190,7 +210,10 @@ def test_a_relative_source_counts_from_the_main_checkout(tmp_path, monkeypatch):
     assert len(fetch_and_read(tmp_path / "raw", "images").train_labels) == 3
 
 
-@pytest.mark.parametrize(("options", "message"), [({"image_size": 0}, "image_size 0"), ({"channels": 2}, "channels 2")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"image_size": 0}, "image_size: 0"), ({"image_size": 10**8}, "image_size"), ({"channels": 2}, "channels: 2")],
+)
 def test_impossible_options(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         dataset(tmp_path / "raw", tmp_path, **options)

@@ -25,7 +25,7 @@ def test_choices():
         (FACTS, {"name": "published", "constants": "cifar"}, "allowed: cifar10"),
         (FACTS, {"name": "published", "constants": "mnist"}, "for 3 channels"),
         (FACTS, {"name": "constants", "mean": [0.0], "std": [1.0]}, "for 3 channels"),
-        (FACTS, {"name": "constants", "mean": [0.0] * 3, "std": [1.0, 0.0, 1.0]}, "std above 0"),
+        (FACTS, {"name": "constants", "mean": [0.0] * 3, "std": [1.0, 0.0, 1.0]}, "greater than 0"),
         (FACTS | {"std": [0.0, 1.0, 1.0]}, {"name": "computed"}, "std 0"),
     ],
 )

@@ -43,6 +43,13 @@ def test_impossible_validation_is_refused(small_images, tmp_path, count):
         prepared.save(small_images, tmp_path, name="small", validation=count)
 
 
+def test_a_class_too_small_to_hold_out_is_said(small_images, tmp_path):
+    labels = np.r_[np.zeros(39, dtype=np.int64), 1]
+    rare = dataclasses.replace(small_images, train_labels=labels, class_names=["a", "b"])
+    with pytest.raises(UserError, match=r"a class has 1 training image"):
+        prepared.save(rare, tmp_path, name="small", validation=8)
+
+
 def test_checksum_follows_pixels_labels_and_split(small_images, tmp_path):
     def checksum(images, validation=0):
         return prepared.save(images, tmp_path / "x", name="small", validation=validation)["checksum"]
@@ -63,6 +70,7 @@ def test_missing_or_damaged_data_says_what_to_run(small_images, tmp_path):
     with pytest.raises(UserError, match="dvc repro preprocess"):
         prepared.load(tmp_path)
     prepared.save(small_images, tmp_path, name="small", validation=0)
-    (tmp_path / "test_labels.npy").write_bytes(b"not an array")
-    with pytest.raises(UserError, match="dvc repro preprocess"):
-        prepared.load(tmp_path)
+    for content in (b"not an array", b""):
+        (tmp_path / "test_labels.npy").write_bytes(content)
+        with pytest.raises(UserError, match="dvc repro preprocess"):
+            prepared.load(tmp_path)

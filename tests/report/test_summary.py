@@ -40,7 +40,7 @@ def record(seed: int, error: float | None, depth: int) -> dict:
         "seed": seed,
         "status": "diverged" if error is None else "finished",
         "test_error": 1.0 if error is None else error,
-        "config": {"model": {"depth": depth, "norm": "none"}},
+        "config": {"model": {"name": "tau_resnet", "depth": depth, "norm": "none"}},
         "tau": 1.0,
         "parameters": 268_383,
         "seconds": 2.0,
@@ -125,10 +125,34 @@ def test_no_published_column_without_published_numbers(study, folder):
     assert "published" not in tables.markdown(summary, runs, "")
 
 
-def test_epoch_means_leave_out_epochs_that_a_seed_did_not_reach():
-    history = pd.DataFrame({"seed": [0, 0, 1], "epoch": [1, 2, 1], "train_loss": [1.0, 0.5, 3.0]})
+def test_epoch_means_are_over_the_seeds_that_did_not_diverge():
+    history = pd.DataFrame({"seed": [0, 0, 1, 1, 2], "epoch": [1, 2, 1, 2, 1], "train_loss": [1.0, 0.5, 3.0, 0.7, math.nan]})
+    history["test_error"] = [0.5, 0.1, 0.7, 0.3, 1.0]
     means = epoch_means(history)
-    assert means.to_dict("records") == [{"epoch": 1, "train_loss": 2.0}]
+    assert means["train_loss"].tolist() == [2.0, 0.6]
+    assert means["test_error"].tolist() == [pytest.approx(0.6), pytest.approx(0.2)]
+    assert epoch_means(history[history["seed"] == 2])["test_error"].tolist() == [1.0]
+
+
+def test_a_validation_split_is_in_the_table_and_the_headline(study, folder):
+    for path in folder.glob("*.json"):
+        content = json.loads(path.read_text())
+        for run in content["runs"]:
+            run["validation_error"] = 0.25
+        path.write_text(json.dumps(content))
+    runs = runs_table(study, folder)
+    summary = summarize(study, runs)
+    assert headline(summary)["good"]["validation_percent"] == 25.0
+    assert "validation error %" in tables.markdown(summary, runs, "")
+
+
+def test_plots_of_one_epoch_of_no_error_and_of_tau_zero(study, folder, tmp_path):
+    runs = runs_table(study, folder).assign(test_error=0.0)
+    summary = summarize(study, runs).assign(tau=0.0)
+    plots.depth_and_tau(summary, runs, tmp_path / "a.svg")
+    one = pd.DataFrame({"seed": [0], "epoch": [1], "train_loss": [1.0], "test_error": [0.0]})
+    plots.curves({"good": one}, tmp_path / "b.svg")
+    assert "diverged" not in (tmp_path / "b.svg").read_text()
 
 
 def test_plots_are_the_same_for_the_same_numbers(study, folder, tmp_path):

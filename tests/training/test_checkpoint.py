@@ -7,16 +7,17 @@ import torch
 from torch import nn
 
 from reslab.errors import UserError, one_line
+from reslab.experiment import make_schedule
 from reslab.training import checkpoint
 from reslab.training.log import Log
 from reslab.training.optim import sgd
-from reslab.training.schedule import Budget, make_schedule
+from reslab.training.schedule import Budget
 
 
 def parts():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
-    return model, sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "constant"}, Budget(1, 1), "s")
+    return model, sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "constant"}, Budget(1, 1))
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):
@@ -40,10 +41,11 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
         checkpoint.replace_file(tmp_path / "x", lambda draft: torch.save({"x": torch.zeros(10)}, "/dev/full"))
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+@pytest.mark.parametrize("damage", [lambda content: content[:-500], lambda content: b"", lambda content: b"garbage" * 99])
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, *parts(), Log())
-    path.write_bytes(path.read_bytes()[:-500])
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=r"checkpoint\.pt: damaged checkpoint .* delete it"):
         checkpoint.restore(path, *parts())
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from reslab.data.images import Split
 from reslab.data.loader import Normalize, Resident, training_epoch
+from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import checkpoint
 from reslab.training.engine import fit
@@ -16,7 +17,7 @@ from reslab.training.evaluation import Score, evaluate, wrong
 from reslab.training.log import Log
 from reslab.training.losses import cross_entropy
 from reslab.training.optim import sgd
-from reslab.training.schedule import Budget, make_schedule
+from reslab.training.schedule import Budget
 
 CPU = torch.device("cpu")
 LOSS = cross_entropy()
@@ -43,7 +44,7 @@ def test_sgd_is_the_papers_update(nesterov):
     """v = m v + (g + wd w); w -= lr v, or lr (g + wd w + m v) with Nesterov; 20 steps in float64 with a rate that drops."""
     lr, momentum, decay = 0.3, 0.9, 0.01
     model, expected = linear(), linear()
-    schedule = make_schedule({"name": "multistep", "milestones": [10], "unit": "iterations"}, Budget(20, 4), "schedule")
+    schedule = make_schedule({"name": "multistep", "milestones": [10], "unit": "iterations"}, Budget(20, 4))
     run(model, sgd(model, lr=lr, momentum=momentum, weight_decay=decay, nesterov=nesterov), schedule, total_steps=20)
     velocity = [torch.zeros_like(parameter) for parameter in expected.parameters()]
     for step in range(20):
@@ -60,13 +61,13 @@ def test_sgd_is_the_papers_update(nesterov):
 
 def test_budget_in_steps_cuts_the_last_epoch():
     model = linear()
-    records = run(model, sgd(model, lr=0.1), make_schedule({"name": "constant"}, Budget(10, 4), "s"), total_steps=10)
+    records = run(model, sgd(model, lr=0.1), make_schedule({"name": "constant"}, Budget(10, 4)), total_steps=10)
     assert [(record.epoch, record.step, record.images) for record in records] == [(1, 4, 32), (2, 8, 32), (3, 10, 16)]
 
 
 def test_records_are_the_means_over_the_epoch():
     model, twin = linear(), linear()
-    (record,) = run(model, sgd(model, lr=0.0), make_schedule({"name": "constant"}, Budget(4, 4), "s"), total_steps=4)
+    (record,) = run(model, sgd(model, lr=0.0), make_schedule({"name": "constant"}, Budget(4, 4)), total_steps=4)
     data = batches(1)
     logits, labels = torch.cat([twin(images) for images, _ in data]), torch.cat([labels for _, labels in data])
     assert record.loss == pytest.approx(LOSS(logits, labels).item(), rel=1e-12)
@@ -84,7 +85,7 @@ def test_scalars_learn_at_their_own_rate():
 
 def test_divergence_ends_the_run_and_is_recorded():
     model = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 3)).double()
-    records = run(model, sgd(model, lr=1e200), make_schedule({"name": "constant"}, Budget(40, 4), "s"), total_steps=40)
+    records = run(model, sgd(model, lr=1e200), make_schedule({"name": "constant"}, Budget(40, 4)), total_steps=40)
     assert len(records) < 10
     assert records[-1].diverged and not any(record.diverged for record in records[:-1])
 
@@ -118,7 +119,7 @@ def test_resume_is_bitwise_the_uninterrupted_run(digits_like, tmp_path, norm):
     def start():
         torch.manual_seed(0)
         model = tau_resnet(1, 10, depth=8, norm=norm, tau=0.5).to(memory_format=torch.channels_last)
-        return model, sgd(model, lr=0.1, momentum=0.9, weight_decay=1e-4, scalar_lr=0.1), make_schedule(spec, Budget(15, 3), "s")
+        return model, sgd(model, lr=0.1, momentum=0.9, weight_decay=1e-4, scalar_lr=0.1), make_schedule(spec, Budget(15, 3))
 
     def epochs(number):
         return training_epoch(data, number, augmentations=[], normalize=normalize, batch_size=16, drop_last=False, seed=0)
@@ -149,5 +150,5 @@ def test_two_steps_change_every_tensor(digits_like):
     def epochs(number):
         return training_epoch(data, number, augmentations=[], normalize=normalize, batch_size=16, drop_last=False, seed=0)
 
-    list(fit(model, sgd(model, lr=0.1), make_schedule({"name": "constant"}, Budget(2, 3), "s"), LOSS, epochs, total_steps=2))
+    list(fit(model, sgd(model, lr=0.1), make_schedule({"name": "constant"}, Budget(2, 3)), LOSS, epochs, total_steps=2))
     assert not any(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

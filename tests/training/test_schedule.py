@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from reslab.errors import UserError
-from reslab.training.schedule import Budget, make_schedule
+from reslab.experiment import make_schedule
+from reslab.training.schedule import Budget
 
 BUDGET = Budget(steps=100, steps_per_epoch=10)
 
 
 def schedule(**spec):
-    return make_schedule(spec, BUDGET, "schedule")
+    return make_schedule(spec, BUDGET)
 
 
 def test_multistep_in_epochs_and_iterations():
@@ -81,13 +82,18 @@ def test_he_warmup_survives_a_resume_inside_its_window():
     ("spec", "message"),
     [
         ({"name": "multistep", "milestones": [5, 3]}, "milestones"),
-        ({"name": "multistep", "milestones": [0]}, "milestones"),
+        ({"name": "multistep", "milestones": [0]}, "schedule.milestones.0"),
+        ({"name": "multistep", "milestones": [5], "factor": -1.0}, "schedule.factor"),
+        ({"name": "multistep", "milestones": [5], "factor": math.nan}, "schedule.factor"),
+        ({"name": "cosine", "floor": -5.0}, "schedule.floor"),
+        ({"name": "constant", "warmup": 0}, "schedule.warmup"),
+        ({"name": "constant", "warmup": []}, "schedule.warmup"),
         ({"name": "multistep", "milestones": [5], "unit": "days"}, "schedule.unit"),
         ({"name": "constant", "warmup": {"name": "linear"}}, "schedule.warmup: give exactly one"),
         ({"name": "constant", "warmup": {"name": "linear", "epochs": 1, "iterations": 1}}, "exactly one"),
-        ({"name": "constant", "warmup": {"name": "linear", "epochs": 0}}, "epochs 0"),
+        ({"name": "constant", "warmup": {"name": "linear", "epochs": 0}}, "schedule.warmup.epochs"),
         ({"name": "constant", "warmup": {"name": "lineal", "epochs": 1}}, "schedule.warmup.name: unknown name 'lineal'"),
-        ({"name": "constant", "warmup": {"name": "until_train_error", "below": 0.0}}, "below"),
+        ({"name": "constant", "warmup": {"name": "until_train_error", "below": 1.5}}, "schedule.warmup.below"),
         ({"name": "cosin"}, "did you mean 'cosine'"),
     ],
 )

@@ -20,6 +20,11 @@ ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
 
 
+def is_url(source: str) -> bool:
+    """Whether `dataset.source` is an address and not a path."""
+    return "://" in source
+
+
 def locate(source: str) -> Path:
     """The path behind `dataset.source`; a relative one counts from the main checkout, also in DVC's temporary workspaces."""
     return Path(os.environ.get("DVC_ROOT", "."), Path(source).expanduser())
@@ -61,8 +66,21 @@ def _folder_members(source: Path) -> Iterator[Member]:
             yield PurePosixPath(path.relative_to(source).as_posix()), path.stat().st_size, path.read_bytes
 
 
+class _StrictHeader(tarfile.TarInfo):
+    """A header that must be whole: tarfile itself takes a damaged one, or a missing end mark, for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
+
+
 def _tar_members(source: Path) -> Iterator[Member]:
-    with tarfile.open(source, "r:*") as archive:
+    with tarfile.open(source, "r:*", tarinfo=_StrictHeader) as archive:
         for member in archive:
             if member.issym() or member.islnk():
                 raise UserError(f"{source}: member {member.name!r} is a link; pack plain files only")
@@ -80,7 +98,14 @@ def _zip_members(source: Path) -> Iterator[Member]:
             if (member.external_attr >> 16) & 0o170000 == 0o120000:
                 raise UserError(f"{source}: member {member.filename!r} is a link; pack plain files only")
             if not member.is_dir():
-                yield PurePosixPath(member.filename), member.file_size, lambda member=member: archive.read(member)
+                yield PurePosixPath(member.filename), member.file_size, lambda member=member: _read_zipped(archive, member)
+
+
+def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    try:
+        return archive.read(member)
+    except (RuntimeError, NotImplementedError) as error:  # a password, a method that zipfile does not know
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def _check_member(source: Path, name: PurePosixPath, size: int, total: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reslab.data.archives import locate, members
+from reslab.data.archives import is_url, locate, members
 from reslab.data.image_folder import ImageFolder
 from reslab.data.images import Images
 from reslab.errors import UserError
@@ -73,13 +73,15 @@ class TorchvisionDataset:
 
     def fetch(self) -> None:
         """Put the original files, checksums verified, into the raw folder; raises UserError naming a bad or missing file."""
-        kind = self._kind()
-        if self.source and "://" not in self.source:
+        kind, local = self._kind(), self.source is not None and not is_url(self.source)
+        if local:
             _copy_verified(locate(self.source), self.raw, _wanted(kind, self.name))
+        elif self.source:
+            kind = _at_mirror(kind, self.source)
         try:
             for train in (True, False):
-                kind(self.raw, train=train, download=not self._is_local())
-        except (OSError, RuntimeError) as error:
+                kind(self.raw, train=train, download=not local)
+        except (OSError, RuntimeError, ValueError) as error:
             missing = next((target.name for target in _wanted(kind, self.name) if not (self.raw / target).exists()), "a file")
             raise UserError(
                 f"{self.name}: {missing} not to be had from {self.source or 'its own site'} ({_first_line(error)}); "
@@ -88,29 +90,24 @@ class TorchvisionDataset:
         for packed in self.raw.rglob("*.gz"):  # torchvision keeps both forms; one is enough for DVC
             packed.unlink()
 
-    def _is_local(self) -> bool:
-        return self.source is not None and "://" not in self.source
-
     def _kind(self) -> Any:
-        """The torchvision class; a subclass of the same name where a mirror takes the place of its download address."""
         from torchvision import datasets
 
-        kind = getattr(datasets, self.class_name)
-        if not self.source or self._is_local():
-            return kind
-        base = self.source.rstrip("/") + "/"
-        address = {"mirrors": [base]} if hasattr(kind, "mirrors") else {"url": base + kind.filename}
-        return type(self.class_name, (kind,), address)
+        return getattr(datasets, self.class_name)
 
     def read(self) -> Images:
         """Images uint8 (N, C, H, W) in the dataset's own order and split."""
-        from torchvision import datasets
-
-        kind = getattr(datasets, self.class_name)
-        parts = [kind(self.raw, train=train) for train in (True, False)]
+        parts = [self._kind()(self.raw, train=train) for train in (True, False)]
         images = [_channels_first(np.asarray(part.data)) for part in parts]
         labels = [np.asarray(part.targets, dtype=np.int64) for part in parts]
         return Images(images[0], labels[0], images[1], labels[1], list(parts[0].classes))
+
+
+def _at_mirror(kind: Any, source: str) -> Any:
+    """The torchvision class under its own name, with another download address."""
+    base = source.rstrip("/") + "/"
+    address = {"mirrors": [base]} if hasattr(kind, "mirrors") else {"url": base + kind.filename}
+    return type(kind.__name__, (kind,), address)
 
 
 def _channels_first(images: np.ndarray) -> np.ndarray:

@@ -6,13 +6,15 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from reslab.data.archives import locate, members, pack
+from reslab.data.archives import is_url, locate, members, pack
 from reslab.data.images import Images
 from reslab.errors import UserError
+from reslab.schema import Size
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"
 
@@ -24,17 +26,15 @@ class ImageFolder:
     (grey); `sha256` of the archive, checked if given.
     """
 
-    def __init__(self, raw: Path, *, source: str, image_size: int, channels: int = 3, sha256: str | None = None) -> None:
-        if image_size < 1:
-            raise UserError(f"image_size {image_size} is not allowed: at least 1")
-        if channels not in (1, 3):
-            raise UserError(f"channels {channels} is not allowed: 1 (grey) or 3 (RGB)")
+    def __init__(self, raw: Path, *, source: str, image_size: Size, channels: Literal[1, 3] = 3, sha256: str | None = None) -> None:
         self.raw, self.source, self.sha256 = raw, source, sha256
         self.image_size, self.channels = image_size, channels
 
     def fetch(self) -> None:
         """Check the source and put one archive into the raw folder; raises UserError naming what is wrong."""
-        source = self._download() if "://" in self.source else locate(self.source)
+        source = self._download() if is_url(self.source) else locate(self.source)
+        if self.sha256 is not None:
+            _check_sha256(source, self.sha256)
         names = [name for name, _ in _image_members(source)]  # reads it whole: damage is found before anything is stored
         _check_classes(source, names)
         self.raw.mkdir(parents=True, exist_ok=True)
@@ -43,14 +43,13 @@ class ImageFolder:
             return
         if source.parent != self.raw:
             shutil.copyfile(source, self.raw / source.name)
-        _check_sha256(self.raw / source.name, self.sha256)
 
     def _download(self) -> Path:
         from torchvision.datasets.utils import download_url
 
         try:
             download_url(self.source, self.raw)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(f"{self.source}: download failed ({error})") from error
         return self.raw / self.source.rsplit("/", 1)[1]
 
@@ -72,13 +71,22 @@ class ImageFolder:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                image = Image.open(io.BytesIO(content)).convert("RGB" if self.channels == 3 else "L")
+                image = _eight_bits(Image.open(io.BytesIO(content))).convert("RGB" if self.channels == 3 else "L")
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
             raise UserError(f"{archive}: cannot read image {str(name)!r} ({error}); remove or mend it") from error
         if image.size != size:
             image = image.resize(size, Image.Resampling.BILINEAR)
         pixels = np.asarray(image).reshape(*size, self.channels)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A 16-bit grey image scaled to 8 bits, where PIL would clip it to white; raises ValueError for 32-bit pixels."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits")
+    return image
 
 
 def _image_members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
@@ -110,9 +118,10 @@ def _check_classes(source: Path, names: list[PurePosixPath]) -> None:
         raise UserError(f"{source}: train/ and test/ must hold the same classes; only in one of them: {odd}")
 
 
-def _check_sha256(path: Path, expected: str | None) -> None:
+def _check_sha256(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: dataset.sha256 is for an archive, and this is none")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if expected is not None and found != expected.lower():
-        path.unlink()
+    if found != expected.lower():
         raise UserError(f"{path.name}: sha256 is {found}, dataset.sha256 says {expected}; fetch the right file")

@@ -67,7 +67,7 @@ def load(folder: Path) -> Prepared:
         held_out = arrays["validation_indices"]
         kept = np.setdiff1d(np.arange(len(arrays["train_labels"])), held_out)
         test = Split(arrays["test_images"], arrays["test_labels"])
-    except (FileNotFoundError, KeyError, ValueError) as error:
+    except (FileNotFoundError, EOFError, KeyError, ValueError) as error:
         raise UserError(f"{folder}: prepared data missing or damaged ({error}); run `dvc repro preprocess`") from None
     train = Split(arrays["train_images"][kept], arrays["train_labels"][kept])
     validation = Split(arrays["train_images"][held_out], arrays["train_labels"][held_out]) if len(held_out) else None
@@ -90,6 +90,9 @@ def _validation_indices(labels: np.ndarray, count: int, classes: int) -> np.ndar
         return np.zeros(0, dtype=np.int64)
     if not classes <= count <= len(labels) - classes:
         raise UserError(f"dataset.validation: {count} is not allowed: 0, or {classes} to {len(labels) - classes} images")
+    rarest = int(np.bincount(labels, minlength=classes).min())
+    if rarest < 2:
+        raise UserError(f"dataset.validation: a class has {rarest} training image(s); at least 2 are needed to hold one out")
     from sklearn.model_selection import train_test_split
 
     _, held_out = train_test_split(np.arange(len(labels)), test_size=count, stratify=labels, random_state=0)

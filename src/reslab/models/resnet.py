@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reslab.models.layers import Init, cifar_plan, conv1x1, conv3x3, global_average_pool, init_convolutions, subsample_and_pad
+from reslab.schema import Size
 
 
 class ZeroPadShortcut(nn.Module):
@@ -93,7 +94,7 @@ def resnet(
     *,
     depth: int,
     shortcut: Literal["A", "B", "C"] = "A",
-    width: int = 16,
+    width: Size = 16,
     init: Init = "fan_in",
 ) -> nn.Module:
     """A residual network of 6n+2 layers with shortcut option A (the paper's on CIFAR), B or C."""
@@ -101,6 +102,6 @@ def resnet(
     return CifarNet(block, cifar_plan(depth, width), in_channels=in_channels, num_classes=num_classes, init=init)
 
 
-def plain(in_channels: int, num_classes: int, *, depth: int, width: int = 16, init: Init = "fan_in") -> nn.Module:
+def plain(in_channels: int, num_classes: int, *, depth: int, width: Size = 16, init: Init = "fan_in") -> nn.Module:
     """The plain counterpart: the same layers and, with option A, the same parameters, but no shortcuts."""
     return CifarNet(PlainBlock, cifar_plan(depth, width), in_channels=in_channels, num_classes=num_classes, init=init)

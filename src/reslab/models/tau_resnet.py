@@ -21,6 +21,7 @@ from reslab.models.layers import (
     scale_gradient,
     subsample_and_pad,
 )
+from reslab.schema import Size
 
 _RULE = re.compile(r"(?P<c>\d+\.?\d*|\.\d+)\s*/\s*(?:sqrt\(L\)|L(?:\^(?P<p>\d+\.?\d*|\.\d+))?)")
 
@@ -35,10 +36,12 @@ def resolve_tau(tau: float | str, blocks: int) -> float:
         if rule is None:
             raise UserError(f"tau {tau!r} is not a number >= 0 or a rule such as 1/sqrt(L), 0.5/sqrt(L), 1/L, 1/L^0.25")
         power = 0.5 if "sqrt" in tau else float(rule["p"] or 1)
-        return float(rule["c"]) / blocks**power
-    if not 0 <= tau < float("inf"):
+        number = float(rule["c"]) * blocks**-power
+    else:
+        number = float(tau)
+    if not 0 <= number <= torch.finfo(torch.float32).max:
         raise UserError(f"tau {tau} is not allowed: a finite number >= 0, or a rule such as 1/sqrt(L)")
-    return float(tau)
+    return number
 
 
 class BatchNormBlock(nn.Module):
@@ -133,7 +136,7 @@ def tau_resnet(
     depth: int,
     norm: Literal["batch", "none"] = "batch",
     tau: float | str = 1.0,
-    width: int = 16,
+    width: Size = 16,
     init: Init = "fan_out",
 ) -> nn.Module:
     """A tau-ResNet of 6n+2 layers; tau is a number or a rule in L, the number of residual blocks (3n)."""

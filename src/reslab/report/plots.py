@@ -32,6 +32,14 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
+def show_errors(axes: Axes) -> None:
+    """An axis for errors in percent: linear below 1, so that an error of zero has a place, and logarithmic above."""
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 1, 2, 5, 10, 20, 50, 100])
+    axes.yaxis.set_major_formatter(PLAIN)
+
+
 def style_of(position: int) -> dict:
     """Colour and dash of the n-th line: all different up to 28."""
     return {"color": COLOURS[position % len(COLOURS)], "linestyle": DASHES[position // len(COLOURS) % len(DASHES)]}
@@ -45,9 +53,10 @@ def curves(histories: dict[str, pd.DataFrame], path: Path) -> None:
             draw_band(loss, history, "train_loss", 1, name, style_of(position))
             draw_band(error, history, "test_error", 100, name, style_of(position))
         loss.set(title="training loss", xlabel="epoch", yscale="log")
-        error.set(title="test error (%)", xlabel="epoch", yscale="log")
+        error.set(title="test error (%)", xlabel="epoch")
+        show_errors(error)
+        loss.yaxis.set_major_formatter(PLAIN)
         for axes in (loss, error):
-            axes.yaxis.set_major_formatter(PLAIN)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*error.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(histories), 4), frameon=False)
         save(figure, path)
@@ -57,10 +66,10 @@ def draw_band(axes: Axes, history: pd.DataFrame, column: str, scale: float, name
     """Mean line and seed band of one column; an experiment that diverged at once leaves only its name and a cross."""
     epochs = (history.set_index("epoch")[column] * scale).groupby("epoch")
     mean, low, high = epochs.mean(), epochs.min(), epochs.max()
-    if not mean.map(math.isfinite).any() or len(mean) == 1:
+    if not history["train_loss"].map(math.isfinite).any():
         axes.plot([], [], marker="x", label=f"{name} (diverged)", color=style["color"], linestyle="none")
         return
-    axes.plot(mean.index, mean, label=name, **style)
+    axes.plot(mean.index, mean, label=name, marker="o" if len(mean) == 1 else None, **style)
     axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
@@ -75,11 +84,12 @@ def depth_and_tau(summary: pd.DataFrame, runs: pd.DataFrame, path: Path) -> None
                     colour = COLOURS[families.index(family_of(row)) % len(COLOURS)]
                     draw_experiment(axes, row[column], row, runs[runs["experiment"] == row["experiment"]], colour)
             axes.set(xlabel=column)
-        by_depth.set(ylabel="test error (%)", title="error against depth", yscale="log")
+        by_depth.set(ylabel="test error (%)", title="error against depth")
+        show_errors(by_depth)
         by_depth.set_xticks(sorted(summary["depth"].dropna().unique()))
-        by_depth.yaxis.set_major_formatter(PLAIN)
-        by_tau.set(title="error against tau", xscale="log")
-        by_tau.set_xticks(sorted(summary["tau"].dropna().unique()))
+        taus = sorted(summary["tau"].dropna().unique())
+        by_tau.set(title="error against tau", xscale="log" if taus and taus[0] > 0 else "linear")
+        by_tau.set_xticks(taus)
         by_tau.xaxis.set_major_formatter(PLAIN)
         by_tau.xaxis.set_minor_formatter("")
         handles = [plt.Line2D([], [], marker="o", linestyle="none", color=COLOURS[i % len(COLOURS)]) for i in range(len(families))]
@@ -90,11 +100,11 @@ def depth_and_tau(summary: pd.DataFrame, runs: pd.DataFrame, path: Path) -> None
 
 
 def family_of(row: dict) -> str:
-    """What the colour stands for: normalisation, and whether the branch is scaled."""
-    norm = "batch norm" if row["norm"] == "batch" else "no norm"
+    """What the colour stands for: the model, or with tau its normalisation and whether the branch is scaled."""
     if math.isnan(row["tau"]):
-        return norm
-    return f"{norm}, tau = 1" if row["tau"] == 1 else f"{norm}, tau < 1"
+        return row["model"]
+    norm = "batch norm" if row["norm"] == "batch" else "no norm"
+    return f"{norm}, tau = 1" if row["tau"] == 1 else f"{norm}, tau not 1"
 
 
 def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, colour: str) -> None:

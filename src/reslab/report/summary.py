@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -59,11 +60,13 @@ def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "experiment": name,
+                "model": group["config"].iloc[0]["model"].get("name"),
                 "depth": group["config"].iloc[0]["model"].get("depth"),
                 "norm": group["config"].iloc[0]["model"].get("norm", "batch"),
                 "tau": group["tau"].iloc[0] if "tau" in group else math.nan,
                 "parameters": group["parameters"].iloc[0],
                 **statistics(converged["test_error"]),
+                "validation": converged["validation_error"].mean() if "validation_error" in group else math.nan,
                 "diverged": len(group) - len(converged),
                 "published": published.error / 100 if published else math.nan,
                 "published_std": published.std / 100 if published and published.std is not None else math.nan,
@@ -79,13 +82,14 @@ def headline(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The few rounded numbers that `dvc metrics diff` compares: error and spread in percent, diverged seeds."""
     rows = {}
     for row in summary.itertuples():
-        values = {"error_percent": row.mean * 100, "std_percent": row.std * 100}
+        values = {"error_percent": row.mean * 100, "std_percent": row.std * 100, "validation_percent": row.validation * 100}
         rows[row.experiment] = {key: round(value, 2) for key, value in values.items() if not math.isnan(value)}
         rows[row.experiment]["diverged_seeds"] = int(row.diverged)
     return rows
 
 
 def epoch_means(history: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of every column of a history, one row an epoch; an epoch that some seed did not reach is left out."""
-    complete = history.groupby("epoch").filter(lambda epoch: len(epoch) == history["seed"].nunique())
-    return complete.drop(columns="seed").groupby("epoch", as_index=False).mean()
+    """Mean of every column of a history, one row an epoch, over the seeds that did not diverge (over all, if all did)."""
+    diverged = set(history.loc[~np.isfinite(history["train_loss"]), "seed"])
+    kept = history[~history["seed"].isin(diverged)]
+    return (kept if len(kept) else history).drop(columns="seed").groupby("epoch", as_index=False).mean()

@@ -43,6 +43,8 @@ def markdown(summary: pd.DataFrame, runs: pd.DataFrame, title: str) -> str:
         "max": summary["max"].map(percent),
         "95 % interval": [interval(*pair) for pair in zip(summary["ci_low"], summary["ci_high"], strict=True)],
     }
+    if summary["validation"].notna().any():
+        columns["validation error %"] = summary["validation"].map(percent)
     if summary["published"].notna().any():
         pairs = zip(summary["published"], summary["published_std"], strict=True)
         columns |= {"published": [mean_and_std(*pair) for pair in pairs], "source": summary["source"]}

@@ -1,6 +1,7 @@
 """Saving and restoring the whole state of a run, and its final weights."""
 
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,9 +28,13 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         write(draft)
         draft.replace(path)
     except RuntimeError as error:  # torch's and Rust's form of a failed write
-        raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({str(error).splitlines()[0]})") from error
+        raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({_reason(error)})") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, log: Log) -> None:
@@ -45,8 +50,8 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, sche
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.restore(state["schedule"])
-    except (RuntimeError, KeyError, EOFError, ValueError) as error:
-        raise UserError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]}); delete it to train this seed anew") from error
+    except (RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: damaged checkpoint ({_reason(error)}); delete it to train this seed anew") from error
     return Log(**state["log"] | {"resumed": state["log"]["resumed"] + 1})
 
 
@@ -79,4 +84,4 @@ def load_weights(path: Path, model: nn.Module) -> str:
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  (not a dict)
             return (file.metadata() or {}).get(METADATA_KEY, "")
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot load the weights ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: cannot load the weights ({_reason(error)})") from error

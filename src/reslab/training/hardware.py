@@ -9,6 +9,7 @@ import torch
 
 from reslab.errors import UserError
 
+MOST_PROCESSES = 1024
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
@@ -16,6 +17,8 @@ def choose_device() -> torch.device:
     """RESLAB_DEVICE if set, else the GPU if there is one, else the CPU; raises UserError for a device that is not there."""
     wish = os.environ.get("RESLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if torch.device(wish).type not in ("cpu", "cuda"):
+            raise RuntimeError("neither CPU nor CUDA")
         torch.zeros(1, device=wish)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"RESLAB_DEVICE={wish}: not usable here ({str(error).splitlines()[0]}); allowed: cpu, cuda") from error
@@ -29,10 +32,10 @@ def cpu_count() -> int:
 
 
 def count_from_environment(name: str, default: int) -> int:
-    """A whole number above 0 from an environment variable; raises UserError for anything else."""
+    """A number of threads or processes from an environment variable; raises UserError for anything else."""
     value = os.environ.get(name) or str(default)
-    if not value.isdecimal() or int(value) < 1:
-        raise UserError(f"{name}={value} is not allowed: a whole number above 0")
+    if not value.isdecimal() or not 1 <= int(value) <= MOST_PROCESSES:
+        raise UserError(f"{name}={value} is not allowed: a whole number from 1 to {MOST_PROCESSES}")
     return int(value)
 
 

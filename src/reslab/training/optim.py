@@ -1,9 +1,13 @@
 """Optimizers by name, `f(model, **options)`, and which parameters learn at which rate."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import nn
 
 from reslab.errors import UserError
+from reslab.schema import NonNegative
 
 
 def parameter_groups(model: nn.Module, *, lr: float, scalar_lr: float) -> list[dict]:
@@ -24,19 +28,16 @@ def parameter_groups(model: nn.Module, *, lr: float, scalar_lr: float) -> list[d
 def sgd(
     model: nn.Module,
     *,
-    lr: float,
-    momentum: float = 0.0,
+    lr: NonNegative,
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     nesterov: bool = False,
-    weight_decay: float = 0.0,
-    scalar_lr: float = 1.0,
+    weight_decay: NonNegative = 0.0,
+    scalar_lr: NonNegative = 1.0,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum; weight decay on every parameter.
 
     `scalar_lr` multiplies the rate of one-element parameters.
     """
-    for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "scalar_lr": scalar_lr}.items():
-        if not 0 <= value < float("inf"):
-            raise UserError(f"{name} {value} is not allowed: a finite number >= 0")
     if nesterov and momentum == 0:
         raise UserError("nesterov needs momentum above 0")
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr)

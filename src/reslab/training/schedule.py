@@ -2,14 +2,14 @@
 
 import bisect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from reslab.errors import UserError
-from reslab.schema import bind
+from reslab.schema import Count, Fraction, NonNegative
 
 Unit = Literal["epochs", "iterations"]
 
@@ -31,15 +31,17 @@ def constant(budget: Budget) -> Callable[[int], float]:
     return lambda step: 1.0
 
 
-def multistep(budget: Budget, *, milestones: list[int], factor: float = 0.1, unit: Unit = "epochs") -> Callable[[int], float]:
+def multistep(
+    budget: Budget, *, milestones: list[Count], factor: NonNegative = 0.1, unit: Unit = "epochs"
+) -> Callable[[int], float]:
     """Multiply by `factor` at each milestone; the step that begins the milestone's epoch already has the new rate."""
-    if any(milestone <= 0 for milestone in milestones) or milestones != sorted(set(milestones)):
-        raise UserError(f"milestones {milestones} are not allowed: increasing whole numbers above 0")
+    if milestones != sorted(set(milestones)):
+        raise UserError(f"milestones {milestones} are not allowed: they must increase")
     steps = [budget.to_steps(milestone, unit) for milestone in milestones]
     return lambda step: factor ** bisect.bisect_right(steps, step)
 
 
-def cosine(budget: Budget, *, floor: float = 0.0) -> Callable[[int], float]:
+def cosine(budget: Budget, *, floor: Fraction = 0.0) -> Callable[[int], float]:
     """From 1 to `floor` along half a cosine over the whole budget (Loshchilov, Hutter, SGDR, arXiv:1608.03983, eq. 5)."""
     return lambda step: floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(step / budget.steps, 1)))
 
@@ -96,29 +98,25 @@ def _length(budget: Budget, epochs: int | None, iterations: int | None) -> int:
     if (epochs is None) == (iterations is None):
         raise UserError("give exactly one of epochs, iterations")
     count, unit = (epochs, "epochs") if iterations is None else (iterations, "iterations")
-    if count < 1:
-        raise UserError(f"{unit} {count} is not allowed: at least 1")
     return budget.to_steps(count, unit)
 
 
-def constant_warmup(budget: Budget, *, factor: float, epochs: int | None = None, iterations: int | None = None) -> Warmup:
+def constant_warmup(budget: Budget, *, factor: NonNegative, epochs: Count | None = None, iterations: Count | None = None) -> Warmup:
     """A constant factor for so many epochs or iterations (He et al. 2016: 0.1 for 400 iterations)."""
     return FixedWarmup(_length(budget, epochs, iterations), lambda step: factor)
 
 
-def linear_warmup(budget: Budget, *, start: float = 0.0, epochs: int | None = None, iterations: int | None = None) -> Warmup:
+def linear_warmup(budget: Budget, *, start: Fraction = 0.0, epochs: Count | None = None, iterations: Count | None = None) -> Warmup:
     """From `start` to 1 in equal steps (Goyal et al. 2017, arXiv:1706.02677, section 2.2)."""
     steps = _length(budget, epochs, iterations)
     return FixedWarmup(steps, lambda step: start + (1 - start) * step / steps)
 
 
-def until_train_error(budget: Budget, *, factor: float = 0.1, below: float = 0.8, every: int = 50) -> Warmup:
+def until_train_error(budget: Budget, *, factor: NonNegative = 0.1, below: Fraction = 0.8, every: Count = 50) -> Warmup:
     """He et al. 2015, section 4.2: rate 0.01 until the training error is below 80 %, then 0.1.
 
     The error is taken over the last `every` iterations, so the rate can only change at a multiple of it.
     """
-    if every < 1 or not 0 < below <= 1:
-        raise UserError(f"every {every}, below {below}: every is at least 1 iteration, below a fraction in (0, 1]")
     return ObservedWarmup(factor, below, every)
 
 
@@ -157,10 +155,3 @@ class Schedule:
         """Take over the `state` of an interrupted run."""
         for name, value in state.items():
             setattr(self.warmup, name, value)
-
-
-def make_schedule(spec: Mapping, budget: Budget, where: str) -> Schedule:
-    """`{name: multistep, ..., warmup: {name: linear, ...}}` -> Schedule; raises UserError."""
-    warmup = spec.get("warmup")
-    main = bind(SCHEDULES, {key: value for key, value in spec.items() if key != "warmup"}, where)
-    return Schedule(main(budget), bind(WARMUPS, warmup, f"{where}.warmup")(budget) if warmup else None)
