@@ -4,7 +4,6 @@ Each seed trains in a process of its own, as many at once as there are cores (on
 lives in checkpoints/<identity>/seed<k>: an interrupted seed resumes, a finished one is taken as it is.
 """
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,7 @@ def train(network: Run, log: Log, path: Path, seed: int) -> None:
 def publish(job: Job, network: Run, log: Log, folder: SeedFolder, device: torch.device) -> None:
     """Write weights, history and record into the seed folder, all or nothing."""
     draft = folder.start_draft()
-    checkpoint.save_weights(draft / "model.safetensors", network.model, json.dumps(job.description))
+    checkpoint.save_weights(draft / "model.safetensors", network.model, job.description)
     records.write_history(draft / "history.csv", log.history)
     record = {
         "identity": job.identity,

@@ -9,8 +9,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 from project import call, environment, free_port, records, runs_in_mlflow
+
+from reslab.data import prepared
 
 
 def test_experiments_queue_and_comparisons(project):
@@ -64,6 +67,20 @@ def wait_for_queue(folder: Path, count: int) -> None:
 def test_a_new_experiment_on_the_fly(project):
     call(project, "dvc", "exp", "run", "-S", "+experiments.third={model: {tau: 0.3}}")
     assert records(project)["third", 1]["tau"] == 0.3
+
+
+def test_a_registered_network_answers_raw_pixels_as_the_record_says(project, monkeypatch):
+    import mlflow.pytorch
+
+    uri = call(project, "reslab", "register", "own-tau", "--seed", "1").stdout.strip().splitlines()[-1]
+    assert uri == "models:/small-own-tau/1"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+    model = mlflow.pytorch.load_model(uri)
+    test = prepared.load(project / "data" / "prepared").test
+    with torch.no_grad():
+        answers = model(torch.from_numpy(test.images).float()).argmax(1).numpy()
+    assert (answers != test.labels).mean() == records(project)["own-tau", 1]["test_error"]
+    assert {run.info.run_name for run in runs_in_mlflow(project)} == {f"{n}-s{s}" for n in ("plain-tau", "own-tau") for s in (0, 1)}
 
 
 def test_mlflow_ui_serves_the_runs(trained):

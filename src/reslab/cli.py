@@ -71,7 +71,10 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
         each = ["xargs", "-P", str(jobs), "-I{}", "dvc", "--wait-for-lock", "repro", "-s", "{}"]
         from reslab.training import hardware
 
-        environment = os.environ | {"RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, hardware.cpu_count() // jobs)))}
+        environment = os.environ | {
+            "RESLAB_PROGRESS": "lines",
+            "RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, hardware.cpu_count() // jobs))),
+        }
         subprocess.run(each, input=listed.stdout, check=True, text=True, env=environment)
     subprocess.run(["dvc", "repro"], check=True)
 
@@ -99,6 +102,27 @@ def relog(
     except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
         raise UserError(f"MLflow store {tracking_uri(store.project_root())}: {one_line(error)}") from error
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
+
+
+@app.command()
+def register(
+    experiment: str,
+    seed: Annotated[int, typer.Option(help="Which of its networks.")] = 0,
+    runs: Annotated[Path, typer.Option(help="Where train put the networks.")] = Path("data/runs"),
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Put a trained network into MLflow's model registry, with its normalisation: it takes pixels 0..255."""
+    import numpy as np
+
+    from reslab.experiment import load_classifier
+    from reslab.tracking import Store, TrainedNetwork
+    from reslab.training.checkpoint import read_metadata
+
+    study, folder = config.load(params), runs / experiment / f"seed{seed}"
+    trained, classifier = TrainedNetwork.read(experiment, folder), load_classifier(folder)
+    shape = read_metadata(folder / "model.safetensors")["dataset"]["image_shape"]
+    version = Store(store.project_root(), study.name).register(trained, classifier, np.zeros((2, *shape), dtype=np.float32))
+    print(f"models:/{study.name}-{experiment}/{version}")
 
 
 @app.command()

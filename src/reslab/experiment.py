@@ -5,11 +5,12 @@ Shared by describe (three float64 steps), train and evaluate, so that all three 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from reslab.config import Experiment
+from reslab.config import Experiment, from_sections
 from reslab.data.augment import AUGMENTATIONS
 from reslab.data.draws import Draws, key_of
 from reslab.data.images import Split
@@ -19,6 +20,7 @@ from reslab.data.prepared import Prepared
 from reslab.errors import UserError
 from reslab.models import MODELS
 from reslab.schema import bind
+from reslab.training import checkpoint
 from reslab.training.evaluation import Loss
 from reslab.training.losses import LOSSES
 from reslab.training.optim import OPTIMIZERS
@@ -118,6 +120,29 @@ def held_out_batches(split: Split, normalize: Normalize, device: torch.device) -
     """A function that starts a pass over a split, kept on the device."""
     resident = Resident.of(split, device)
     return lambda: evaluation_batches(resident, normalize=normalize)
+
+
+class RawPixelClassifier(nn.Module):
+    """A network with its normalisation: float pixels 0..255 (B, C, H, W) -> logits (B, K)."""
+
+    def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
+        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network((pixels - self.mean) / self.std)
+
+
+def load_classifier(folder: Path) -> RawPixelClassifier:
+    """The trained network of a seed's folder, ready for raw pixels; all it needs is stored with the weights."""
+    weights = folder / "model.safetensors"
+    described = checkpoint.read_metadata(weights)
+    experiment = from_sections("stored", described["config"])
+    network = build_model(experiment, described["dataset"], seed=0)
+    checkpoint.load_weights(weights, network)
+    return RawPixelClassifier(network, **described["normalization"]).eval()
 
 
 def check(experiment: Experiment, facts: dict) -> None:

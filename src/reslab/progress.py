@@ -1,5 +1,6 @@
 """Progress of one experiment's seeds: bars on a terminal, a plain line now and then elsewhere, both with the time left."""
 
+import os
 import sys
 import time
 from typing import Protocol
@@ -88,4 +89,5 @@ def format_seconds(seconds: float) -> str:
 
 def display(title: str, seeds: list[int]) -> Display:
     """Bars on a terminal, lines elsewhere."""
-    return Bars(title, seeds) if sys.stderr.isatty() else Lines(title, seeds)
+    bars = sys.stderr.isatty() and os.environ.get("RESLAB_PROGRESS") != "lines"
+    return Bars(title, seeds) if bars else Lines(title, seeds)

@@ -73,7 +73,8 @@ class Store:
     """An open MLflow store with the study's experiment in it."""
 
     def __init__(self, root: Path, study: str) -> None:
-        uri = tracking_uri(root)
+        self.uri = uri = tracking_uri(root)
+        self.study = study
         _check_reachable(uri)
         for name, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(name, value)
@@ -113,6 +114,28 @@ class Store:
             self.client.log_artifacts(run_id, str(folder), folder.name)
         self.client.set_terminated(run_id, "FINISHED")
         return run_id
+
+    def register(self, network: TrainedNetwork, model: Any, example: Any) -> str:
+        """Add a network's model to the registry as `<study>-<experiment>` and return the version.
+
+        `model` is a torch module, `example` a numpy batch that it takes; both decide the signature.
+        """
+        import mlflow
+        import mlflow.pytorch
+
+        run_id = self.log(network)
+        end_time = self.client.get_run(run_id).info.end_time
+        mlflow.set_tracking_uri(self.uri)
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.pytorch.log_model(
+                model,
+                name="model",
+                input_example=example,
+                registered_model_name=f"{self.study}-{network.experiment}",
+                pip_requirements=[f"torch=={network.record['torch'].split('+')[0]}", "numpy"],
+            )
+        self.client.set_terminated(run_id, "FINISHED", end_time=end_time)  # the run did not last until today
+        return str(logged.registered_model_version)
 
     def _complete_run(self, key: str) -> str | None:
         """The id of the run that has this key; one that was cut off while it was logged is deleted."""

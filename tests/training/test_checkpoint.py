@@ -53,10 +53,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage):
 def test_weights_round_trip_with_metadata_and_equal_bytes(tmp_path):
     model, *_ = parts()
     for name in ("a", "b"):
-        checkpoint.save_weights(tmp_path / name, model, '{"config": 1}')
+        checkpoint.save_weights(tmp_path / name, model, {"config": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     other = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
-    assert checkpoint.load_weights(tmp_path / "a", other) == '{"config": 1}'
+    checkpoint.load_weights(tmp_path / "a", other)
+    assert checkpoint.read_metadata(tmp_path / "a") == {"config": 1}
     assert all(torch.equal(x, y) for x, y in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
 
 
@@ -67,9 +68,11 @@ def test_missing_or_damaged_weights_are_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"model\.safetensors: cannot load the weights"):
         checkpoint.load_weights(path, parts()[0])
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot read what the weights are"):
+        checkpoint.read_metadata(path)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    checkpoint.save_weights(tmp_path / "x", nn.Linear(2, 2), "")
+    checkpoint.save_weights(tmp_path / "x", nn.Linear(2, 2), {})
     with pytest.raises(UserError, match="cannot load the weights"):
         checkpoint.load_weights(tmp_path / "x", nn.Linear(3, 2))

@@ -1,5 +1,6 @@
 """Saving and restoring the whole state of a run, and its final weights."""
 
+import json
 import os
 import pickle
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from reslab.errors import UserError
@@ -71,17 +72,24 @@ class Pace:
         self.cost = self.saved - began
 
 
-def save_weights(path: Path, model: nn.Module, metadata: str) -> None:
-    """Write the state dict as safetensors with a metadata string."""
+def save_weights(path: Path, model: nn.Module, description: dict) -> None:
+    """Write the state dict as safetensors, with the description of what it is."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    replace_file(path, lambda draft: save_file(tensors, draft, metadata={METADATA_KEY: metadata}))
+    replace_file(path, lambda draft: save_file(tensors, draft, metadata={METADATA_KEY: json.dumps(description)}))
 
 
-def load_weights(path: Path, model: nn.Module) -> str:
-    """Load a safetensors file into the model, strictly; return its metadata. Raises UserError for a missing or damaged file."""
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Load a safetensors file into the model, strictly; raises UserError for a missing or damaged file or another network."""
     try:
-        with safe_open(path, "pt") as file:
-            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  (not a dict)
-            return (file.metadata() or {}).get(METADATA_KEY, "")
+        model.load_state_dict(load_file(path))
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{path}: cannot load the weights ({_reason(error)})") from error
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The description that `save_weights` stored; raises UserError for a missing or damaged file."""
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()[METADATA_KEY])
+    except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: cannot read what the weights are ({_reason(error)})") from error
