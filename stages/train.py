@@ -49,7 +49,8 @@ def train_network(job: Job) -> None:
         log = Log()
         if folder.checkpoint.exists():
             log = checkpoint.restore(folder.checkpoint, network.model, network.optimizer, network.schedule)
-        train(network, log, folder.checkpoint, job.seed)
+        if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
+            train(network, log, folder.checkpoint, job.seed)
         publish(job, network, log, folder, device)
 
 

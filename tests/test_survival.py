@@ -10,14 +10,21 @@ from pathlib import Path
 import pytest
 from project import SMALL_PARAMS, call, clone, digest, records, runs_in_mlflow, start
 
-LONG = SMALL_PARAMS.replace("epochs: 2", "epochs: 120").replace(
+LONG = SMALL_PARAMS.replace("epochs: 2", "epochs: 90").replace(
     "  own-tau:\n    model:\n      norm: none\n      tau: 1/sqrt(L)\n", ""
 )
 
 
-def test_kill_and_repro_again_ends_in_the_same_bytes(tmp_path):
-    straight, killed = clone(tmp_path / "straight", LONG), clone(tmp_path / "killed", LONG)
-    call(straight, "dvc", "repro", "train")
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> Path:
+    """The long study trained without interruption."""
+    folder = clone(tmp_path_factory.mktemp("straight") / "reslab", LONG)
+    call(folder, "dvc", "repro", "train")
+    return folder
+
+
+def test_kill_and_repro_again_ends_in_the_same_bytes(straight, tmp_path):
+    killed = clone(tmp_path / "killed", LONG)
     for seconds in (0.5, 1.0):  # twice, the second time in the resumed run
         process = start(killed, "dvc", "repro", "train")
         wait_for_new_checkpoint(killed, process)
@@ -44,9 +51,8 @@ def wait_for_new_checkpoint(folder: Path, process: subprocess.Popen) -> None:
     pytest.fail(f"no checkpoint before the run ended (status {process.poll()})")
 
 
-def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(tmp_path):
-    straight, folder = clone(tmp_path / "straight", LONG), clone(tmp_path / "killed", LONG)
-    call(straight, "dvc", "repro", "train")
+def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(straight, tmp_path):
+    folder = clone(tmp_path / "killed", LONG)
     process = start(folder, "dvc", "repro", "train")
     wait_for_new_checkpoint(folder, process)
     os.kill(process.pid, signal.SIGKILL)  # the stage and its workers live on for a moment
