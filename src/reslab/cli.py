@@ -27,14 +27,10 @@ def check(params: Params = Path("params.yaml")) -> None:
     from reslab.experiment import check as check_experiment
 
     schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
-    if not Path("data/prepared").exists():
+    facts = prepared.load(Path("data/prepared")).facts if Path("data/prepared").exists() else {}
+    if facts.get("name") != study.dataset["name"]:
         print(f"{params}: well formed; depths and other options are checked once the data is there (`dvc repro preprocess`)")
         return
-    facts = prepared.load(Path("data/prepared")).facts
-    if facts["name"] != study.dataset["name"]:
-        raise UserError(
-            f"data/prepared holds {facts['name']}, {params} asks for {study.dataset['name']}: `dvc repro preprocess` first"
-        )
     for experiment in study.experiments.values():
         check_experiment(experiment, facts)
     print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well")
