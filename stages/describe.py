@@ -14,7 +14,7 @@ from reslab import config, records
 from reslab.config import Experiment
 from reslab.data import prepared
 from reslab.data.prepared import Prepared
-from reslab.errors import UserError, run
+from reslab.errors import located, run
 from reslab.experiment import assemble, budget, build_model, check, normalization
 from reslab.models.count import count
 from reslab.training.engine import set_rate, train_step
@@ -85,12 +85,10 @@ def describe(
 ) -> None:
     """Write the description of EXPERIMENT to OUTPUT, after checking every experiment of the study."""
     study, loaded = config.load(params), prepared.load(data)
-    try:
+    with located(params):
         for other in study.experiments.values():
             check(other, loaded.facts)
         described = description(study.experiment(experiment), loaded)
-    except UserError as error:
-        raise UserError(f"{params}: {error}") from error
     output.parent.mkdir(parents=True, exist_ok=True)
     records.write_record(output, described)
 

@@ -17,7 +17,7 @@ def test_check_finds_what_is_wrong_without_running_anything(tmp_path, small_imag
     assert "params.yaml: 2 experiments x 2 seeds, all well" in call(tmp_path, "reslab", "check").stdout
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("depth: 8", "depth: 9"))
     done = call(tmp_path, "reslab", "check", check=False)
-    assert done.stderr.startswith("error: experiments.plain-tau: model: depth 9 is impossible")
+    assert done.stderr.startswith("error: params.yaml: experiments.plain-tau: model: depth 9 is impossible")
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("epochs: 2", "epochs: two"))
     done = call(tmp_path, "reslab", "check", check=False)
     assert done.returncode == 1

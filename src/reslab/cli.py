@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from reslab import config, schema, store, studies
-from reslab.errors import UserError, guard, one_line
+from reslab.errors import UserError, guard, located, one_line
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 
@@ -31,8 +31,9 @@ def check(params: Params = Path("params.yaml")) -> None:
     if facts.get("name") != study.dataset["name"]:
         print(f"{params}: well formed; depths and other options are checked once the data is there (`dvc repro preprocess`)")
         return
-    for experiment in study.experiments.values():
-        check_experiment(experiment, facts)
+    with located(params):
+        for experiment in study.experiments.values():
+            check_experiment(experiment, facts)
     print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well")
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from reslab.errors import UserError
+from reslab.errors import UserError, located
 from reslab.schema import STRICT, Count, NonNegative, check, named, unknown
 
 SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
@@ -95,10 +95,8 @@ class Study:
 
 def load(path: Path) -> Study:
     """Read and check a params file; raises UserError with file, path and allowed values."""
-    try:
+    with located(path):
         return parse(read_yaml(path))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
 
 
 def read_yaml(path: Path) -> Any:

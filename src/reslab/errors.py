@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -11,6 +12,15 @@ TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
 
 class UserError(ValueError):
     """Something the user gave (a parameter, a file, a path) cannot be used: one line of what, where, what is allowed."""
+
+
+@contextmanager
+def located(where: object) -> Iterator[None]:
+    """Put the place in front of a UserError raised within."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def run(command: Callable[..., None]) -> None:

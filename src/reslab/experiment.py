@@ -17,7 +17,7 @@ from reslab.data.images import Split
 from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, named_streams, training_epoch
 from reslab.data.normalize import NORMALIZATIONS
 from reslab.data.prepared import Prepared
-from reslab.errors import UserError
+from reslab.errors import UserError, located
 from reslab.models import MODELS
 from reslab.schema import bind
 from reslab.training import checkpoint
@@ -147,7 +147,7 @@ def load_classifier(folder: Path) -> RawPixelClassifier:
 
 def check(experiment: Experiment, facts: dict) -> None:
     """Build every part of an experiment, the model on the meta device (no memory, no time); raises UserError with the path."""
-    try:
+    with located(f"experiments.{experiment.name}"):
         with torch.device("meta"):
             build_model(experiment, facts, seed=0)
         normalization(experiment, facts)
@@ -157,5 +157,3 @@ def check(experiment: Experiment, facts: dict) -> None:
         bind(LOSSES, experiment.loss, "loss")()
         bind(OPTIMIZERS, experiment.optimizer, "optimizer")(nn.Linear(1, 1))
         make_schedule(experiment.schedule, budget(experiment, facts["train"]))
-    except UserError as error:
-        raise UserError(f"experiments.{experiment.name}: {error}") from error

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from reslab.errors import UserError
+from reslab.errors import UserError, located
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -38,10 +38,8 @@ def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:
     keywords = {key: getattr(values, key) for key in options}
 
     def construct(*context: Any) -> Any:
-        try:
+        with located(where):
             return function(*context, **keywords)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
 
     return construct
 

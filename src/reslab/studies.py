@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from reslab import config, provenance
-from reslab.errors import UserError
+from reslab.errors import UserError, located
 from reslab.schema import unknown
 
 FOLDER = Path("studies")
@@ -36,18 +36,14 @@ def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     defaults = _read(folder / f"{DEFAULTS}.yaml")
     document = {"study": name} | {key: config.merge(value, lines.get(key, value)) for key, value in defaults.items()}
     document |= {key: value for key, value in lines.items() if key not in defaults}
-    try:
+    with located(path):
         config.parse(document)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     return {key: document[key] for key in config.STUDY_KEYS if key in document}
 
 
 def _read(path: Path) -> Mapping:
-    try:
+    with located(path):
         content = config.read_yaml(path)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: expected a mapping, as in params.yaml")
     return content
