@@ -137,11 +137,12 @@ def parse(document: Any) -> Study:
 
 def _report(section: Any, experiments: Mapping) -> Report:
     report = check(Report, section, "report")
+    published = {}
     for key, value in report.published.items():
         if key not in experiments:
             raise UserError(f"report.published: {unknown(key, experiments)}")
-        check(Published, value, f"report.published.{key}")
-    return Report(title=report.title, published={key: Published(**value) for key, value in report.published.items()})
+        published[key] = check(Published, value, f"report.published.{key}")
+    return Report(title=report.title, published=published)
 
 
 def from_sections(name: str, sections: Mapping) -> Experiment:
