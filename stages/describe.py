@@ -4,7 +4,9 @@ train depends on this description, not on params.yaml nor on the code of models 
 nothing.
 """
 
+import json
 import math
+import zlib
 from pathlib import Path
 
 import torch
@@ -19,14 +21,16 @@ from reslab.experiment import assemble, budget, build_model, check, normalizatio
 from reslab.models.count import count
 from reslab.training.engine import set_rate, train_step
 
-TRACE_STEPS, TRACE_BATCH = 3, 8
+TRACE_STEPS = 3
+TRACE_BATCH, SMALL_TRACE_BATCH = 8, 2
+LARGE = 10**9  # multiply-adds of one image, from which on the trace takes the smaller batches: float64 is slow
 DIVERGED_ABOVE = 1e6
 
 
-def trace(experiment: Experiment, data: Prepared) -> list[float | str]:
+def trace(experiment: Experiment, data: Prepared, *, batch_size: int) -> list[float | str]:
     """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits."""
     torch.set_num_threads(1)
-    network = assemble(experiment, data, seed=0, device=torch.device("cpu"), dtype=torch.float64, batch_size=TRACE_BATCH)
+    network = assemble(experiment, data, seed=0, device=torch.device("cpu"), dtype=torch.float64, batch_size=batch_size)
     losses = []
     network.model.train()
     for step, batch in zip(range(TRACE_STEPS), network.training_epoch(1), strict=False):
@@ -50,6 +54,12 @@ def tau_of(model: nn.Module) -> dict[str, float]:
     return {} if number is None else {"tau": float(f"{number:.7g}")}
 
 
+def layout(model: nn.Module) -> str:
+    """A checksum of the tensors' names, shapes and types: stored networks of another layout cannot be loaded."""
+    names = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in model.state_dict().items()}
+    return f"{zlib.crc32(json.dumps(names, sort_keys=True).encode()):08x}"
+
+
 def description(experiment: Experiment, data: Prepared) -> dict:
     """Resolved config, counts, tau, parameter groups, constants, dataset checksum and trace."""
     facts, length = data.facts, budget(experiment, len(data.train))
@@ -63,6 +73,7 @@ def description(experiment: Experiment, data: Prepared) -> dict:
         "dataset": {key: facts[key] for key in ("name", "image_shape", "class_names", "train", "validation", "test", "checksum")},
         "normalization": {"mean": mean, "std": std},
         "model": counts | tau_of(network.model),
+        "state": layout(network.model),
         "parameter_groups": [
             {
                 "name": group["name"],
@@ -73,7 +84,7 @@ def description(experiment: Experiment, data: Prepared) -> dict:
             for group in network.optimizer.param_groups
         ],
         "budget": {"steps": length.steps, "steps_per_epoch": length.steps_per_epoch},
-        "trace": trace(experiment, data),
+        "trace": trace(experiment, data, batch_size=TRACE_BATCH if counts["multiply_adds"] < LARGE else SMALL_TRACE_BATCH),
     }
 
 

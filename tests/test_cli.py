@@ -5,7 +5,7 @@ import os
 import pytest
 from project import SMALL_PARAMS, call
 
-from reslab import cli
+from reslab.cli.project import README_MARKS, with_results
 from reslab.data import prepared
 from reslab.errors import UserError
 
@@ -44,11 +44,11 @@ def test_prune(tmp_path):
 
 
 def test_readme_results_are_replaced_between_the_marks():
-    start, end = cli.README_MARKS
+    start, end = README_MARKS
     page = f"before\n{start}\nold\nrows \\1\n{end}\nafter\n"
-    assert cli.with_results(page, "new \\g<0>\n") == f"before\n{start}\n\nnew \\g<0>\n\n{end}\nafter\n"
+    assert with_results(page, "new \\g<0>\n") == f"before\n{start}\n\nnew \\g<0>\n\n{end}\nafter\n"
     with pytest.raises(UserError, match="no lines"):
-        cli.with_results("no marks", "new")
+        with_results("no marks", "new")
 
 
 def test_the_readme_shows_the_committed_results(repository):
@@ -57,4 +57,4 @@ def test_the_readme_shows_the_committed_results(repository):
         pytest.skip("this branch holds another study")
     page = call(repository, "git", "show", "HEAD:README.md").stdout
     table = call(repository, "git", "show", "HEAD:metrics/tables/results.md").stdout
-    assert cli.with_results(page, table) == page
+    assert with_results(page, table) == page

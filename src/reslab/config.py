@@ -11,7 +11,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from reslab.errors import UserError, located
+from reslab.errors import UserError, first_line, located
 from reslab.schema import STRICT, Count, NonNegative, check, named, unknown
 
 SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
@@ -100,17 +100,26 @@ def load(path: Path) -> Study:
 
 
 def read_yaml(path: Path) -> Any:
-    """Parse YAML 1.2 (so that 1e-4 is a number); raises UserError for a missing file, bad syntax or a repeated key."""
+    """Parse a YAML file; raises UserError for a missing file, bad syntax or a repeated key."""
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError("no such file; run from the repository root or give --params") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"not valid YAML: {first_line(error)}") from None
+    return parse_yaml(text)
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML 1.2 (so that 1e-4 is a number); raises UserError for bad syntax or a repeated key."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise UserError(f"{place}{error.problem or 'not valid YAML'}".splitlines()[0]) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"not valid YAML: {str(error).splitlines()[0]}") from None
+    except YAMLError as error:
+        raise UserError(f"not valid YAML: {first_line(error)}") from None
 
 
 def parse(document: Any) -> Study:

@@ -44,6 +44,11 @@ def guard(app: Callable[[], None]) -> None:
         sys.exit(1)
 
 
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, or the error's type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def one_line(error: Exception) -> str:
     """The error's message on one line; a full disk says how to go on."""
     message = " ".join(str(error).split())

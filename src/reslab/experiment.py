@@ -5,22 +5,22 @@ Shared by describe (three float64 steps), train and evaluate, so that all three 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from reslab.config import Experiment, from_sections
+from reslab.config import Experiment
 from reslab.data.augment import AUGMENTATIONS
-from reslab.data.draws import Draws, key_of
+from reslab.data.draws import Draws
 from reslab.data.images import Split
 from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, named_streams, training_epoch
 from reslab.data.normalize import NORMALIZATIONS
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
+from reslab.hashing import key_of
 from reslab.models import MODELS
+from reslab.models.count import count
 from reslab.schema import bind
-from reslab.training import checkpoint
 from reslab.training.evaluation import Loss
 from reslab.training.losses import LOSSES
 from reslab.training.optim import OPTIMIZERS
@@ -44,8 +44,16 @@ class Run:
 
 
 def build_model(experiment: Experiment, facts: dict, *, seed: int) -> nn.Module:
-    """The network with weights drawn from `seed` on the CPU: the same on every device."""
-    construct = bind(MODELS, experiment.model, "model")
+    """The experiment's network with weights drawn from `seed`."""
+    return build_network(experiment.model, facts, seed=seed)
+
+
+def build_network(model: Mapping, facts: Mapping, *, seed: int) -> nn.Module:
+    """The network of a `{name: ..., **options}` for the facts' image_shape and class_names.
+
+    Its weights are drawn from `seed` on the CPU: the same on every device.
+    """
+    construct = bind(MODELS, model, "model")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key_of(seed, "init") >> 1)
         return construct(facts["image_shape"][0], len(facts["class_names"]))
@@ -122,34 +130,13 @@ def held_out_batches(split: Split, normalize: Normalize, device: torch.device) -
     return lambda: evaluation_batches(resident, normalize=normalize)
 
 
-class RawPixelClassifier(nn.Module):
-    """A network with its normalisation: float pixels 0..255 (B, C, H, W) -> logits (B, K)."""
-
-    def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
-        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.network((pixels - self.mean) / self.std)
-
-
-def load_classifier(folder: Path) -> RawPixelClassifier:
-    """The trained network of a seed's folder, ready for raw pixels; all it needs is stored with the weights."""
-    weights = folder / "model.safetensors"
-    described = checkpoint.read_metadata(weights)
-    experiment = from_sections("stored", described["config"])
-    network = build_model(experiment, described["dataset"], seed=0)
-    checkpoint.load_weights(weights, network)
-    return RawPixelClassifier(network, **described["normalization"]).eval()
-
-
 def check(experiment: Experiment, facts: dict) -> None:
     """Build every part of an experiment, the model on the meta device (no memory, no time); raises UserError with the path."""
     with located(f"experiments.{experiment.name}"):
         with torch.device("meta"):
-            build_model(experiment, facts, seed=0)
+            network = build_model(experiment, facts, seed=0)
+        with located("model"):
+            count(network, tuple(facts["image_shape"]))  # runs it: the images may be too small
         normalization(experiment, facts)
         blank = torch.zeros(2, *facts["image_shape"], dtype=torch.uint8)
         for stream, augment in augmentations(experiment):

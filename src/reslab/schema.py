@@ -20,6 +20,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:
@@ -84,7 +85,7 @@ def _is_union_branch(part: Any) -> bool:
 
 
 def _field_names(kind: type[pydantic.BaseModel]) -> list[str]:
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def named(section: Any, where: str) -> dict:

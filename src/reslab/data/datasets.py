@@ -11,7 +11,7 @@ import numpy as np
 from reslab.data.archives import is_url, locate, members
 from reslab.data.image_folder import ImageFolder
 from reslab.data.images import Images
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line
 
 # md5 of the unpacked canonical files: whoever re-packs them changes the .gz, not these bytes.
 UNPACKED_MD5 = {
@@ -84,7 +84,7 @@ class TorchvisionDataset:
         except (OSError, RuntimeError, ValueError) as error:
             missing = next((target.name for target in _wanted(kind, self.name) if not (self.raw / target).exists()), "a file")
             raise UserError(
-                f"{self.name}: {missing} not to be had from {self.source or 'its own site'} ({_first_line(error)}); "
+                f"{self.name}: {missing} not to be had from {self.source or 'its own site'} ({first_line(error)}); "
                 "set dataset.source to a folder or archive with the original files, or to a mirror's URL"
             ) from error
         for packed in self.raw.rglob("*.gz"):  # torchvision keeps both forms; one is enough for DVC
@@ -112,10 +112,6 @@ def _at_mirror(kind: Any, source: str) -> Any:
 
 def _channels_first(images: np.ndarray) -> np.ndarray:
     return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _wanted(kind: Any, name: str) -> dict[PurePosixPath, tuple[str | None, str | None]]:

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from reslab.data.archives import is_url, locate, members, pack
 from reslab.data.images import Images
-from reslab.errors import UserError
+from reslab.errors import UserError, located
 from reslab.schema import Size
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"
@@ -56,7 +56,12 @@ class ImageFolder:
     def read(self) -> Images:
         """Decode every image of the fetched archive; raises UserError naming an image that cannot be read."""
         (archive,) = self.raw.iterdir()
-        decoded = {name: self._decode(archive, name, content) for name, content in _image_members(archive)}
+        size = (self.image_size, self.image_size)
+        with located(archive):
+            decoded = {
+                name: decode(content, size=size, channels=self.channels, name=str(name))
+                for name, content in _image_members(archive)
+            }
         class_names = sorted({_parts(name)[1] for name in decoded})
         arrays = []
         for split in ("train", "test"):
@@ -65,19 +70,23 @@ class ImageFolder:
             arrays.append(np.array([class_names.index(_parts(name)[1]) for name in names], dtype=np.int64))
         return Images(*arrays, class_names=class_names)
 
-    def _decode(self, archive: Path, name: PurePosixPath, content: bytes) -> np.ndarray:
-        """One image as uint8 (C, size, size)."""
-        size = (self.image_size, self.image_size)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                image = _eight_bits(Image.open(io.BytesIO(content))).convert("RGB" if self.channels == 3 else "L")
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
-            raise UserError(f"{archive}: cannot read image {str(name)!r} ({error}); remove or mend it") from error
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.BILINEAR)
-        pixels = np.asarray(image).reshape(*size, self.channels)
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+def decode(content: bytes, *, size: tuple[int, int], channels: int, name: str) -> np.ndarray:
+    """An image file as uint8 (channels, height, width), resized to `size` = (height, width) if it differs.
+
+    Channels: 3 (RGB) or 1 (grey). Raises UserError with `name` if it cannot be read.
+    """
+    height, width = size
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = _eight_bits(Image.open(io.BytesIO(content))).convert("RGB" if channels == 3 else "L")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
+        raise UserError(f"cannot read image {name!r} ({error}); remove or mend it") from error
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image).reshape(height, width, channels)
+    return np.array(pixels.transpose(2, 0, 1), order="C")  # a copy: PIL's own pixels are read-only
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -1,23 +1,92 @@
-"""Counting a network: parameters, multiply-adds, layers."""
+"""Counting a network: parameters, multiply-adds, layers, receptive field."""
+
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from reslab.errors import UserError, first_line
+
+
+class Reach(NamedTuple):
+    """How a feature sees the image: the side of its receptive field, and how far apart neighbouring features look, in pixels."""
+
+    field: int = 1
+    stride: int = 1
+
+    def through(self, kernel: int, stride: int) -> "Reach":
+        """What a feature sees after a window of `kernel` at `stride`."""
+        return Reach(self.field + (kernel - 1) * self.stride, self.stride * stride)
+
+
+class ReceptiveField(TorchDispatchMode):
+    """Follow the receptive field through every operation; where paths meet, the widest counts.
+
+    `last` is that of the last feature map: (B, C, H, W) before pooling over the whole image or flattening.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reach: dict[int, Reach] = {}
+        self.kept: list[Tensor] = []  # so that no id is used twice
+        self.last = Reach()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        outputs = function(*args, **(kwargs or {}))
+        inputs = [self.reach.get(id(tensor), Reach()) for tensor in _images(args)]
+        if inputs:
+            reach = max(inputs).through(*_window(function, args))
+            for tensor in _images(outputs if isinstance(outputs, tuple | list) else [outputs]):
+                self.reach[id(tensor)] = self.last = reach
+                self.kept.append(tensor)
+        return outputs
+
+
+def _images(values: Any) -> list[Tensor]:
+    """The (B, C, H, W) tensors among the values, also in lists; weights are no images."""
+    found = []
+    for value in values:
+        if isinstance(value, list | tuple):
+            found += _images(value)
+        elif isinstance(value, Tensor) and value.dim() == 4 and not isinstance(value, nn.Parameter):
+            found.append(value)
+    return found
+
+
+def _window(function: Any, args: tuple) -> tuple[int, int]:
+    """Kernel and stride of an operation along the image's height."""
+    name = function.overloadpacket.__name__
+    if name == "convolution":
+        return args[1].shape[2], args[3][0]
+    if name in ("max_pool2d_with_indices", "avg_pool2d"):
+        return args[1][0], (args[2] if len(args) > 2 and args[2] else args[1])[0]  # without a stride the kernel is the stride
+    if name == "slice" and args[1] == 2 and len(args) > 4:
+        return 1, args[4]
+    return 1, 1
 
 
 def count(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]:
-    """Trainable parameters, multiply-adds of one image (C, H, W) in convolutions and matrix products, and layers used.
+    """Trainable parameters, multiply-adds of one image (C, H, W), layers used, receptive field and stride of the last feature map.
 
-    Multiply-adds come from torch's own counter (which counts two operations each); run it on the meta device to cost nothing.
+    Multiply-adds, in convolutions and matrix products, come from torch's own counter (which counts two operations each). On the
+    meta device all this costs nothing. The receptive field, in pixels, is the theoretical one of the deepest path.
+    Raises UserError for an image that is too small for the network.
     """
     device = next(model.parameters()).device
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model.eval()(torch.empty(1, *image_shape, device=device))
+    counter, receptive = FlopCounterMode(display=False), ReceptiveField()
+    try:
+        with torch.no_grad(), counter, receptive:
+            model.eval()(torch.empty(1, *image_shape, device=device))
+    except RuntimeError as error:
+        raise UserError(f"this network cannot take {'x'.join(map(str, image_shape))} images ({first_line(error)})") from error
     layers = list(model.modules())
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         "multiply_adds": counter.get_total_flops() // 2,
         "conv_layers": sum(isinstance(layer, nn.Conv2d) for layer in layers),
         "batch_norm_layers": sum(isinstance(layer, nn.BatchNorm2d) for layer in layers),
+        "receptive_field": receptive.last.field,
+        "output_stride": receptive.last.stride,
     }

@@ -1,39 +1,25 @@
-"""Plain and residual networks for small images: He, Zhang, Ren, Sun, "Deep Residual Learning", arXiv:1512.03385, section 4.2."""
+"""Plain and residual networks: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", arXiv:1512.03385."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.layers import Init, cifar_plan, conv1x1, conv3x3, global_average_pool, init_convolutions, subsample_and_pad
+from reslab.models.init import initialized
+from reslab.models.layers import (
+    ImageNetStem,
+    Network,
+    ShortcutOption,
+    Stem,
+    bottleneck_width,
+    conv1x1,
+    conv3x3,
+    make_shortcut,
+    stages,
+)
+from reslab.models.plans import Blocks, BlockType, cifar_plan, imagenet_plan
 from reslab.schema import Size
-
-
-class ZeroPadShortcut(nn.Module):
-    """Option A: strided subsampling, then zeros for the new channels; no parameters."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__()
-        self.out_channels = out_channels
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        return subsample_and_pad(x, self.out_channels, self.stride)
-
-
-def projection_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """Options B and C: a 1x1 convolution with batch norm."""
-    return nn.Sequential(conv1x1(in_channels, out_channels, stride), nn.BatchNorm2d(out_channels))
-
-
-def make_shortcut(option: str, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """The shortcut of one block: A zero-pads and B projects where the shape changes, C projects everywhere (section 4.1)."""
-    same_shape = in_channels == out_channels and stride == 1
-    if option == "C" or (option == "B" and not same_shape):
-        return projection_shortcut(in_channels, out_channels, stride)
-    return nn.Identity() if same_shape else ZeroPadShortcut(in_channels, out_channels, stride)
 
 
 class PlainBlock(nn.Module):
@@ -54,7 +40,7 @@ class PlainBlock(nn.Module):
 class BasicBlock(nn.Module):
     """conv3x3 - BN - ReLU - conv3x3 - BN, add the shortcut, ReLU (Fig. 2)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: str) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: ShortcutOption) -> None:
         super().__init__()
         self.conv1 = conv3x3(in_channels, out_channels, stride)
         self.bn1 = nn.BatchNorm2d(out_channels)
@@ -62,46 +48,103 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride)
 
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn2
+
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return F.relu(self.shortcut(x) + out)
 
 
-class CifarNet(nn.Module):
-    """Stem, three stages of n blocks with 16, 32, 64 channels, global average pooling, classifier (section 4.2)."""
+class Bottleneck(nn.Module):
+    """1x1 to a quarter of the channels, 3x3 (with the stride), 1x1 back, each with BN; add the shortcut, ReLU (Fig. 5).
 
-    def __init__(
-        self, block: Callable[..., nn.Module], plan: list[tuple[int, int, int]], *, in_channels: int, num_classes: int, init: Init
-    ) -> None:
+    # Deviation: the paper puts the stride into the first 1x1; everyone since, torchvision too, into the 3x3.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: ShortcutOption) -> None:
         super().__init__()
-        stem_channels, last_channels = plan[0][0], plan[-1][1]
-        self.conv1 = conv3x3(in_channels, stem_channels)
-        self.bn1 = nn.BatchNorm2d(stem_channels)
-        self.blocks = nn.Sequential(*(block(*shape) for shape in plan))
-        self.fc = nn.Linear(last_channels, num_classes)
-        init_convolutions(self, init)
+        width = bottleneck_width(out_channels)
+        self.conv1 = conv1x1(in_channels, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = conv1x1(width, out_channels)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride)
+
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))  # (B, 16, H, W)
-        x = self.blocks(x)  # (B, 64, H / 4, W / 4)
-        return self.fc(global_average_pool(x))
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        return F.relu(self.shortcut(x) + out)
 
 
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+@initialized(init="fan_in")
+def plain(in_channels: int, num_classes: int, *, depth: int, width: Size = 16) -> nn.Module:
+    """The plain counterpart of `resnet`: the same layers and, with option A, the same parameters, but no shortcuts."""
+    plan = cifar_plan(depth, width)
+    return Network(
+        Stem(in_channels, width),
+        stages(PlainBlock, plan),
+        nn.Identity(),
+        channels=plan[-1][-1].out_channels,
+        num_classes=num_classes,
+    )
+
+
+@initialized(init="fan_in")
 def resnet(
     in_channels: int,
     num_classes: int,
     *,
     depth: int,
-    shortcut: Literal["A", "B", "C"] = "A",
+    block: BlockType = "basic",
+    shortcut: ShortcutOption = "A",
     width: Size = 16,
-    init: Init = "fan_in",
+    expand_first_stage: bool = True,
 ) -> nn.Module:
-    """A residual network of 6n+2 layers with shortcut option A (the paper's on CIFAR), B or C."""
-    block = partial(BasicBlock, shortcut=shortcut)
-    return CifarNet(block, cifar_plan(depth, width), in_channels=in_channels, num_classes=num_classes, init=init)
+    """A residual network for small images, of 6n+2 layers in basic blocks or 9n+2 in bottlenecks (section 4.2).
+
+    Shortcut option A is the paper's on CIFAR; pytorch_image_classification has B, and no expansion in the first stage.
+    """
+    plan = cifar_plan(depth, width, block, expand_first_stage=expand_first_stage)
+    body = stages(partial(BLOCKS[block], shortcut=shortcut), plan)
+    return Network(Stem(in_channels, width), body, nn.Identity(), channels=plan[-1][-1].out_channels, num_classes=num_classes)
 
 
-def plain(in_channels: int, num_classes: int, *, depth: int, width: Size = 16, init: Init = "fan_in") -> nn.Module:
-    """The plain counterpart: the same layers and, with option A, the same parameters, but no shortcuts."""
-    return CifarNet(PlainBlock, cifar_plan(depth, width), in_channels=in_channels, num_classes=num_classes, init=init)
+@initialized(init="fan_in")
+def imagenet_plain(in_channels: int, num_classes: int, *, depth: Literal[18, 34] = 34, width: Size = 64) -> nn.Module:
+    """The plain counterpart of ResNet-18 and 34 for large images (Table 1, Fig. 3)."""
+    _, plan = imagenet_plan(depth, "basic", None, width)
+    body = stages(PlainBlock, plan)
+    return Network(
+        ImageNetStem(in_channels, width), body, nn.Identity(), channels=plan[-1][-1].out_channels, num_classes=num_classes
+    )
+
+
+@initialized(init="fan_out")
+def imagenet_resnet(
+    in_channels: int,
+    num_classes: int,
+    *,
+    depth: int | None = None,
+    block: BlockType | None = None,
+    blocks: Blocks | None = None,
+    shortcut: ShortcutOption = "B",
+    width: Size = 64,
+    expand_first_stage: bool = True,
+) -> nn.Module:
+    """A residual network for large images (Table 1): `depth` 18, 34, 50, 101, 152, 200, or `block` and `blocks` per stage."""
+    block, plan = imagenet_plan(depth, block, blocks, width, expand_first_stage=expand_first_stage)
+    body = stages(partial(BLOCKS[block], shortcut=shortcut), plan)
+    return Network(
+        ImageNetStem(in_channels, width), body, nn.Identity(), channels=plan[-1][-1].out_channels, num_classes=num_classes
+    )

@@ -12,16 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reslab.errors import UserError
+from reslab.models.init import initialized
 from reslab.models.layers import (
-    Init,
-    cifar_plan,
+    Stem,
     conv3x3,
     global_average_pool,
-    init_convolutions,
+    pad_channels,
+    scalar_bias,
     scale_gradient,
-    subsample_and_pad,
+    stages,
+    subsample,
 )
+from reslab.models.plans import cifar_plan
 from reslab.schema import Size
+
+Norm = Literal["batch", "none"]
 
 _RULE = re.compile(r"(?P<c>\d+\.?\d*|\.\d+)\s*/\s*(?:sqrt\(L\)|L(?:\^(?P<p>\d+\.?\d*|\.\d+))?)")
 
@@ -63,8 +68,10 @@ class BatchNormBlock(nn.Module):
     def shortcut(self, x: Tensor) -> Tensor:
         if self.shortcut_bn is None:
             return x
-        x = self.shortcut_bn(x[:, :, :: self.stride, :: self.stride])
-        return subsample_and_pad(x, self.out_channels, stride=1)
+        return pad_channels(self.shortcut_bn(subsample(x, self.stride)), self.out_channels)
+
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn2
 
     def forward(self, x: Tensor, tau: float) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
@@ -79,69 +86,64 @@ class NormFreeBlock(nn.Module):
         super().__init__()
         self.out_channels, self.stride = out_channels, stride
         self.changes_shape = in_channels != out_channels or stride != 1
-        self.bias1a = nn.Parameter(torch.zeros(1))
+        self.bias1a = scalar_bias()
         self.conv1 = conv3x3(in_channels, out_channels, stride)
-        self.bias1b = nn.Parameter(torch.zeros(1))
-        self.bias2a = nn.Parameter(torch.zeros(1))
+        self.bias1b = scalar_bias()
+        self.bias2a = scalar_bias()
         self.conv2 = conv3x3(out_channels, out_channels)
-        self.bias2b = nn.Parameter(torch.zeros(1))
+        self.bias2b = scalar_bias()
 
     def forward(self, x: Tensor, tau: Tensor) -> Tensor:
-        shortcut = subsample_and_pad(x, self.out_channels, self.stride) if self.changes_shape else x
+        shortcut = pad_channels(subsample(x, self.stride), self.out_channels) if self.changes_shape else x
         out = F.relu(self.conv1(x + self.bias1a) + self.bias1b)
         out = self.conv2(out + self.bias2a) + self.bias2b
         return F.relu(shortcut + tau * out)
 
 
-class BatchNormTauResNet(nn.Module):
-    """The network with batch norm: tau is a fixed number, neither parameter nor buffer."""
+class TauResNet(nn.Module):
+    """Stem, stages whose blocks all get the same tau, global average pooling, classifier.
 
-    def __init__(self, plan: list[tuple[int, int, int]], *, tau: float, in_channels: int, num_classes: int) -> None:
+    With batch norm tau is a fixed number, neither parameter nor buffer; without, one learnable parameter shared by all blocks.
+    """
+
+    def __init__(
+        self, stem: nn.Module, stages: list[nn.Sequential], *, tau: float, norm: Norm, channels: int, num_classes: int
+    ) -> None:
         super().__init__()
-        self.tau = tau
-        self.conv1 = conv3x3(in_channels, plan[0][0])
-        self.bn1 = nn.BatchNorm2d(plan[0][0])
-        self.blocks = nn.ModuleList(BatchNormBlock(*shape) for shape in plan)
-        self.fc = nn.Linear(plan[-1][1], num_classes)
+        self.tau = tau if norm == "batch" else nn.Parameter(torch.full((1,), tau))
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        self.blocks = sum(map(len, stages))
+        self.fc = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))  # (B, 16, H, W)
-        for block in self.blocks:
-            x = block(x, self.tau)
+        tau = self.tau
+        if isinstance(tau, Tensor):
+            tau = scale_gradient(tau, 1 / self.blocks)  # the blocks' gradients are summed: make it their mean
+        x = self.stem(x)  # (B, 16, H, W)
+        for stage in self.stages:
+            for block in stage:
+                x = block(x, tau)
         return self.fc(global_average_pool(x))
 
 
-class NormFreeTauResNet(nn.Module):
-    """The network without batch norm: one learnable tau shared by all blocks, its gradient averaged over them."""
-
-    def __init__(self, plan: list[tuple[int, int, int]], *, tau: float, in_channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.tau = nn.Parameter(torch.full((1,), tau))
-        self.conv1 = conv3x3(in_channels, plan[0][0])
-        self.blocks = nn.ModuleList(NormFreeBlock(*shape) for shape in plan)
-        self.fc = nn.Linear(plan[-1][1], num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tau = scale_gradient(self.tau, 1 / len(self.blocks))  # the blocks' gradients are summed: make it their mean
-        x = F.relu(self.conv1(x))  # (B, 16, H, W); no scalar bias in the stem
-        for block in self.blocks:
-            x = block(x, tau)
-        return self.fc(global_average_pool(x))
-
-
+@initialized(init="fan_out")
 def tau_resnet(
     in_channels: int,
     num_classes: int,
     *,
     depth: int,
-    norm: Literal["batch", "none"] = "batch",
+    norm: Norm = "batch",
     tau: float | str = 1.0,
     width: Size = 16,
-    init: Init = "fan_out",
 ) -> nn.Module:
     """A tau-ResNet of 6n+2 layers; tau is a number or a rule in L, the number of residual blocks (3n)."""
     plan = cifar_plan(depth, width)
-    network = BatchNormTauResNet if norm == "batch" else NormFreeTauResNet
-    model = network(plan, tau=resolve_tau(tau, len(plan)), in_channels=in_channels, num_classes=num_classes)
-    init_convolutions(model, init)
-    return model
+    return TauResNet(
+        Stem(in_channels, width, norm=norm == "batch"),  # no scalar bias in the stem without batch norm
+        stages(BatchNormBlock if norm == "batch" else NormFreeBlock, plan),
+        tau=resolve_tau(tau, sum(map(len, plan))),
+        norm=norm,
+        channels=plan[-1][-1].out_channels,
+        num_classes=num_classes,
+    )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line
 from reslab.training.log import Log
 from reslab.training.schedule import Schedule
 
@@ -29,13 +30,9 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         write(draft)
         draft.replace(path)
     except RuntimeError as error:  # torch's and Rust's form of a failed write
-        raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({_reason(error)})") from error
+        raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({first_line(error)})") from error
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, log: Log) -> None:
@@ -52,7 +49,7 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, sche
         optimizer.load_state_dict(state["optimizer"])
         schedule.restore(state["schedule"])
     except (RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path}: damaged checkpoint ({_reason(error)}); delete it to train this seed anew") from error
+        raise UserError(f"{path}: damaged checkpoint ({first_line(error)}); delete it to train this seed anew") from error
     return Log(**state["log"] | {"resumed": state["log"]["resumed"] + 1})
 
 
@@ -83,7 +80,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     try:
         model.load_state_dict(load_file(path))
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot load the weights ({_reason(error)})") from error
+        raise UserError(f"{path}: cannot load the weights ({shorten(str(error), 300)})") from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -92,4 +89,4 @@ def read_metadata(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             return json.loads(file.metadata()[METADATA_KEY])
     except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: cannot read what the weights are ({_reason(error)})") from error
+        raise UserError(f"{path}: cannot read what the weights are ({first_line(error)})") from error

@@ -9,6 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from reslab.hashing import advance
 from reslab.training.evaluation import Loss, wrong
 from reslab.training.schedule import Schedule
 
@@ -44,6 +45,7 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device."""
     images, labels = batch
+    advance(model)
     logits = model(images)
     value = loss(logits, labels)
     optimizer.zero_grad(set_to_none=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line
 
 MOST_PROCESSES = 1024
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -21,7 +21,7 @@ def choose_device() -> torch.device:
             raise RuntimeError("neither CPU nor CUDA")
         torch.zeros(1, device=wish)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"RESLAB_DEVICE={wish}: not usable here ({str(error).splitlines()[0]}); allowed: cpu, cuda") from error
+        raise UserError(f"RESLAB_DEVICE={wish}: not usable here ({first_line(error)}); allowed: cpu, cuda") from error
     return torch.device(wish)
 
 

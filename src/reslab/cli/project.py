@@ -1,20 +1,19 @@
-"""The `reslab` command: what one does around `dvc repro`."""
+"""Commands around `dvc repro`: choosing and checking a study, training in parallel, MLflow, tidying."""
 
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reslab import config, schema, store, studies
-from reslab.errors import UserError, guard, located, one_line
+from reslab.cli.app import app
+from reslab.errors import UserError, located, one_line
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="A laboratory for residual networks.")
 Params = Annotated[Path, typer.Option(help="The study.")]
 
 
@@ -111,7 +110,7 @@ def register(
     """Put a trained network into MLflow's model registry, with its normalisation: it takes pixels 0..255."""
     import numpy as np
 
-    from reslab.experiment import load_classifier
+    from reslab.stored import load_classifier
     from reslab.tracking import Store, TrainedNetwork
     from reslab.training.checkpoint import read_metadata
 
@@ -148,12 +147,3 @@ def with_results(page: str, table: str) -> str:
     if not found:
         raise UserError(f"the page has no lines {README_MARKS[0]} and {README_MARKS[1]}")
     return page
-
-
-def main() -> None:
-    """Run the command with one-line errors."""
-    try:
-        guard(app)
-    except subprocess.CalledProcessError as error:
-        print(f"error: {' '.join(error.cmd[:4])} failed with status {error.returncode}; its own message is above", file=sys.stderr)
-        sys.exit(1)

@@ -1,0 +1,148 @@
+"""Commands about architectures: what there is, and whether it computes what was published."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+from reslab.cli.app import app
+from reslab.config import parse_yaml
+from reslab.errors import UserError, located
+from reslab.schema import bind
+
+PAGE = Path("docs/models.md")
+INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
+
+
+@app.command()
+def models(
+    write: Annotated[
+        bool, typer.Option("--write", help=f"Write {PAGE}: all families, and the published networks' counts.")
+    ] = False,
+) -> None:
+    """List the network families with their options."""
+    if write:
+        PAGE.write_text(models_page())
+        print(f"wrote {PAGE}")
+        return
+    from reslab.models import MODELS
+
+    for name, function in MODELS.items():
+        print(f"{name}: {first_sentence(function)}\n    {options(function)}")
+
+
+@app.command()
+def fingerprint(
+    model: Annotated[str, typer.Argument(help="As in params.yaml: '{name: wrn, depth: 16, widening_factor: 4}'.")],
+    image: Annotated[tuple[int, int, int], typer.Option(help="Channels, height, width.")] = (3, 32, 32),
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 10,
+) -> None:
+    """Print a network's counts and its fingerprint: logits under fixed weights, to compare with another implementation."""
+    from reslab.models import MODELS
+    from reslab.models.count import count
+    from reslab.models.fingerprint import fingerprint as fingerprint_of
+
+    with located("model"):
+        spec = parse_yaml(model)
+    if min(*image, classes) < 1:
+        raise UserError(f"image {image} and classes {classes} are not allowed: all must be at least 1")
+    network = bind(MODELS, spec, "model")(image[0], classes)
+    counts = count(network, image)
+    logits, norm = fingerprint_of(network, image)
+    print(json.dumps({"model": spec, **counts, "logits": logits, "logit_norm": norm}, indent=1))
+
+
+def first_sentence(function: Any) -> str:
+    """What a family is, from its docstring."""
+    return inspect.getdoc(function).split("\n")[0]
+
+
+def options(function: Any, *, initialisation: bool = False) -> str:
+    """The options of a family with their defaults and choices, those of the initialisation or the others."""
+    parameters = inspect.signature(function).parameters.values()
+    return ", ".join(
+        _option(parameter)
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY and (parameter.name in INITIALISATION) == initialisation
+    )
+
+
+def _option(parameter: inspect.Parameter) -> str:
+    """shortcut=A (A, B, C)"""
+    default = "" if parameter.default is parameter.empty else f"={_flow(parameter.default)}"
+    choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
+    return f"{parameter.name}{default}" + (f" ({', '.join(map(str, choices))})" if choices else "")
+
+
+def _flow(value: Any) -> str:
+    """A value in YAML's one-line form."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def models_page() -> str:
+    """docs/models.md: the families with their options, and every published network with our counts."""
+    from reslab.models import MODELS
+    from reslab.models.shortcuts import SHORTCUTS
+
+    families = [
+        {"`model.name`": f"`{name}`", "what": first_sentence(function), "options": options(function)}
+        | {"initialisation": options(function, initialisation=True)}
+        for name, function in MODELS.items()
+    ]
+    shortcuts = [
+        {"`model.shortcut.name`": f"`{name}`", "what": first_sentence(function), "options": options(function)}
+        for name, function in SHORTCUTS.items()
+    ]
+    paragraphs = [
+        "# Architectures",
+        "Made by `reslab models --write`; do not edit.",
+        "## Families",
+        "An option without a default must be given; null means that another option decides. The last column is the initialisation"
+        " (see `src/reslab/models/init.py`), with the defaults of the system that published the numbers.",
+        _markdown(families),
+        "The shortcuts of `shortcut_resnet`:",
+        _markdown(shortcuts),
+        "## Published networks",
+        "The counts are ours, and the tests hold them to the published ones. Fingerprint: under fixed weights the network's logits"
+        " are those of the published code, to nine digits. Multiply-adds are of one image; the receptive field, in pixels, is the"
+        " theoretical one of the last feature map.",
+        _markdown(_published_rows()),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _published_rows() -> list[dict[str, str]]:
+    import torch
+
+    from reslab.models.count import count
+    from reslab.models.published import architectures
+
+    rows = []
+    for architecture in architectures():
+        with torch.device("meta"):
+            counts = count(architecture.build(), tuple(architecture.input))
+        rows.append(
+            {
+                "network": architecture.id,
+                "published by": architecture.source,
+                "model": f"`{_flow(architecture.model)}`",
+                "input": "x".join(map(str, architecture.input)),
+                "parameters": f"{counts['parameters']:,}",
+                "million multiply-adds": f"{counts['multiply_adds'] / 1e6:,.1f}",
+                "conv": str(counts["conv_layers"]),
+                "BN": str(counts["batch_norm_layers"]),
+                "receptive field": str(counts["receptive_field"]),
+                "fingerprint": "yes" if architecture.fingerprint else "",
+            }
+        )
+    return rows
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    import pandas as pd
+
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)

@@ -1,0 +1,124 @@
+"""Shake-shake: Gastaldi, "Shake-Shake regularization", arXiv:1705.07485."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reslab.errors import UserError
+from reslab.hashing import NetworkDraws
+from reslab.models.init import initialized
+from reslab.models.layers import Network, Stem, conv1x1, conv3x3, stages, subsample
+from reslab.models.plans import cifar_plan
+from reslab.schema import Size
+
+Mixing = Literal["shake", "even"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How two branches are mixed in training: random or half and half, forward and backward; per image or per batch (Table 1)."""
+
+    forward: Mixing
+    backward: Mixing
+    level: Literal["image", "batch"]
+
+    def shares(self, draws: NetworkDraws, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The first branch's shares of the signal and of the gradient, each (B or 1, 1, 1, 1)."""
+        count = len(x) if self.level == "image" else 1
+        alpha, beta = (
+            draws.uniform(count, stream).to(x.dtype).view(count, 1, 1, 1)
+            if mixing == "shake"
+            else torch.full_like(x[:1, :1, :1, :1], 0.5)
+            for stream, mixing in enumerate((self.forward, self.backward))
+        )
+        return alpha, beta
+
+
+class Branch(nn.Module):
+    """ReLU - conv3x3 - BN - ReLU - conv3x3 - BN."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(in_channels, out_channels, stride)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(F.relu(x))))
+        return self.bn2(self.conv2(out))
+
+
+class SkipModule(nn.Module):
+    """Two views of the image, one shifted by a pixel, each subsampled and convolved to half of the channels (section 2.1)."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        if out_channels % 2:
+            raise UserError(f"width {out_channels} is not allowed: an even number; each view of the image gives half")
+        self.stride = stride
+        self.conv1 = conv1x1(in_channels, out_channels // 2)
+        self.conv2 = conv1x1(in_channels, out_channels // 2)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        shifted = F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))  # the first row and column go, zeros come in at the other end
+        return self.bn(torch.cat([self.conv1(subsample(x, self.stride)), self.conv2(subsample(shifted, self.stride))], dim=1))
+
+
+class ShakeBlock(nn.Module):
+    """Shortcut plus a mixture of two branches; the gradient is mixed by other shares than the signal."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, rule: Rule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.draws = NetworkDraws()
+        self.branch1 = Branch(in_channels, out_channels, stride)
+        self.branch2 = Branch(in_channels, out_channels, stride)
+        self.shortcut = nn.Identity() if in_channels == out_channels else SkipModule(in_channels, out_channels, stride)
+
+    def mix(self, first: Tensor, second: Tensor) -> Tensor:
+        if not self.training:
+            return (first + second) / 2
+        alpha, beta = self.rule.shares(self.draws, first)
+        return mixed(first, alpha, beta) + mixed(second, 1 - alpha, 1 - beta)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.mix(self.branch1(x), self.branch2(x))
+
+
+def mixed(x: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
+    """`forward` * x, whose gradient is `backward` times that of the result."""
+    constant = x.detach()
+    return forward * constant + backward * (x - constant)
+
+
+@initialized(init="fan_out", linear_bias="zero")
+def shake_shake(
+    in_channels: int,
+    num_classes: int,
+    *,
+    depth: int,
+    width: Size,
+    forward: Mixing = "shake",
+    backward: Mixing = "shake",
+    level: Literal["image", "batch"] = "image",
+    form: Literal["gastaldi", "hysts2018"] = "gastaldi",
+) -> nn.Module:
+    """Shake-shake depth 2 x width d, 6n+2 layers; `forward`, `backward` and `level` are the rule: shake, shake, image is S-S-I.
+
+    `form: hysts2018` is what pytorch_image_classification's first numbers were measured on: the stem has `width` channels and a
+    ReLU, and there is no ReLU before pooling. The author's own has 16 channels, no ReLU there, and one before pooling.
+    """
+    plan = cifar_plan(depth, width)
+    stem_width = 16 if form == "gastaldi" else width
+    plan[0][0] = plan[0][0]._replace(in_channels=stem_width)
+    stem = Stem(in_channels, stem_width, relu=form == "hysts2018")
+    tail = nn.ReLU() if form == "gastaldi" else nn.Identity()
+    body = stages(partial(ShakeBlock, rule=Rule(forward, backward, level)), plan)
+    return Network(stem, body, tail, channels=plan[-1][-1].out_channels, num_classes=num_classes)

@@ -1,0 +1,96 @@
+"""Networks as they are stored: trained or imported, one safetensors file says all that it takes to use one again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as short
+
+import torch
+from torch import Tensor, nn
+
+from reslab.config import Experiment
+from reslab.data.loader import Normalize
+from reslab.data.prepared import Prepared
+from reslab.errors import UserError, located
+from reslab.experiment import build_network, held_out_batches, normalization
+from reslab.schema import bind
+from reslab.training import checkpoint
+from reslab.training.evaluation import Score, evaluate
+from reslab.training.losses import LOSSES
+
+
+class RawPixelClassifier(nn.Module):
+    """A network with its normalisation: float pixels 0..255 (B, C, H, W) -> logits (B, K)."""
+
+    def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
+        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network((pixels - self.mean) / self.std)
+
+
+@dataclass(frozen=True)
+class StoredNetwork:
+    """A trained or imported network as its file says it is."""
+
+    classifier: RawPixelClassifier
+    description: dict  # config (at least its model), dataset, normalization
+
+    @property
+    def facts(self) -> dict:
+        """The dataset's name, image_shape and class_names."""
+        return self.description["dataset"]
+
+
+def load_network(path: Path) -> StoredNetwork:
+    """The network of a folder, or of a .safetensors file, in eval mode; all it needs is stored with the weights.
+
+    Raises UserError if there is none or if it is damaged.
+    """
+    weights = weights_file(path)
+    described = checkpoint.read_metadata(weights)
+    with located(weights):
+        network = build_network(described["config"]["model"], described["dataset"], seed=0)
+    checkpoint.load_weights(weights, network)
+    return StoredNetwork(RawPixelClassifier(network, **described["normalization"]).eval(), described)
+
+
+def weights_file(path: Path) -> Path:
+    """The weights in a trained or imported network's folder, or the file itself; raises UserError if there are none."""
+    weights = path / "model.safetensors" if path.is_dir() else path
+    if not weights.is_file():
+        what = "no model.safetensors in it" if path.is_dir() else "no such folder"
+        raise UserError(f"{path}: {what}; trained networks are in data/runs/<experiment>/seed<k>, imported in data/imported")
+    return weights
+
+
+def load_classifier(folder: Path) -> RawPixelClassifier:
+    """The network of a folder, ready for raw pixels."""
+    return load_network(folder).classifier
+
+
+def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Score]:
+    """Each held-out split's loss and error, in float32; an imported network's loss is cross entropy.
+
+    Raises UserError if the dataset has images of another shape, or other classes.
+    """
+    for key in ("image_shape", "class_names"):
+        if stored.facts[key] != data.facts[key]:
+            raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
+    network = stored.classifier.network.to(device, memory_format=torch.channels_last)
+    normalize = Normalize(**stored.description["normalization"], device=device, dtype=torch.float32)
+    loss = bind(LOSSES, stored.description["config"].get("loss", {"name": "cross_entropy"}), "loss")()
+    return {name: evaluate(network, held_out_batches(split, normalize, device)(), loss) for name, split in data.held_out().items()}
+
+
+def imported_description(experiment: Experiment, facts: dict, origin: dict) -> dict:
+    """What is stored with the weights of a network that was not trained here: the part of a description that rebuilds it."""
+    mean, std = normalization(experiment, facts)
+    return {
+        "config": {"model": experiment.model},
+        "dataset": {key: facts[key] for key in ("name", "image_shape", "class_names")},
+        "normalization": {"mean": mean, "std": std},
+        "imported": origin,
+    }

@@ -1,0 +1,191 @@
+"""What single blocks compute, where no published fingerprint says it."""
+
+import pytest
+import torch
+from families import build
+from torch.nn import functional as F
+
+from reslab.hashing import advance
+from reslab.models.shake_shake import mixed
+from reslab.models.stochastic import Dropout
+
+
+def silence(module: torch.nn.Module) -> None:
+    """Zero all weights, so that what is left is the shortcut."""
+    for parameter in module.parameters():
+        torch.nn.init.zeros_(parameter)
+
+
+def test_shake_shake_mixes_signal_and_gradient_by_their_own_shares():
+    x = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    alpha, beta = torch.rand(3, 1, 1, 1, dtype=torch.float64), torch.rand(3, 1, 1, 1, dtype=torch.float64)
+    out = mixed(x, alpha, beta)
+    assert torch.equal(out, alpha * x)
+    gradient = torch.randn_like(out)
+    out.backward(gradient)
+    torch.testing.assert_close(x.grad, beta * gradient)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "level"),
+    [
+        ("shake", "shake", "image"),
+        ("shake", "even", "image"),
+        ("even", "shake", "batch"),
+        ("even", "even", "image"),
+        ("shake", "shake", "batch"),
+    ],
+)
+def test_shake_shake_rules(forward, backward, level):
+    torch.manual_seed(0)
+    block = (
+        build("shake_shake", {"depth": 8, "width": 16, "forward": forward, "backward": backward, "level": level})
+        .stages[0][0]
+        .train()
+    )
+    first, second = torch.ones(64, 1, 1, 1, requires_grad=True), torch.zeros(64, 1, 1, 1, requires_grad=True)
+    signal = block.mix(first, second)  # alpha itself
+    signal.sum().backward()
+    shares = {"forward": signal.detach().flatten(), "backward": first.grad.flatten()}
+    for name, mixing in (("forward", forward), ("backward", backward)):
+        assert len(shares[name].unique()) == (64 if mixing == "shake" and level == "image" else 1)
+        if mixing == "even":
+            assert torch.all(shares[name] == 0.5)
+    torch.testing.assert_close(first.grad + second.grad, torch.ones(64, 1, 1, 1))
+    if (forward, backward, level) == ("shake", "shake", "image"):
+        correlation = torch.corrcoef(torch.stack([shares["forward"], shares["backward"]]))[0, 1]
+        assert abs(correlation) < 0.5
+        advance(block)
+        assert not torch.equal(block.mix(first, second), signal)
+
+
+def test_shake_shake_is_even_in_evaluation():
+    block = build("shake_shake", {"depth": 8, "width": 16}).stages[0][0].eval()
+    x = torch.randn(2, 16, 4, 4)
+    torch.testing.assert_close(block(x), x + (block.branch1(x) + block.branch2(x)) / 2)
+
+
+def test_the_older_shake_shake_has_another_stem_and_tail():
+    new, old = (build("shake_shake", {"depth": 8, "width": 32, "form": form}) for form in ("gastaldi", "hysts2018"))
+    assert (new.stem.conv.out_channels, old.stem.conv.out_channels) == (16, 32)
+    x = torch.randn(2, 3, 32, 32)
+    assert new.stem(x).min() < 0 <= old.stem(x).min()
+    assert isinstance(new.tail, torch.nn.ReLU)
+    assert isinstance(old.stages[0][0].shortcut, torch.nn.Identity)
+
+
+def test_dropout_keeps_the_mean_and_the_share():
+    torch.manual_seed(0)
+    layer, x = Dropout(0.3).train(), torch.ones(100_000)
+    out = layer(x)
+    assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=0.006)
+    assert out.max().item() == pytest.approx(1 / 0.7)
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_late_downsampling_has_zeros_on_both_sides():
+    block = build("late_downsampling_resnet", {"depth": 8}).stages[0][-1].eval()
+    silence(block)
+    x = torch.rand(2, 16, 6, 6)
+    out = block(x)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])
+    assert out[:, :8].abs().max() == out[:, 24:].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"name": "constant", "skip": 0.5, "residual": 0.5}, lambda x, f, g: 0.5 * x + 0.5 * f),
+        ({"name": "constant", "skip": 0.5}, lambda x, f, g: 0.5 * x + f),
+        ({"name": "exclusive_gating", "bias": -1.0}, lambda x, f, g: (1 - g) * x + g * f),
+        ({"name": "shortcut_only_gating", "bias": -1.0}, lambda x, f, g: (1 - g) * x + f),
+    ],
+)
+def test_shortcuts_of_he_2016(options, expected):
+    torch.manual_seed(0)
+    block = build("shortcut_resnet", {"depth": 8, "shortcut": options}).stages[0][0].eval()
+    x = torch.randn(2, 16, 5, 5)
+    branch = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(x)))))
+    gate = torch.sigmoid(block.join.gate(x)) if hasattr(block.join, "gate") else None
+    torch.testing.assert_close(block(x), F.relu(expected(x, branch, gate)))
+
+
+@pytest.mark.parametrize(
+    ("order", "negative", "layers"),
+    [
+        ("original", False, "CBRCB R"),
+        ("bn_after_addition", False, "CBRC BR"),
+        ("relu_before_addition", True, "CBRCBR "),
+        ("relu_only_preactivation", True, "RCBRCB "),
+        ("full_preactivation", True, "BRCBRC "),
+        ("no_last_relu", True, "CBRCB "),
+        ("bn_after_addition_no_relu", True, "CBRC B"),
+    ],
+)
+def test_orders_of_he_2016(order, negative, layers):
+    """The layers in the order of Fig. 4, and whether the signal may be negative after the addition."""
+    torch.manual_seed(0)
+    block = build("activation_resnet", {"depth": 14, "order": order}).stages[0][1].eval()
+    letters = {"Conv2d": "C", "BatchNorm2d": "B", "ReLU": "R"}
+    read = [[letters[type(module).__name__] for module in modules] for modules in (block.branch, block.after)]
+    assert " ".join("".join(part) for part in read) == layers
+    assert (block(-torch.rand(2, 16, 5, 5)).min() < 0) == negative
+
+
+def test_full_preactivation_is_the_preactivation_net():
+    """The same function as preact_resnet whose first block alone shares its pre-activation, by another route."""
+    ordered = build("activation_resnet", {"depth": 14, "order": "full_preactivation", "shortcut": "B"}).double().eval()
+    preact = build("preact_resnet", {"depth": 14, "preact_stage": [True, False, False]}).double().eval()
+    torch.manual_seed(0)
+    ours = [
+        t.normal_().abs_().mul_(0.1) if t.dim() < 2 else t.normal_().mul_(0.1)
+        for t in ordered.state_dict().values()
+        if t.is_floating_point()
+    ]
+    theirs = [t for t in preact.state_dict().values() if t.is_floating_point()]
+    x = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    by_shape = sorted(map(tuple, (t.shape for t in ours)))
+    assert by_shape == sorted(map(tuple, (t.shape for t in theirs)))
+    copy_in_order_of_use(ordered, preact, x)
+    torch.testing.assert_close(preact(x), ordered(x), rtol=1e-12, atol=1e-14)
+
+
+def copy_in_order_of_use(source: torch.nn.Module, target: torch.nn.Module, x: torch.Tensor) -> None:
+    """Copy every layer's state to the layer of the other network that is called at the same place."""
+
+    def called(model: torch.nn.Module) -> list[torch.nn.Module]:
+        order: list[torch.nn.Module] = []
+        kinds = (torch.nn.Conv2d, torch.nn.BatchNorm2d, torch.nn.Linear)
+        handles = [m.register_forward_hook(lambda m, *_: order.append(m)) for m in model.modules() if isinstance(m, kinds)]
+        model(x)
+        for handle in handles:
+            handle.remove()
+        return order
+
+    for kind in (torch.nn.Conv2d, torch.nn.BatchNorm2d, torch.nn.Linear):
+        pairs = [[m for m in called(model) if isinstance(m, kind)] for model in (source, target)]
+        for ours, theirs in zip(*pairs, strict=True):
+            theirs.load_state_dict(ours.state_dict())
+
+
+def test_torch7_convolutions_have_biases():
+    model = build("torch7_resnet", {"depth": 20})
+    assert all(module.bias is not None for module in model.modules() if isinstance(module, torch.nn.Conv2d))
+    assert sum(p.numel() for p in model.parameters()) == 269_722 + 16 + 6 * 16 + 6 * 32 + 6 * 64
+
+
+def test_fixup_shortcut_sees_the_bias_only_where_the_shape_changes():
+    model = build("fixup_resnet", {"depth": 8})
+    same, wider = model.stages[0][0], model.stages[1][0]
+    for block in (same, wider):
+        torch.nn.init.ones_(block.bias1a)
+    x = torch.rand(1, 16, 4, 4)
+    assert torch.equal(same(x), x)
+    assert torch.equal(wider(x)[:, :16], x[:, :, ::2, ::2] + 1)
+
+
+@pytest.mark.parametrize("name", ["skipinit_resnet", "rezero_resnet"])
+def test_blocks_start_as_their_shortcut(name):
+    block = build(name, {"depth": 8}).stages[0][0].eval()
+    x = torch.rand(1, 16, 4, 4)
+    assert torch.equal(block(x), x)
