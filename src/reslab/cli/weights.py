@@ -1,0 +1,116 @@
+"""Commands that take weights in and out: importing published checkpoints, exporting, predicting, scoring."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tabulate import tabulate
+
+from reslab import config, keymaps
+from reslab.cli.app import app
+from reslab.errors import UserError, located
+
+Network = Annotated[Path, typer.Argument(help="A folder with a trained or imported network, or a .safetensors file of one.")]
+Data = Annotated[Path, typer.Option(help="The prepared dataset.")]
+
+
+@app.command()
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file, or a torch file with a state dict.")],
+    experiment: Annotated[str, typer.Argument(help="The experiment of params.yaml whose model it is.")],
+    key_map: Annotated[str, typer.Option(help=f"{', '.join(keymaps.shipped())}, or the path of your own.")],
+    output: Annotated[Path | None, typer.Option(help="Folder for the network.", show_default="data/imported/EXPERIMENT")] = None,
+    params: Annotated[Path, typer.Option(help="The study.")] = Path("params.yaml"),
+    data: Data = Path("data/prepared"),
+) -> None:
+    """Turn a published checkpoint into a network like the trained ones, for `export`, `predict` and `score`."""
+    from reslab import weights
+    from reslab.data import prepared
+    from reslab.experiment import build_model
+    from reslab.stored import imported_description
+    from reslab.training.checkpoint import save_weights
+
+    wanted, keys = config.load(params).experiment(experiment), keymaps.read(key_map)
+    facts, tensors = prepared.load(data).facts, weights.read_checkpoint(checkpoint)
+    with located(f"{params}: experiments.{experiment}"):
+        network = build_model(wanted, facts, seed=0)
+        description = imported_description(wanted, facts, weights.origin(checkpoint, key_map))
+    with located(f"{checkpoint} as {experiment} through the key map {key_map}"):
+        mapped, kept = weights.load(network, tensors, keys)
+    output = output or Path("data/imported") / experiment
+    output.mkdir(parents=True, exist_ok=True)
+    save_weights(output / "model.safetensors", network, description)
+    print(weights.account(mapped, kept))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    print(f"{output / 'model.safetensors'}: {wanted.model['name']}, {parameters:,} parameters")
+
+
+@app.command()
+def export(
+    network: Network,
+    onnx: Annotated[Path | None, typer.Option(help="File for ONNX: pixels 0..255 in, logits out.")] = None,
+    safetensors: Annotated[Path | None, typer.Option(help="File for the weights, with what they are as metadata.")] = None,
+) -> None:
+    """Write a trained or imported network as one file that other programs read."""
+    if onnx is None and safetensors is None:
+        raise UserError("nothing to write: give --onnx FILE or --safetensors FILE")
+    from reslab.stored import load_network, weights_file
+    from reslab.training.checkpoint import replace_file
+
+    stored = load_network(network)
+    if safetensors is not None:
+        safetensors.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(safetensors, lambda draft: shutil.copyfile(weights_file(network), draft))
+        print(f"{safetensors}: weights, with model, normalization and class names as metadata")
+    if onnx is not None:
+        from reslab import onnx_export
+
+        kept = {key: stored.description[key] for key in ("config", "dataset", "normalization")}
+        with located(onnx):
+            difference = onnx_export.export(stored.classifier, onnx, image_shape=stored.facts["image_shape"], description=kept)
+        print(f"{onnx}: opset {onnx_export.OPSET}; ONNX Runtime's logits differ from ours by at most {difference:.1e}")
+
+
+@app.command()
+def predict(
+    network: Network,
+    images: Annotated[list[Path], typer.Argument(help="Image files of any format that PIL reads.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name for each image.")] = 5,
+) -> None:
+    """Say what a network takes images for, with probabilities."""
+    import torch
+
+    from reslab.data.image_folder import decode
+    from reslab.stored import load_network
+
+    stored = load_network(network)
+    channels, *size = stored.facts["image_shape"]
+    decoded = [decode(path.read_bytes(), size=tuple(size), channels=channels, name=str(path)) for path in images]
+    with torch.no_grad():
+        logits = torch.cat([stored.classifier(torch.from_numpy(pixels)[None].float()) for pixels in decoded])
+    names = stored.facts["class_names"]
+    rows = []
+    for path, probabilities in zip(images, logits.softmax(1), strict=True):
+        values, classes = probabilities.topk(min(top, len(names)))
+        for i, (value, which) in enumerate(zip(values.tolist(), classes.tolist(), strict=True)):
+            rows.append([path if i == 0 else "", names[which], f"{value:.4f}"])
+    print(tabulate(rows, ["image", "class", "probability"], disable_numparse=True, colalign=("left", "left", "right")))
+
+
+@app.command()
+def score(network: Network, data: Data = Path("data/prepared")) -> None:
+    """Test error and loss of a trained or imported network, over all held-out images of the prepared dataset."""
+    from reslab.data import prepared
+    from reslab.stored import load_network, score_network
+    from reslab.training import hardware
+
+    stored, loaded, device = load_network(network), prepared.load(data), hardware.choose_device()
+    hardware.prepare(device, precision="float32", fast=False)
+    with located(f"{network} on {data}"):
+        scores = score_network(stored, loaded, device)
+    rows = [
+        [split, len(loaded.held_out()[split]), f"{100 * result.error:.2f} %", f"{result.loss:.4f}"]
+        for split, result in scores.items()
+    ]
+    print(tabulate(rows, ["split", "images", "error", "loss"], disable_numparse=True, colalign=("left", "right", "right", "right")))

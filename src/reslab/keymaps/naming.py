@@ -1,0 +1,56 @@
+"""New names from old: filling a rule's `to`, and pairing modules by their order."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+from reslab.errors import UserError
+
+PLACEHOLDER = re.compile(r"\{(?P<name>\w+)(?:-(?P<less>\d+))?\}")
+
+
+def fill(template: str, groups: Mapping[str, str | None], targets: Iterable[str]) -> str:
+    """The text of `to` for one match of its pattern; `targets` are the names in our network.
+
+    Raises UserError for a placeholder that means nothing.
+    """
+    filled, end = "", 0
+    for placeholder in PLACEHOLDER.finditer(template):
+        filled += template[end : placeholder.start()]
+        filled += last_number(filled, targets) if placeholder["name"] == "last" else _group(placeholder, groups)
+        end = placeholder.end()
+    return filled + template[end:]
+
+
+def _group(placeholder: re.Match[str], groups: Mapping[str, str | None]) -> str:
+    name, less = placeholder["name"], placeholder["less"]
+    text = groups.get(name)
+    if text is None:
+        raise UserError(f"{placeholder[0]} is no group of the pattern; write (?P<{name}>...) there")
+    if less is None:
+        return text
+    if not text.isdecimal() or int(text) < int(less):
+        raise UserError(f"{placeholder[0]}: {text!r} is not a number from {less} on")
+    return str(int(text) - int(less))
+
+
+def last_number(before: str, targets: Iterable[str]) -> str:
+    """The highest number that follows `before` in a name of our network: the last block of a stage."""
+    found = re.compile(re.escape(before) + r"(\d+)\.")
+    numbers = [int(match[1]) for match in map(found.match, targets) if match]
+    if not numbers:
+        raise UserError(f"{{last}}: the network has nothing numbered after {before!r}")
+    return str(max(numbers))
+
+
+def paired(theirs: re.Pattern[str], ours: str, sources: Collection[str], targets: Collection[str]) -> dict[str, str]:
+    """Module in the checkpoint -> module in our network, in order; raises UserError unless there are equally many."""
+    before, after = numbered(theirs, sources), numbered(re.compile(ours), targets)
+    if len(before) != len(after):
+        raise UserError(f"{theirs.pattern!r} matches {len(before)} modules of the checkpoint, {ours!r} {len(after)} of the network")
+    return dict(zip(before, after, strict=True))
+
+
+def numbered(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
+    """The texts that a pattern matches, once each, sorted by the numbers in them (a safetensors file has lost their order)."""
+    found = {match[0] for match in map(pattern.match, names) if match}
+    return sorted(found, key=lambda text: [int(number) for number in re.findall(r"\d+", text)])
