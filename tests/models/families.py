@@ -68,6 +68,8 @@ SMALLEST: dict[str, list[dict]] = {
         {"depth": 8, "width": 8, "form": "hysts2018"},
         {"depth": 8, "width": 8, "forward": "even", "level": "batch"},
     ],
+    "stochastic_depth_resnet": [{"depth": 8}, {"depth": 8, "survival": 0.2, "level": "image"}],
+    "shakedrop_pyramidnet": [{"depth": 11, "alpha": 10}, {"depth": 8, "alpha": 10, "block": "basic", "survival": 0.1}],
     "vgg": [
         {"layers": [1, 1, 2], "widths": [8, 16, 16]},
         {"layers": [1, 1, 2], "widths": [8, 16, 16], "norm": "none"},

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from families import build
+from scipy import stats
 from torch.nn import functional as F
 
 from reslab.hashing import advance
 from reslab.models.shake_shake import mixed
+from reslab.models.shakedrop import ShakeDrop
 from reslab.models.stochastic import Dropout
 
 
@@ -189,3 +191,35 @@ def test_blocks_start_as_their_shortcut(name):
     block = build(name, {"depth": 8}).stages[0][0].eval()
     x = torch.rand(1, 16, 4, 4)
     assert torch.equal(block(x), x)
+
+
+def test_stochastic_depth_drops_whole_branches_as_often_as_it_says():
+    blocks = [block for stage in build("stochastic_depth_resnet", {"depth": 20, "survival": 0.5}).stages for block in stage]
+    assert [block.survival for block in blocks] == pytest.approx([1 - i / 18 for i in range(1, 10)])
+    block, x, shares = blocks[-1].train(), torch.zeros(3, 1, 1, 1), []
+    for _ in range(2000):
+        advance(block)
+        shares.append(block.share(x).item())
+    assert set(shares) == {0.0, 1.0}
+    assert sum(shares) / 2000 == pytest.approx(0.5, abs=0.04)
+    assert block.eval().share(x) == 0.5
+
+
+def test_shakedrop_means_are_those_of_its_definition():
+    torch.manual_seed(0)
+    layer, signal, gradient = ShakeDrop(0.5).train(), [], []
+    for _ in range(400):
+        advance(layer)
+        x = torch.ones(64, 1, 1, 1, requires_grad=True)
+        out = layer(x)
+        out.sum().backward()
+        signal.append(out.detach().flatten())
+        gradient.append(x.grad.flatten())
+    signal, gradient = torch.stack(signal), torch.stack(gradient)
+    kept = (signal == 1).all(1)
+    assert kept.float().mean().item() == pytest.approx(0.5, abs=0.08)
+    assert (gradient[kept] == 1).all()
+    alpha, beta = signal[~kept].flatten().double().numpy(), gradient[~kept].flatten().double().numpy()
+    assert stats.kstest(alpha, "uniform", args=(-1, 2)).pvalue > 0.01
+    assert stats.kstest(beta, "uniform").pvalue > 0.01
+    assert torch.equal(layer.eval()(torch.ones(2)), torch.full((2,), 0.5))

@@ -11,8 +11,10 @@ from reslab.models.resnext import imagenet_resnext, resnext
 from reslab.models.rezero import rezero_resnet
 from reslab.models.se_resnet import se_preact_resnet
 from reslab.models.shake_shake import shake_shake
+from reslab.models.shakedrop import shakedrop_pyramidnet
 from reslab.models.shortcuts import shortcut_resnet
 from reslab.models.skipinit import skipinit_resnet
+from reslab.models.stochastic_depth import stochastic_depth_resnet
 from reslab.models.tau_resnet import tau_resnet
 from reslab.models.tau_resnet_imagenet import imagenet_tau_resnet
 from reslab.models.vgg import imagenet_vgg, vgg
@@ -36,6 +38,8 @@ MODELS = {
     "pyramidnet": pyramidnet,
     "resnext": resnext,
     "shake_shake": shake_shake,
+    "stochastic_depth_resnet": stochastic_depth_resnet,
+    "shakedrop_pyramidnet": shakedrop_pyramidnet,
     "vgg": vgg,
     "imagenet_plain": imagenet_plain,
     "imagenet_resnet": imagenet_resnet,

@@ -30,10 +30,13 @@ class PyramidBlock(nn.Module):
     def last_norm(self) -> nn.BatchNorm2d:
         return self.bn_last
 
+    def branch(self, x: Tensor) -> Tensor:
+        """What is added to the shortcut."""
+        return self.bn_last(self.units(self.conv1(self.bn1(x))))
+
     def forward(self, x: Tensor) -> Tensor:
-        out = self.bn_last(self.units(self.conv1(self.bn1(x))))
         shortcut = x if self.stride == 1 else F.avg_pool2d(x, self.stride, ceil_mode=True)
-        return pad_channels(shortcut, self.out_channels) + out
+        return pad_channels(shortcut, self.out_channels) + self.branch(x)
 
 
 def pyramid_plan(blocks: list[int], *, width: int, alpha: float, block: BlockType, stem_width: int | None) -> Plan:
