@@ -56,7 +56,7 @@ def shakedrop_pyramidnet(
     block: BlockType = "bottleneck",
     width: Size = 16,
 ) -> nn.Module:
-    """PyramidNet (6n+2 layers, or 9n+2 in bottlenecks; paper: 272, alpha 200) with ShakeDrop; survival falls from 1 to `survival`."""
+    """PyramidNet (6n+2 layers; 9n+2 in bottlenecks; paper: 272, alpha 200) with ShakeDrop; survival falls from 1 to `survival`."""
     blocks = [residual_depth(depth, block)] * 3
     plan = pyramid_plan(blocks, width=width, alpha=alpha, block=block, stem_width=None)
     survivals = iter([linear_decay(position, sum(blocks), survival) for position in range(1, sum(blocks) + 1)])

@@ -22,7 +22,7 @@ def linear_decay(position: int, blocks: int, last: float) -> float:
 class StochasticDepthBlock(nn.Module):
     """conv3x3 - BN - ReLU - conv3x3 - BN, kept with probability `survival`, add the shortcut, ReLU (section 3).
 
-    In evaluation the branch is multiplied by its survival probability (eq. 5). The draw is per mini-batch (the paper's) or per image.
+    In evaluation the branch is multiplied by that probability (eq. 5). The draw is per mini-batch (the paper's) or per image.
     """
 
     def __init__(self, shape: Shape, *, survival: float, shortcut: ShortcutOption, level: Level) -> None:
