@@ -188,3 +188,31 @@ def test_what_cannot_be_imported_is_named_and_nothing_is_written(project_with_im
         with pytest.raises(UserError, match=message):
             cli.import_weights(Path(path), name, key_map)
     assert not (project_with_images / "data" / "imported").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": {}}, "metadata.config: missing key 'model'"),
+        ({"config": [1]}, r"metadata.config: \[1\] is not allowed"),
+        ({"dataset": {}}, "metadata.dataset: missing key 'image_shape'"),
+        ({"normalization": {"mean": [0.5]}}, "metadata.normalization: missing key 'std'"),
+        ({"normalization": {"mean": [0.5, 0.5], "std": [1.0, 1.0]}}, "expected 1 numbers each"),
+    ],
+)
+def test_metadata_that_does_not_describe_a_network_is_named(tmp_path, change, message):
+    model = {"name": "resnet", "depth": 8}
+    facts = {"image_shape": [1, 8, 8], "class_names": ["a", "b"]}
+    described = {"config": {"model": model}, "dataset": facts, "normalization": {"mean": [0.5], "std": [1.0]}}
+    network = experiment.build_network(model, facts, seed=0)
+    path = tmp_path / "model.safetensors"
+    checkpoint.save_weights(path, network, described)
+    stored.load_network(path)
+    checkpoint.save_weights(path, network, described | change)
+    with pytest.raises(UserError, match=message):
+        stored.load_network(path)
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(UserError, match="is a folder, not a file"):
+        checkpoint.replace_file(tmp_path, lambda draft: None)

@@ -19,7 +19,9 @@ def test_tensor_hash_equals_integer_hash():
 
 def network_draws(seed: int) -> NetworkDraws:
     torch.manual_seed(seed)
-    return NetworkDraws()
+    draws = NetworkDraws()
+    draws.initialize()
+    return draws
 
 
 def test_network_draws_are_uniform():

@@ -68,8 +68,12 @@ class NetworkDraws(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("key", torch.randint(2**62, ()))
+        self.register_buffer("key", torch.zeros((), dtype=torch.int64))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def initialize(self) -> None:
+        """Draw the key; called after all weights are drawn, so that a random layer does not move them."""
+        self.key.copy_(torch.randint(2**62, ()))
 
     def _place(self, count: int, stream: int) -> tuple[Tensor, Tensor]:
         key = mixed(mixed(self.key + self.step * signed(GOLDEN)) + stream)

@@ -3,16 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short
+from typing import Annotated, Any
 
+import pydantic
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from reslab import schema
 from reslab.config import Experiment
 from reslab.data.loader import Normalize
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
 from reslab.experiment import build_network, held_out_batches, normalization
-from reslab.schema import bind
+from reslab.schema import Count, Finite, Positive, bind
 from reslab.training import checkpoint
 from reslab.training.evaluation import Score, evaluate
 from reslab.training.losses import LOSSES
@@ -29,6 +33,34 @@ class RawPixelClassifier(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.network((pixels - self.mean) / self.std)
+
+
+class Facts(pydantic.BaseModel):
+    """What the metadata must say of the dataset; the rest of a description may stand beside it."""
+
+    image_shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    class_names: Annotated[list[str], Field(min_length=1)]
+
+
+class Config(pydantic.BaseModel):
+    """What it must say of the experiment."""
+
+    model: dict[str, Any]
+
+
+class Constants(pydantic.BaseModel):
+    """Normalisation per channel."""
+
+    mean: list[Finite]
+    std: list[Positive]
+
+
+class Description(pydantic.BaseModel):
+    """What the metadata of stored weights must hold."""
+
+    config: Config
+    dataset: Facts
+    normalization: Constants
 
 
 @dataclass(frozen=True)
@@ -52,6 +84,10 @@ def load_network(path: Path) -> StoredNetwork:
     weights = weights_file(path)
     described = checkpoint.read_metadata(weights)
     with located(weights):
+        said = schema.check(Description, described, "metadata")
+        channels = said.dataset.image_shape[0]
+        if not len(said.normalization.mean) == len(said.normalization.std) == channels:
+            raise UserError(f"metadata.normalization: expected {channels} numbers each, one a channel")
         network = build_network(described["config"]["model"], described["dataset"], seed=0)
     checkpoint.load_weights(weights, network)
     return StoredNetwork(RawPixelClassifier(network, **described["normalization"]).eval(), described)

@@ -50,7 +50,7 @@ def _read_torch(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code is None:
-            raise UserError(f"damaged, or not a torch file ({first_line(error)})") from error
+            raise UserError("damaged, or not a torch file") from error
         raise UserError(
             f"holds Python code ({code[1]}), not only tensors: a whole module was saved; load it where its code is,"
             " `torch.save(model.state_dict(), 'weights.pt')`, and import that"

@@ -33,6 +33,7 @@ def test_shake_shake_mixes_signal_and_gradient_by_their_own_shares():
     [
         ("shake", "shake", "image"),
         ("shake", "even", "image"),
+        ("shake", "keep", "image"),
         ("even", "shake", "batch"),
         ("even", "even", "image"),
         ("shake", "shake", "batch"),
@@ -50,9 +51,10 @@ def test_shake_shake_rules(forward, backward, level):
     signal.sum().backward()
     shares = {"forward": signal.detach().flatten(), "backward": first.grad.flatten()}
     for name, mixing in (("forward", forward), ("backward", backward)):
-        assert len(shares[name].unique()) == (64 if mixing == "shake" and level == "image" else 1)
+        assert len(shares[name].unique()) == (64 if mixing != "even" and level == "image" else 1)
         if mixing == "even":
             assert torch.all(shares[name] == 0.5)
+    assert torch.equal(shares["forward"], shares["backward"]) == (backward == "keep" or (forward, backward) == ("even", "even"))
     torch.testing.assert_close(first.grad + second.grad, torch.ones(64, 1, 1, 1))
     if (forward, backward, level) == ("shake", "shake", "image"):
         correlation = torch.corrcoef(torch.stack([shares["forward"], shares["backward"]]))[0, 1]

@@ -87,3 +87,23 @@ def test_fixup_starts_as_its_paper_says():
 def test_gates_start_at_their_bias():
     model = shortcut_resnet(3, 10, depth=8, shortcut={"name": "exclusive_gating", "bias": -6.0})
     assert torch.equal(model.stages[0][0].join.gate.bias, torch.full((16,), -6.0))
+
+
+def test_the_later_torch7_resnet_draws_the_first_gamma_of_a_block_near_one():
+    torch.manual_seed(0)
+    model = build("torch7_resnet", {"depth": 8, "gamma": "uniform", "first_gamma": "near_one", "width": 64})
+    first, second = (m.weight for m in model.stages[0][0].branch if isinstance(m, nn.BatchNorm2d))
+    assert (first - 1).abs().max() < 0.01
+    assert second.min() < 0.2
+    assert model.stem.bn.weight.min() < 0.2
+
+
+def test_random_layers_do_not_move_the_weights():
+    """The same seed with and without dropout: networks that can be compared in pairs."""
+    states = []
+    for p in (0.0, 0.3):
+        torch.manual_seed(5)
+        states.append(build("wrn", {"depth": 10, "widening_factor": 2, "dropout": p}).state_dict())
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    keys = [value for key, value in states[1].items() if key.endswith("draws.key")]
+    assert len(keys) == len(set(map(int, keys))) == 3

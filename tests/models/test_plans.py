@@ -32,13 +32,23 @@ from reslab.models.count import count
             "2 channels is impossible: they must be divisible by 4",
         ),
         ("vgg", {"layers": [1, 1], "widths": [8]}, "one number a stage"),
+        ("preact_resnet", {"depth": 8, "preact_stage": []}, "one true or false for each of the 3 stages"),
+        ("se_preact_resnet", {"depth": 8, "preact_stage": []}, "one true or false for each of the 3 stages"),
+        ("resnet", {"depth": 8, "expand_first_stage": False}, "expand_first_stage false is not allowed: only bottlenecks expand"),
+        (
+            "pyramidnet",
+            {"depth": 8, "alpha": 10, "stem_width": 64},
+            "stem_width 64 is not allowed: the first block has 19",
+        ),
+        ("skipinit_resnet", {"depth": 8, "alpha": "2"}, "alpha '2' is not a number"),
+        ("rezero_resnet", {"depth": 8, "zero_last_gamma": True}, "do not end in batch norm, or start at zero anyway"),
         ("imagenet_resnet", {}, "give either depth .* or blocks"),
         ("imagenet_resnet", {"depth": 50, "blocks": [3, 4, 6, 3]}, "give either depth .* or blocks"),
         ("imagenet_resnet", {"depth": 20}, "depth 20 is impossible: allowed are 18, 34, 50, 101, 152, 200"),
         ("imagenet_resnet", {"blocks": [1, 1, 1, 1]}, "blocks wants a block too"),
         ("imagenet_resnet", {"depth": 50, "block": "basic"}, "ResNet-50 has bottleneck blocks"),
         ("imagenet_densenet", {"depth": 120}, "give either depth .121, 169"),
-        ("imagenet_vgg", {"depth": 15}, "allowed are 11, 13, 16, 19"),
+        ("imagenet_vgg", {"depth": 15}, r"give either depth \(11, 13, 16, 19\)"),
         ("imagenet_tau_resnet", {"depth": 50, "tau": "1/L2"}, "tau '1/L2' is not"),
         ("shortcut_resnet", {"depth": 8, "shortcut": {"name": "gate"}}, "shortcut.name: unknown name 'gate'"),
         ("shortcut_resnet", {"depth": 8, "shortcut": {"name": "constant", "skp": 0.5}}, "did you mean 'skip'"),
@@ -55,6 +65,7 @@ def test_what_cannot_be_says_what_can(name, options, message):
     [
         ("vgg", {}, 28, "28x28 images are too small: each of the 5 stages halves them, which takes 32x32"),
         ("imagenet_vgg", {"depth": 11, "widths": [8] * 5, "hidden": 8}, 16, "16x16 images are too small"),
+        ("vgg", {"image_size": 32}, 64, "64x64 images do not fit image_size 32"),
         ("densenet", {"depth": 10, "growth_rate": 4}, 3, "this network cannot take 3x3x3 images"),
     ],
 )
@@ -68,3 +79,9 @@ def test_too_small_an_image_is_named(name, options, size, message):
 def test_four_stages_of_vgg_take_28x28():
     model = build("vgg", {"widths": [8, 8, 8, 8], "layers": [2, 2, 3, 3]}, in_channels=1)
     assert model(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("options", "size", "parameters"), [({"image_size": 64}, 64, 14_728_266 + 3 * 5120), ({}, 64, 14_728_266)])
+def test_vgg_takes_the_whole_map_or_its_average(options, size, parameters):
+    with torch.device("meta"):
+        assert count(build("vgg", options), (3, size, size))["parameters"] == parameters

@@ -1,10 +1,14 @@
 """Every published architecture: its counts and, where there is one, its fingerprint."""
 
+import inspect
+import json
+
 import pytest
 import torch
 from families import SMALLEST, build
 from project import call
 
+from reslab.models import MODELS
 from reslab.models.count import count
 from reslab.models.fingerprint import fill, fingerprint
 from reslab.models.layers import ImageNetStem
@@ -28,7 +32,8 @@ def test_all_of_them_are_there():
 @pytest.mark.parametrize("entry", cases([entry for entry in ALL if entry.fingerprint]))
 def test_fingerprint(entry):
     logits, norm = fingerprint(entry.build(), tuple(entry.input))
-    torch.testing.assert_close(torch.tensor(logits), torch.tensor(entry.fingerprint.logits), rtol=1e-9, atol=0)
+    expected = torch.tensor(entry.fingerprint.logits, dtype=torch.float64)
+    torch.testing.assert_close(torch.tensor(logits, dtype=torch.float64), expected, rtol=1e-9, atol=0)
     assert norm == pytest.approx(entry.fingerprint.norm, rel=1e-9)
 
 
@@ -42,6 +47,14 @@ def test_counts(entry):
         expected.pop("mega_multiply_adds", counted["multiply_adds"] / 1e6), abs=0.06
     )
     assert {key: counted[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("entry", [e for e in ALL if e.source == "pytorch_image_classification"], ids=lambda entry: entry.id)
+def test_networks_start_as_they_did_in_the_system_that_published_them(entry):
+    defaults = {p.name: p.default for p in inspect.signature(MODELS[entry.model["name"]]).parameters.values()} | entry.model
+    assert defaults["init"] == ("fan_in" if entry.model["name"] == "wrn" else "fan_out")
+    assert (defaults["linear_init"], defaults["linear_bias"]) == ("uniform", "zero")
+    assert defaults["gamma"] == ("uniform" if entry.model["name"] in ("wrn", "vgg", "imagenet_vgg") else "one")
 
 
 def test_a_fingerprint_sees_a_change_of_the_computation():
@@ -78,3 +91,16 @@ def test_the_page_of_models_is_up_to_date(repository, tmp_path):
     (tmp_path / "docs").mkdir()
     call(tmp_path, "reslab", "models", "--write")
     assert (tmp_path / "docs" / "models.md").read_text() == (repository / "docs" / "models.md").read_text()
+
+
+def test_the_fingerprint_command(tmp_path):
+    (entry,) = (entry for entry in ALL if entry.id == "preact20-mnist")
+    printed = json.loads(
+        call(tmp_path, "reslab", "fingerprint", "{name: preact_resnet, depth: 20}", "--image", "1", "28", "28").stdout
+    )
+    assert printed["parameters"] == entry.counts.parameters
+    assert printed["logit_norm"] == pytest.approx(entry.fingerprint.norm, rel=1e-9)
+    done = call(tmp_path, "reslab", "fingerprint", "{name: preact_resnet, depth: 21}", check=False)
+    assert done.stderr.startswith("error: model: depth 21 is impossible")
+    done = call(tmp_path, "reslab", "fingerprint", "{name: resnet, depth: 8}", "--classes", "1000000000", check=False)
+    assert done.stderr.startswith("error: model: too large for this machine's memory")

@@ -9,7 +9,7 @@ import typer
 
 from reslab.cli.app import app
 from reslab.config import parse_yaml
-from reslab.errors import UserError, located
+from reslab.errors import UserError, first_line, located
 from reslab.schema import bind
 
 PAGE = Path("docs/models.md")
@@ -48,9 +48,13 @@ def fingerprint(
         spec = parse_yaml(model)
     if min(*image, classes) < 1:
         raise UserError(f"image {image} and classes {classes} are not allowed: all must be at least 1")
-    network = bind(MODELS, spec, "model")(image[0], classes)
-    counts = count(network, image)
-    logits, norm = fingerprint_of(network, image)
+    try:
+        network = bind(MODELS, spec, "model")(image[0], classes)
+        with located("model"):
+            counts = count(network, image)
+        logits, norm = fingerprint_of(network, image)
+    except RuntimeError as error:
+        raise UserError(f"model: too large for this machine's memory ({first_line(error)})") from error
     print(json.dumps({"model": spec, **counts, "logits": logits, "logit_norm": norm}, indent=1))
 
 

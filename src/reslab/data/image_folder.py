@@ -82,7 +82,8 @@ def decode(content: bytes, *, size: tuple[int, int], channels: int, name: str) -
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = _eight_bits(Image.open(io.BytesIO(content))).convert("RGB" if channels == 3 else "L")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
-        raise UserError(f"cannot read image {name!r} ({error}); remove or mend it") from error
+        reason = "no image format" if isinstance(error, UnidentifiedImageError) else error  # PIL's text names a buffer
+        raise UserError(f"cannot read image {name!r} ({reason}); remove or mend it") from error
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image).reshape(height, width, channels)

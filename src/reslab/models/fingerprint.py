@@ -20,7 +20,10 @@ def hashed(count: int, salt: int) -> Tensor:
 
 @torch.no_grad()
 def fill(model: nn.Module) -> None:
-    """Fill every parameter and running statistic by the rule; a learnable tau keeps its value."""
+    """Fill every parameter and running statistic by the rule; a learnable tau keeps its value.
+
+    Other scalars (Fixup's multipliers, SkipInit's and ReZero's alphas) count as scalar biases; no published rule names them.
+    """
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             parameter.copy_(_value(module, name, parameter).view_as(parameter))

@@ -62,6 +62,10 @@ class OrderedBlock(nn.Module):
         self.shortcut = make_shortcut(shortcut, *shape, projection=conv1x1 if order in FIRST else Projection)
         self.after = nn.Sequential(*activation(after, shape.out_channels))
 
+    def draw_first_gamma(self) -> None:
+        """Draw the branch's first scale from N(1, 0.002)."""
+        nn.init.normal_(next(module for module in self.branch if isinstance(module, nn.BatchNorm2d)).weight, 1, 0.002)
+
     def last_norm(self) -> nn.BatchNorm2d | None:
         return self.branch[-1] if isinstance(self.branch[-1], nn.BatchNorm2d) else None
 
@@ -129,11 +133,18 @@ def torch7_resnet(
     depth: int,
     bn: Literal["before_addition", "after_addition"] = "before_addition",
     last_relu: bool = True,
+    first_gamma: Literal["same", "near_one"] = "same",
     width: Size = 16,
 ) -> nn.Module:
     """A ResNet of torch-residual-networks: 6n+2 layers, option A, biases in all convolutions, four blocks by `bn` and `last_relu`.
 
-    `gamma: uniform` is what its later version drew for all but the first batch norm of each block.
+    Its later version is `gamma: uniform` with `first_gamma: near_one`: all from U(0, 1) but the first of each block, N(1, 0.002).
     """
     order = TORCH7_ORDERS[bn, last_relu]
-    return ordered_network(in_channels, num_classes, depth=depth, block="basic", order=order, shortcut="A", width=width, bias=True)
+    network = ordered_network(
+        in_channels, num_classes, depth=depth, block="basic", order=order, shortcut="A", width=width, bias=True
+    )
+    if first_gamma == "near_one":
+        for block in (module for module in network.modules() if isinstance(module, OrderedBlock)):
+            block.initialize = block.draw_first_gamma
+    return network

@@ -54,7 +54,9 @@ def refuse_idle(model: nn.Module, given: dict[str, Any]) -> None:
     if given.get("gamma", "one") != "one" and not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         raise UserError(f"gamma {given['gamma']} is not allowed: this network has no batch norm")
     if given.get("zero_last_gamma") and not last_norms(model):
-        raise UserError("zero_last_gamma is not allowed: the residual branches of this network do not end in batch norm")
+        raise UserError(
+            "zero_last_gamma is not allowed: the branches of this network do not end in batch norm, or start at zero anyway"
+        )
 
 
 def last_norms(model: nn.Module) -> list[nn.BatchNorm2d]:

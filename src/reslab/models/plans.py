@@ -62,6 +62,8 @@ def stage_widths(width: int, stages: int, block: BlockType, *, expand_first_stag
 
     Without `expand_first_stage` the first bottleneck stage keeps `width` channels, as pytorch_image_classification has it.
     """
+    if block == "basic" and not expand_first_stage:
+        raise UserError("expand_first_stage false is not allowed: only bottlenecks expand")
     expansion = 1 if block == "basic" else 4
     widths = [width * expansion * 2**stage for stage in range(stages)]
     return widths if expand_first_stage else [width, *widths[1:]]

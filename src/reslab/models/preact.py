@@ -1,7 +1,7 @@
 """Pre-activation ResNet: He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027.
 
 The options that change the unit (no first ReLU, batch norm at the end, pre-activation shared or not) are those of Han, Kim, Kim,
-"Deep Pyramidal Residual Networks", arXiv:1610.02915, section 3.2, as pytorch_image_classification combines them.
+"Deep Pyramidal Residual Networks", arXiv:1610.02915, as pytorch_image_classification combines them.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def preact_network(
 
     `last(channels)` makes what follows the last convolution of each branch.
     """
-    preact_stage = preact_stage or [True] * len(plan)
+    preact_stage = [True] * len(plan) if preact_stage is None else preact_stage
     if len(preact_stage) != len(plan):
         raise UserError(f"preact_stage {preact_stage} is not allowed: one true or false for each of the {len(plan)} stages")
 

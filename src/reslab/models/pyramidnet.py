@@ -6,6 +6,7 @@ from itertools import accumulate, islice, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reslab.errors import UserError
 from reslab.models.init import initialized
 from reslab.models.layers import ImageNetStem, Network, Stem, Tail, convolutions, pad_channels, stages
 from reslab.models.plans import Blocks, BlockType, Plan, Shape, imagenet_blocks, residual_depth
@@ -40,13 +41,16 @@ class PyramidBlock(nn.Module):
 
 
 def pyramid_plan(blocks: list[int], *, width: int, alpha: float, block: BlockType, stem_width: int | None) -> Plan:
-    """Channels grow by alpha / N a block, N blocks in all (eq. 3), rounded half to even; bottlenecks have four times that.
+    """Channels grow by alpha / N a block, N blocks in all; bottlenecks have four times that.
 
-    The sum is accumulated in floating point, as the published nets were: it decides some roundings.
+    The running sum is kept in floating point and each width rounded half to even, as in pytorch_image_classification.
+    # Deviation: the paper rounds down.
     """
     growth = islice(accumulate(repeat(alpha / sum(blocks)), initial=width), sum(blocks) + 1)
     expansion = 1 if block == "basic" else 4
     channels = [round(value) * expansion for value in growth]
+    if stem_width is not None and stem_width > channels[1]:
+        raise UserError(f"stem_width {stem_width} is not allowed: the first block has {channels[1]} channels")
     channels[0] = stem_width or width
     plan, position = [], 0
     for stage, count in enumerate(blocks):

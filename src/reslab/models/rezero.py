@@ -13,7 +13,7 @@ from reslab.schema import Size
 
 
 class ReZeroBlock(nn.Module):
-    """conv3x3 - BN - ReLU - conv3x3 - BN, times alpha, add the shortcut, ReLU (section 3; batch norm stays, section 5)."""
+    """conv3x3 - BN - ReLU - conv3x3 - BN, times alpha, add the shortcut, ReLU; batch norm stays."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, *, shortcut: ShortcutOption) -> None:
         super().__init__()

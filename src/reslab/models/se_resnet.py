@@ -56,6 +56,6 @@ def se_preact_resnet(
         block,
         num_classes,
         remove_first_relu=remove_first_relu,
-        preact_stage=preact_stage or [True, False, False],
+        preact_stage=[True, False, False] if preact_stage is None else preact_stage,
         last=last,
     )

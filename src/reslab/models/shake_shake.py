@@ -15,27 +15,29 @@ from reslab.models.layers import Network, Stem, conv1x1, conv3x3, stages, subsam
 from reslab.models.plans import cifar_plan
 from reslab.schema import Size
 
-Mixing = Literal["shake", "even"]
+Forward = Literal["shake", "even"]
+Backward = Literal["shake", "even", "keep"]
+Level = Literal["image", "batch"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How two branches are mixed in training: random or half and half, forward and backward; per image or per batch (Table 1)."""
+    """How two branches are mixed in training (section 2.2): at random or half and half; backward also as forward (keep).
 
-    forward: Mixing
-    backward: Mixing
-    level: Literal["image", "batch"]
+    The draws are per image or per batch.
+    """
 
-    def shares(self, draws: NetworkDraws, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The first branch's shares of the signal and of the gradient, each (B or 1, 1, 1, 1)."""
-        count = len(x) if self.level == "image" else 1
-        alpha, beta = (
-            draws.uniform(count, stream).to(x.dtype).view(count, 1, 1, 1)
-            if mixing == "shake"
-            else torch.full_like(x[:1, :1, :1, :1], 0.5)
-            for stream, mixing in enumerate((self.forward, self.backward))
-        )
-        return alpha, beta
+    forward: Forward
+    backward: Backward
+    level: Level
+
+    def shares(self, draws: NetworkDraws, count: int) -> tuple[Tensor, Tensor]:
+        """The first branch's shares of the signal and of the gradient, each float64 (count or 1, 1, 1, 1)."""
+        count = count if self.level == "image" else 1
+        alpha, beta = (draws.uniform(count, stream).view(count, 1, 1, 1) for stream in range(2))
+        alpha = alpha if self.forward == "shake" else torch.full_like(alpha, 0.5)
+        given = {"shake": beta, "even": torch.full_like(beta, 0.5), "keep": alpha}
+        return alpha, given[self.backward]
 
 
 class Branch(nn.Module):
@@ -85,7 +87,7 @@ class ShakeBlock(nn.Module):
     def mix(self, first: Tensor, second: Tensor) -> Tensor:
         if not self.training:
             return (first + second) / 2
-        alpha, beta = self.rule.shares(self.draws, first)
+        alpha, beta = self.rule.shares(self.draws, len(first))
         return mixed(first, alpha, beta) + mixed(second, 1 - alpha, 1 - beta)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +96,7 @@ class ShakeBlock(nn.Module):
 
 def mixed(x: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
     """`forward` * x, whose gradient is `backward` times that of the result."""
-    constant = x.detach()
+    forward, backward, constant = forward.to(x.dtype), backward.to(x.dtype), x.detach()
     return forward * constant + backward * (x - constant)
 
 
@@ -105,9 +107,9 @@ def shake_shake(
     *,
     depth: int,
     width: Size,
-    forward: Mixing = "shake",
-    backward: Mixing = "shake",
-    level: Literal["image", "batch"] = "image",
+    forward: Forward = "shake",
+    backward: Backward = "shake",
+    level: Level = "image",
     form: Literal["gastaldi", "hysts2018"] = "gastaldi",
 ) -> nn.Module:
     """Shake-shake depth 2 x width d, 6n+2 layers; `forward`, `backward` and `level` are the rule: shake, shake, image is S-S-I.

@@ -31,7 +31,7 @@ class ShakeDrop(nn.Module):
         kept = self.draws.uniform(1) < self.survival
         alpha = torch.where(kept, 1.0, 2 * self.draws.uniform(len(x), 1) - 1)
         beta = torch.where(kept, 1.0, self.draws.uniform(len(x), 2))
-        return mixed(x, *(share.to(x.dtype).view(-1, 1, 1, 1) for share in (alpha, beta)))
+        return mixed(x, alpha.view(-1, 1, 1, 1), beta.view(-1, 1, 1, 1))
 
 
 class ShakeDropBlock(PyramidBlock):

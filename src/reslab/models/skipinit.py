@@ -17,7 +17,7 @@ from reslab.schema import Size
 
 
 class SkipInitBlock(nn.Module):
-    """ReLU - conv3x3 - ReLU - conv3x3, times alpha, add the shortcut; biases instead of batch norm (section 4)."""
+    """ReLU - conv3x3 - ReLU - conv3x3, times alpha, add the shortcut; biases instead of batch norm."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, *, alpha: float, shortcut: ShortcutOption) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def skipinit_resnet(
     `alpha` is a number or a rule in L, the number of blocks, as tau-ResNet's; the paper has 0 and 1/sqrt(L).
     """
     plan = cifar_plan(depth, width)
-    number = resolve_tau(alpha, sum(map(len, plan)))
+    number = resolve_tau(alpha, sum(map(len, plan)), name="alpha")
     body = stages(partial(SkipInitBlock, alpha=number, shortcut=shortcut), plan)
     stem = Stem(in_channels, width, norm=False, relu=False, bias=True)
     return Network(stem, body, nn.ReLU(), channels=plan[-1][-1].out_channels, num_classes=num_classes)

@@ -31,7 +31,7 @@ Norm = Literal["batch", "none"]
 _RULE = re.compile(r"(?P<c>\d+\.?\d*|\.\d+)\s*/\s*(?:sqrt\(L\)|L(?:\^(?P<p>\d+\.?\d*|\.\d+))?)")
 
 
-def resolve_tau(tau: float | str, blocks: int) -> float:
+def resolve_tau(tau: float | str, blocks: int, *, name: str = "tau") -> float:
     """The number behind tau: itself, or a rule c/sqrt(L), c/L or c/L^p with L = `blocks`.
 
     Raises UserError for a negative number or another rule.
@@ -39,13 +39,13 @@ def resolve_tau(tau: float | str, blocks: int) -> float:
     if isinstance(tau, str):
         rule = _RULE.fullmatch(tau.strip())
         if rule is None:
-            raise UserError(f"tau {tau!r} is not a number >= 0 or a rule such as 1/sqrt(L), 0.5/sqrt(L), 1/L, 1/L^0.25")
+            raise UserError(f"{name} {tau!r} is not a number >= 0 or a rule such as 1/sqrt(L), 0.5/sqrt(L), 1/L, 1/L^0.25")
         power = 0.5 if "sqrt" in tau else float(rule["p"] or 1)
         number = float(rule["c"]) * blocks**-power
     else:
         number = float(tau)
     if not 0 <= number <= torch.finfo(torch.float32).max:
-        raise UserError(f"tau {tau} is not allowed: a finite number >= 0, or a rule such as 1/sqrt(L)")
+        raise UserError(f"{name} {tau} is not allowed: a finite number >= 0, or a rule such as 1/sqrt(L)")
     return number
 
 

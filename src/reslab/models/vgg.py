@@ -14,6 +14,7 @@ from reslab.models.stochastic import dropout
 from reslab.schema import Probability, Size
 
 Norm = Literal["batch", "none"]
+Relu = Literal["every_conv", "first_conv"]
 Widths = Annotated[list[Size], Field(min_length=1, max_length=8)]  # channels of each stage
 
 IMAGENET_VGGS = {11: [1, 1, 2, 2, 2], 13: [2, 2, 2, 2, 2], 16: [2, 2, 3, 3, 3], 19: [2, 2, 4, 4, 4]}  # Table 1: A, B, D, E
@@ -33,8 +34,8 @@ def vgg_stage(in_channels: int, out_channels: int, layers: int, *, norm: Norm, r
     return nn.Sequential(*modules, nn.MaxPool2d(2))
 
 
-def vgg_stages(in_channels: int, widths: list[int], layers: list[int], *, norm: Norm, relu: str) -> nn.Sequential:
-    """All stages; `relu` is every_conv or first_conv (of each stage)."""
+def vgg_stages(in_channels: int, widths: list[int], layers: list[int], *, norm: Norm, relu: Relu) -> nn.Sequential:
+    """All stages; `relu` stands after every convolution, or after the first of each stage."""
     if len(widths) != len(layers):
         raise UserError(f"layers {layers} and widths {widths} are not allowed: one number a stage in both")
     inputs = [in_channels, *widths[:-1]]
@@ -56,27 +57,50 @@ def check_size(x: Tensor, stages: nn.Sequential) -> None:
         )
 
 
-class VGG(nn.Module):
-    """Stages of 3x3 convolutions, global average pooling (of one pixel, for 32x32 images), one linear layer."""
+def flat_features(channels: int, image_size: int, stages: int) -> int:
+    """Numbers in the last feature map of a square image, halved (rounding down) by each stage."""
+    return channels * (image_size // 2**stages) ** 2
 
-    def __init__(self, stages: nn.Sequential, channels: int, num_classes: int) -> None:
+
+class Head(nn.Module):
+    """The last feature map as one vector: averaged over `pool` x `pool` windows of any map, or as it is, of one image size only."""
+
+    def __init__(self, pool: int, image_size: int | None) -> None:
+        super().__init__()
+        self.pool, self.image_size = pool, image_size
+
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        if self.image_size is None:
+            return global_average_pool(x) if self.pool == 1 else F.adaptive_avg_pool2d(x, self.pool).flatten(1)
+        if tuple(image.shape[2:]) != (self.image_size, self.image_size):
+            raise UserError(f"{image.shape[2]}x{image.shape[3]} images do not fit image_size {self.image_size}")
+        return x.flatten(1)
+
+
+class VGG(nn.Module):
+    """Stages of 3x3 convolutions and one linear layer."""
+
+    def __init__(self, stages: nn.Sequential, channels: int, num_classes: int, image_size: int | None) -> None:
         super().__init__()
         self.stages = stages
-        self.fc = nn.Linear(channels, num_classes)
+        self.head = Head(1, image_size)
+        self.fc = nn.Linear(flat_features(channels, image_size, len(stages)) if image_size else channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, self.stages)
-        x = self.stages(x)  # (B, 512, H / 32, W / 32)
-        return self.fc(global_average_pool(x))
+        return self.fc(self.head(self.stages(x), x))  # the last map is (B, 512, H / 32, W / 32)
 
 
 class ImageNetVGG(nn.Module):
-    """Stages of 3x3 convolutions, 7x7 averages (the map itself, for 224x224 images), three linear layers with dropout."""
+    """Stages of 3x3 convolutions and three linear layers with dropout."""
 
-    def __init__(self, stages: nn.Sequential, channels: int, hidden: int, num_classes: int, p: float) -> None:
+    def __init__(
+        self, stages: nn.Sequential, channels: int, num_classes: int, *, hidden: int, p: float, image_size: int | None
+    ) -> None:
         super().__init__()
         self.stages = stages
-        self.fc1 = nn.Linear(channels * 7 * 7, hidden)
+        self.head = Head(7, image_size)
+        self.fc1 = nn.Linear(flat_features(channels, image_size, len(stages)) if image_size else channels * 7 * 7, hidden)
         self.dropout1 = dropout(p)
         self.fc2 = nn.Linear(hidden, hidden)
         self.dropout2 = dropout(p)
@@ -84,8 +108,7 @@ class ImageNetVGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, self.stages)
-        x = self.stages(x)  # (B, 512, H / 32, W / 32)
-        x = F.adaptive_avg_pool2d(x, 7).flatten(1) if x.shape[2:] != (7, 7) else x.flatten(1)
+        x = self.head(self.stages(x), x)
         x = self.dropout1(F.relu(self.fc1(x)))
         x = self.dropout2(F.relu(self.fc2(x)))
         return self.fc3(x)
@@ -99,28 +122,40 @@ def vgg(
     layers: Blocks = (2, 2, 3, 3, 3),
     widths: Widths = tuple(WIDTHS),
     norm: Norm = "batch",
-    relu: Literal["every_conv", "first_conv"] = "every_conv",
+    relu: Relu = "every_conv",
+    image_size: Size | None = None,
 ) -> nn.Module:
     """A VGG for small images, one linear layer on top; the defaults are the 13 convolutions that go by VGG-15.
 
     `relu: first_conv` has one ReLU a stage, after its first convolution: so were the numbers of pytorch_image_classification made.
+    With `image_size` the linear layer takes the whole last feature map, as there.
+    # Deviation: without it the map is averaged, so that any image fits; for 32x32 images (a map of one pixel) it is the same.
     """
-    return VGG(vgg_stages(in_channels, list(widths), list(layers), norm=norm, relu=relu), widths[-1], num_classes)
+    stages = vgg_stages(in_channels, list(widths), list(layers), norm=norm, relu=relu)
+    return VGG(stages, widths[-1], num_classes, image_size)
 
 
-@initialized(init="fan_out", linear_bias="zero")
+@initialized(init="fan_out", linear_bias="zero", gamma="uniform")
 def imagenet_vgg(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int = 16,
-    norm: Norm = "batch",
-    hidden: Size = 4096,
+    depth: int | None = None,
+    layers: Blocks | None = None,
     widths: Widths = tuple(WIDTHS),
+    norm: Norm = "batch",
+    relu: Relu = "every_conv",
+    hidden: Size = 4096,
     dropout: Probability = 0.5,
+    image_size: Size | None = None,
 ) -> nn.Module:
-    """VGG-11, 13, 16 or 19 with three linear layers (Table 1)."""
-    if depth not in IMAGENET_VGGS:
-        raise UserError(f"depth {depth} is impossible: allowed are {', '.join(map(str, IMAGENET_VGGS))}")
-    stages = vgg_stages(in_channels, list(widths), IMAGENET_VGGS[depth], norm=norm, relu="every_conv")
-    return ImageNetVGG(stages, widths[-1], hidden, num_classes, dropout)
+    """VGG with three linear layers: `depth` 11, 13, 16 or 19 (Table 1), or `layers`, the convolutions of each stage.
+
+    Without `image_size` the last feature map is averaged to 7x7, as in torchvision, so that any image fits; with it the
+    first linear layer takes the whole map. For 224x224 images it is the same.
+    """
+    if (depth is None) == (layers is None) or (depth is not None and depth not in IMAGENET_VGGS):
+        known = ", ".join(map(str, IMAGENET_VGGS))
+        raise UserError(f"give either depth ({known}) or layers, the convolutions of each stage, such as [2, 2, 3, 3, 3]")
+    stages = vgg_stages(in_channels, list(widths), layers or IMAGENET_VGGS[depth], norm=norm, relu=relu)
+    return ImageNetVGG(stages, widths[-1], num_classes, hidden=hidden, p=dropout, image_size=image_size)

@@ -44,7 +44,7 @@ def wrn(
     dropout: Probability = 0.0,
     width: Size = 16,
 ) -> nn.Module:
-    """WRN-depth-k: 6n+4 layers (6n+2 and two projections), stages of 16k, 32k, 64k channels (Table 1), dropout in each branch."""
+    """WRN-depth-k: 6n+4 convolutions (three of them projections), stages of 16k, 32k, 64k channels (Table 1), dropout."""
     widths = [width * widening_factor * 2**stage for stage in range(3)]
     plan = make_plan(width, widths, [blocks_per_stage(depth, 6, 4)] * 3)
     stem = Stem(in_channels, width, norm=False, relu=False)

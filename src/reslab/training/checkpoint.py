@@ -25,6 +25,8 @@ METADATA_KEY = "reslab"  # one key only: safetensors writes several in random or
 
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside its place and move it there in one step: a killed process leaves the old file whole."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a file")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(draft)
