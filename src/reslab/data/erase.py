@@ -1,6 +1,7 @@
 """Augmentations that erase a rectangle of each image: Cutout and Random Erasing."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from reslab.data.boxes import box
 from reslab.data.draws import Draws
 from reslab.errors import UserError
-from reslab.schema import Count, Finite, Fraction, Positive, Size
+from reslab.schema import Count, Finite, Fraction, FractionInterval, Interval, Size
 
 
 def cutout(
@@ -55,8 +56,8 @@ def random_erasing(
     draws: Draws,
     *,
     probability: Fraction = 0.5,
-    area: tuple[Fraction, Fraction] = (0.02, 0.4),
-    aspect: tuple[Positive, Positive] = (0.3, 1 / 0.3),
+    area: FractionInterval = (0.02, 0.4),
+    aspect: Interval = (0.3, 1 / 0.3),
     aspect_scale: Literal["linear", "log"] = "linear",
     attempts: Annotated[Count, Field(le=100)] = 20,
     fill: Literal["scalar", "pixels"] = "scalar",
@@ -68,7 +69,7 @@ def random_erasing(
     0..H-height-1 and its left in 0..W-width-1, so the last row and column stay, as in the code behind the published numbers.
     `fill` "scalar" is one U(0, 1) number for the rectangle, in the images' units (times 255 in pixels), as there; "pixels" draws
     each value: uniform in 0..255 for pixels as in the paper, standard normal for normalised floats.
-    Raises UserError for a range from high to low. Source: Zhong et al. 2017, arXiv:1708.04896, algorithm 1.
+    Source: Zhong et al. 2017, arXiv:1708.04896, algorithm 1.
     """
     height, width, fits = _shapes(images, draws, area=area, aspect=aspect, scale=aspect_scale, attempts=attempts)
     top = (draws.uniform("top") * (images.shape[2] - height)).long()
@@ -79,12 +80,10 @@ def random_erasing(
 
 
 def _shapes(
-    images: Tensor, draws: Draws, *, area: tuple[float, float], aspect: tuple[float, float], scale: str, attempts: int
+    images: Tensor, draws: Draws, *, area: Sequence[float], aspect: Sequence[float], scale: str, attempts: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Height, width (B,) of the first rectangle that fits, and whether one did."""
     (_, _, rows, columns), (least, most) = images.shape, area
-    if least > most or aspect[0] > aspect[1]:
-        raise UserError(f"area {list(area)}, aspect {list(aspect)}: each is a range from low to high")
     areas = (least + (most - least) * draws.uniforms("area", attempts)) * rows * columns
     low, high = aspect if scale == "linear" else (math.log(aspect[0]), math.log(aspect[1]))
     ratio = low + (high - low) * draws.uniforms("aspect", attempts)

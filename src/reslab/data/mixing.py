@@ -52,7 +52,7 @@ def cutmix(
     left, right = _stretch(shared.uniform("centre column"), own, images.shape[3])
     pasted = box(images, top=top, bottom=bottom, left=left, right=right)
     if weight == "area":
-        own = 1 - (bottom - top) * (right - left) / images[0, 0].numel()
+        own = 1 - ((bottom - top) * (right - left)).double() / images[0, 0].numel()
     return torch.where(pasted, images[partner], images), _pair(images, labels, partner, own)
 
 

@@ -1,13 +1,13 @@
 """RandomResizedCrop, each image with a window of its own, as two matrix products on the whole batch."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from reslab.data.draws import Draws
-from reslab.errors import UserError
-from reslab.schema import Fraction, Positive
+from reslab.schema import FractionInterval, Interval
 
 ATTEMPTS = 10
 
@@ -16,25 +16,23 @@ def random_resized_crop(
     images: Tensor,
     draws: Draws,
     *,
-    scale: tuple[Fraction, Fraction] = (0.08, 1.0),
-    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
+    scale: FractionInterval = (0.08, 1.0),
+    ratio: Interval = (3 / 4, 4 / 3),
 ) -> Tensor:
     """Crop a window of random area and aspect and resize it to the old size, bilinear with antialiasing, per image.
 
     images (B, C, H, W) -> the same shape. The area is a uniform share of the image, the aspect (width / height) log-uniform; of 10
     pairs the first that fits is taken, else the largest central window of an allowed aspect. It is torchvision's transform; its
-    batched form takes one window for all, hence the resize of our own. Raises UserError for a range from high to low.
+    batched form takes one window for all, hence the resize of our own.
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6.
     """
-    if not 0 < scale[0] <= scale[1] or ratio[0] > ratio[1]:
-        raise UserError(f"scale {list(scale)}, ratio {list(ratio)}: each is a range from low to high, above 0")
     (rows, columns), (height, width) = images.shape[2:], _window(images, draws, scale=scale, ratio=ratio)
     top = (draws.uniform("top") * (rows - height + 1)).long()
     left = (draws.uniform("left") * (columns - width + 1)).long()
     return resized_crop(images, top=top, left=left, height=height, width=width)
 
 
-def _window(images: Tensor, draws: Draws, *, scale: tuple[float, float], ratio: tuple[float, float]) -> tuple[Tensor, Tensor]:
+def _window(images: Tensor, draws: Draws, *, scale: Sequence[float], ratio: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Height and width of each image's window, int64 (B,)."""
     rows, columns = images.shape[2:]
     area = (scale[0] + (scale[1] - scale[0]) * draws.uniforms("area", ATTEMPTS)) * rows * columns

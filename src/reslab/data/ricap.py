@@ -26,7 +26,7 @@ def ricap(
     widths = torch.stack([width - column if right else column for _, right in CORNERS], 1)
     down = _origins(shared, "top", height - heights) - row[:, None] * torch.tensor([0, 0, 1, 1], device=row.device)
     across = _origins(shared, "left", width - widths) - column[:, None] * torch.tensor([0, 1, 0, 1], device=row.device)
-    weights = heights * widths / (height * width)
+    weights = (heights * widths).double() / (height * width)
     mixed = _patched(images, row, column, partners=partners, down=down, across=across)
     return mixed, MixedTargets(labels[partners], weights.to(torch.promote_types(torch.float32, images.dtype)))
 
