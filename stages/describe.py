@@ -14,7 +14,7 @@ from torch import nn
 
 from reslab import config, records
 from reslab.config import Experiment
-from reslab.data import prepared
+from reslab.data import normalize, prepared
 from reslab.data.prepared import Prepared
 from reslab.errors import located, run
 from reslab.experiment import assemble, budget, build_model, check, normalization
@@ -67,11 +67,10 @@ def description(experiment: Experiment, data: Prepared) -> dict:
         skeleton = build_model(experiment, facts, seed=0)
     counts = count(skeleton, tuple(facts["image_shape"]))
     network = assemble(experiment, data, seed=0, device=torch.device("cpu"))
-    mean, std = normalization(experiment, facts)
     return {
         "config": experiment.sections,
         "dataset": {key: facts[key] for key in ("name", "image_shape", "class_names", "train", "validation", "test", "checksum")},
-        "normalization": {"mean": mean, "std": std},
+        "normalization": normalize.summary(*normalization(experiment, data)),
         "model": counts | tau_of(network.model),
         "state": layout(network.model),
         "parameter_groups": [

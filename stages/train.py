@@ -14,7 +14,7 @@ import reslab.training
 from reslab import config, provenance, records, workers
 from reslab.data import prepared
 from reslab.errors import run
-from reslab.experiment import Run, assemble
+from reslab.experiment import Run, assemble, normalization
 from reslab.progress import display
 from reslab.store import SeedFolder, identity, output_locked, project_root
 from reslab.tracking import Store, TrainedNetwork, attempt
@@ -45,13 +45,15 @@ def train_network(job: Job) -> None:
         experiment = config.from_sections(job.experiment, job.description["config"])
         device = hardware.choose_device()
         hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
-        network = assemble(experiment, prepared.load(job.data), seed=job.seed, device=device)
+        data = prepared.load(job.data)
+        network = assemble(experiment, data, seed=job.seed, device=device)
         log = Log()
         if folder.checkpoint.exists():
             log = checkpoint.restore(folder.checkpoint, network.model, network.optimizer, network.schedule)
         if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
             train(network, log, folder.checkpoint, job.seed)
-        publish(job, network, log, folder, device)
+        mean, std = normalization(experiment, data)
+        publish(job, network, log, folder, device=device, normalization={"mean": mean, "std": std})
 
 
 def train(network: Run, log: Log, path: Path, seed: int) -> None:
@@ -75,10 +77,13 @@ def train(network: Run, log: Log, path: Path, seed: int) -> None:
         pace.save_if_due(path, network.model, network.optimizer, network.schedule, log)
 
 
-def publish(job: Job, network: Run, log: Log, folder: SeedFolder, device: torch.device) -> None:
-    """Write weights, history and record into the seed folder, all or nothing."""
+def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, device: torch.device, normalization: dict) -> None:
+    """Write weights, history and record into the seed folder, all or nothing.
+
+    With the weights goes their `normalization` written out, where the description may have a mean image's checksum.
+    """
     draft = folder.start_draft()
-    checkpoint.save_weights(draft / "model.safetensors", network.model, job.description)
+    checkpoint.save_weights(draft / "model.safetensors", network.model, job.description | {"normalization": normalization})
     records.write_history(draft / "history.csv", log.history)
     record = {
         "identity": job.identity,

@@ -28,6 +28,7 @@ class Train(pydantic.BaseModel):
     iterations: Count | None = None
     batch_size: Count
     drop_last: bool = False
+    replacement: bool = False  # images drawn independently, as many as there are, instead of each once an epoch
     precision: Literal["float32", "tf32", "float64"] = "float32"
     fast: bool = False
 

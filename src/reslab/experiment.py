@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from reslab.config import Experiment
-from reslab.data.augment import AUGMENTATIONS
-from reslab.data.draws import Draws
 from reslab.data.images import Split
-from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, named_streams, training_epoch
-from reslab.data.normalize import NORMALIZATIONS
+from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, training_epoch
+from reslab.data.normalize import NORMALIZATIONS, Mean
 from reslab.data.prepared import Prepared
+from reslab.data.recipe import Recipe, recipe
 from reslab.errors import UserError, located
 from reslab.hashing import key_of
 from reslab.models import MODELS
@@ -59,15 +58,10 @@ def build_network(model: Mapping, facts: Mapping, *, seed: int) -> nn.Module:
         return construct(facts["image_shape"][0], len(facts["class_names"]))
 
 
-def normalization(experiment: Experiment, facts: dict) -> tuple[list[float], list[float]]:
-    """Mean and std per channel."""
-    return bind(NORMALIZATIONS, experiment.normalize, "normalize")(facts)
-
-
-def augmentations(experiment: Experiment) -> list[tuple[str, Callable]]:
-    """The experiment's augmentations in order, each with its stream of draws."""
-    steps = [(spec["name"], bind(AUGMENTATIONS, spec, f"augment[{i}]")) for i, spec in enumerate(experiment.augment)]
-    return named_streams(steps)
+def normalization(experiment: Experiment, data: Prepared) -> tuple[Mean, list[float]]:
+    """Mean, per channel or per pixel, and std per channel."""
+    mean, std = bind(NORMALIZATIONS, experiment.normalize, "normalize")(data.facts)
+    return data.mean_image().tolist() if mean is None else mean, std
 
 
 def budget(experiment: Experiment, images: int) -> Budget:
@@ -96,20 +90,22 @@ def assemble(
     """Put the experiment together; `dtype` and `batch_size` replace the experiment's own (for the description's trace)."""
     train, dtype = experiment.train, dtype or DTYPES[experiment.train.precision]
     model = build_model(experiment, data.facts, seed=seed).to(device, dtype, memory_format=torch.channels_last)
-    mean, std = normalization(experiment, data.facts)
+    mean, std = normalization(experiment, data)
     normalize = Normalize(mean, std, device=device, dtype=dtype)
-    resident, streams = Resident.of(data.train, device), augmentations(experiment)
+    resident, steps = Resident.of(data.train, device), recipe(experiment.augment)
     length = budget(experiment, len(data.train))
 
     def epoch(number: int) -> Iterator[Batch]:
         return training_epoch(
             resident,
             number,
-            augmentations=streams,
+            augmentations=steps.augmentations,
             normalize=normalize,
             batch_size=batch_size or train.batch_size,
             drop_last=train.drop_last,
             seed=seed,
+            finish=steps.finish,
+            replacement=train.replacement,
         )
 
     return Run(
@@ -137,10 +133,19 @@ def check(experiment: Experiment, facts: dict) -> None:
             network = build_model(experiment, facts, seed=0)
         with located("model"):
             count(network, tuple(facts["image_shape"]))  # runs it: the images may be too small
-        normalization(experiment, facts)
-        blank = torch.zeros(2, *facts["image_shape"], dtype=torch.uint8)
-        for stream, augment in augmentations(experiment):
-            augment(blank, Draws(0, 1, stream, torch.arange(2)))
+        bind(NORMALIZATIONS, experiment.normalize, "normalize")(facts)
+        steps = recipe(experiment.augment)
+        try_recipe(steps, facts["image_shape"])
+        if experiment.loss["name"] == "dual_cutout" and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
+            raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")
         bind(LOSSES, experiment.loss, "loss")()
         bind(OPTIMIZERS, experiment.optimizer, "optimizer")(nn.Linear(1, 1))
         make_schedule(experiment.schedule, budget(experiment, facts["train"]))
+
+
+def try_recipe(steps: Recipe, image_shape: list[int]) -> None:
+    """Make a batch of two blank images; raises UserError with the path of the step that cannot work on them."""
+    blank = Resident(torch.zeros(2, *image_shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    normalize = Normalize([0.0] * image_shape[0], [1.0] * image_shape[0], device=torch.device("cpu"), dtype=torch.float32)
+    options = {"batch_size": 2, "drop_last": False, "seed": 0}
+    next(training_epoch(blank, 1, augmentations=steps.augmentations, normalize=normalize, finish=steps.finish, **options))

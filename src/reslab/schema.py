@@ -2,12 +2,12 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from reslab.errors import UserError, located
 
@@ -21,6 +21,17 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _ascending(ends: Sequence[float]) -> Sequence[float]:
+    if ends[0] > ends[1]:
+        raise ValueError("should go from low to high")
+    return ends
+
+
+_Ends = (Field(min_length=2, max_length=2), AfterValidator(_ascending))
+Interval = Annotated[Sequence[Positive], *_Ends]  # [low, high]
+FractionInterval = Annotated[Sequence[Fraction], *_Ends]
 
 
 def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:

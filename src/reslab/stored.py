@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from reslab import schema
 from reslab.config import Experiment
 from reslab.data.loader import Normalize
+from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
 from reslab.experiment import build_network, held_out_batches, normalization
-from reslab.schema import Count, Finite, Positive, bind
+from reslab.schema import Count, Positive, bind
 from reslab.training import checkpoint
 from reslab.training.evaluation import Score, evaluate
 from reslab.training.losses import LOSSES
@@ -25,11 +26,11 @@ from reslab.training.losses import LOSSES
 class RawPixelClassifier(nn.Module):
     """A network with its normalisation: float pixels 0..255 (B, C, H, W) -> logits (B, K)."""
 
-    def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
+    def __init__(self, network: nn.Module, mean: Mean, std: list[float]) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
-        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
+        self.register_buffer("mean", spread(mean).float() * 255)
+        self.register_buffer("std", spread(std).float() * 255)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.network((pixels - self.mean) / self.std)
@@ -49,9 +50,9 @@ class Config(pydantic.BaseModel):
 
 
 class Constants(pydantic.BaseModel):
-    """Normalisation per channel."""
+    """Normalisation, the mean per channel or per pixel."""
 
-    mean: list[Finite]
+    mean: Mean
     std: list[Positive]
 
 
@@ -121,12 +122,12 @@ def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -
     return {name: evaluate(network, held_out_batches(split, normalize, device)(), loss) for name, split in data.held_out().items()}
 
 
-def imported_description(experiment: Experiment, facts: dict, origin: dict) -> dict:
+def imported_description(experiment: Experiment, data: Prepared, origin: dict) -> dict:
     """What is stored with the weights of a network that was not trained here: the part of a description that rebuilds it."""
-    mean, std = normalization(experiment, facts)
+    mean, std = normalization(experiment, data)
     return {
         "config": {"model": experiment.model},
-        "dataset": {key: facts[key] for key in ("name", "image_shape", "class_names")},
+        "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names")},
         "normalization": {"mean": mean, "std": std},
         "imported": origin,
     }

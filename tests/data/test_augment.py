@@ -10,34 +10,97 @@ from reslab.data.draws import Draws
 from reslab.errors import UserError
 from reslab.schema import bind
 
-OPTIONS = {"flip": {}, "pad_crop": {"padding": 2}}
+REQUIRED = {"cutout": {"size": 3}, "pad_crop": {"padding": 2}}
+PIXELS_ONLY = ("colour_jitter", "rand_augment", "trivial_augment")
+STEPS = [(name, {}) for name in AUGMENTATIONS] + [
+    ("cutout", {"inside": True, "fill": 128.0}),
+    ("pad_crop", {"mode": "reflect"}),
+    ("random_erasing", {"fill": "pixels", "aspect_scale": "log"}),
+]
+
+
+def step(name: str, options: dict):
+    return bind(AUGMENTATIONS, {"name": name} | REQUIRED.get(name, {}) | options, "augment[0]")
 
 
 def images(count: int, size: int = 6, channels: int = 3) -> torch.Tensor:
     return torch.randint(1, 256, (count, channels, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
+def as_floats(batch: torch.Tensor) -> torch.Tensor:
+    return batch.double() / 128 - 1
+
+
 def draws(count: int) -> Draws:
     return Draws(0, 1, "test", torch.arange(count))
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_keeps_shape_and_type_and_leaves_the_input_alone(name):
-    batch = images(16)
-    before = batch.clone()
-    out = AUGMENTATIONS[name](batch, draws(16), **OPTIONS[name])
-    assert out.shape == batch.shape
-    assert out.dtype == torch.uint8
-    assert torch.equal(batch, before)
-    assert not torch.equal(out, before)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("name", "options"), STEPS)
+def test_keeps_shape_and_type_and_leaves_the_input_alone(name, options, channels):
+    batch = images(16, size=8, channels=channels)
+    for given in [batch] if name in PIXELS_ONLY else [batch, as_floats(batch), as_floats(batch).bfloat16()]:
+        before = given.clone()
+        out = step(name, options)(given, draws(16))
+        assert out.shape == given.shape
+        assert out.dtype == given.dtype
+        assert torch.equal(given, before)
+        assert not torch.equal(out, before)
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_a_sample_is_augmented_the_same_in_every_batch(name):
-    batch = images(32)
-    whole = AUGMENTATIONS[name](batch, draws(32), **OPTIONS[name])
-    alone = AUGMENTATIONS[name](batch[7:9], Draws(0, 1, "test", torch.tensor([7, 8])), **OPTIONS[name])
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, options) for name, options in STEPS if options.get("fill") != "pixels" and name not in PIXELS_ONLY]
+)
+def test_floats_stay_in_range_and_every_value_is_a_pixel_the_fill_or_between(name, options):
+    batch = as_floats(images(64, size=8))
+    if "fill" in options:
+        options = options | {"fill": 0.5}
+    out = step(name, options)(batch, draws(64))
+    assert batch.min() - 1e-9 <= out.min() and out.max() <= max(batch.max(), 1.0) + 1e-9
+
+
+@pytest.mark.parametrize(("name", "options"), STEPS)
+def test_a_sample_is_augmented_the_same_in_every_batch(name, options):
+    batch = images(32, size=8)
+    whole = step(name, options)(batch, draws(32))
+    alone = step(name, options)(batch[7:9], Draws(0, 1, "test", torch.tensor([7, 8])))
     assert torch.equal(whole[7:9], alone)
+
+
+@pytest.mark.parametrize(("name", "options"), STEPS)
+def test_another_epoch_draws_anew_and_the_global_generator_stays(name, options):
+    batch, state = images(32, size=8), torch.random.get_rng_state()
+    first = step(name, options)(batch, draws(32))
+    assert not torch.equal(first, step(name, options)(batch, Draws(0, 2, "test", torch.arange(32))))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", PIXELS_ONLY)
+def test_a_batch_may_share_one_operation(name):
+    picture = images(1, size=8).expand(8, -1, -1, -1)
+    shared = [step(name, {"level": "batch"})(picture, Draws(0, epoch, "test", torch.arange(8))) for epoch in range(8)]
+    own = [step(name, {"level": "image"})(picture, Draws(0, epoch, "test", torch.arange(8))) for epoch in range(8)]
+    assert all(torch.equal(batch, batch[:1].expand_as(batch)) for batch in shared)
+    assert not all(torch.equal(batch, batch[:1].expand_as(batch)) for batch in own)
+    assert len({batch.numpy().tobytes() for batch in shared}) > 4
+
+
+@pytest.mark.parametrize("name", PIXELS_ONLY)
+def test_colours_need_pixels(name):
+    with pytest.raises(UserError, match=r"^augment\[0\]: .*before \{name: normalize\}"):
+        step(name, {})(as_floats(images(2)), draws(2))
+
+
+def test_reflection_mirrors_without_repeating_the_edge():
+    batch = as_floats(images(400, size=4, channels=1))
+    same = batch[:1].expand(400, -1, -1, -1)
+    padded = F.pad(same[:1], (3,) * 4, mode="reflect")
+    windows = torch.stack([padded[0, :, y : y + 4, x : x + 4] for y in range(7) for x in range(7)])
+    out = pad_crop(same, draws(400), padding=3, mode="reflect")
+    assert (out[:, None] == windows[None]).flatten(2).all(2).any(1).all()
+    assert len(out.unique(dim=0)) == 36  # mirrored at both ends, 4 pixels repeat after 6: the last offset is the first again
+    with pytest.raises(UserError, match="more than 4 pixels a side, these have 4x4"):
+        pad_crop(batch, draws(400), padding=4, mode="reflect")
 
 
 def test_pad_crop_is_one_of_the_windows_and_reaches_each_equally():

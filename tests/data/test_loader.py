@@ -55,6 +55,14 @@ def test_normalisation(data, normalize):
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_normalisation_by_a_mean_image(data):
+    mean = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    normalize = Normalize(mean.tolist(), [0.2, 0.25, 0.3], device=CPU, dtype=torch.float64)
+    expected = (data.images.double() / 255 - mean) / torch.tensor([0.2, 0.25, 0.3], dtype=torch.float64)[:, None, None]
+    torch.testing.assert_close(normalize(data.images), expected)
+    assert normalize(data.images).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_the_same_augmentation_twice_draws_twice():
     streams = named_streams([("flip", flip), ("flip", flip), ("pad_crop", flip)])
     assert [name for name, _ in streams] == ["flip", "flip#2", "pad_crop"]

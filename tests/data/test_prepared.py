@@ -24,6 +24,7 @@ def test_statistics_are_those_of_the_training_pixels(small_images, tmp_path):
     pixels = prepared.load(tmp_path).train.images.astype(np.float64) / 255
     np.testing.assert_allclose(facts["mean"], pixels.mean((0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(facts["std"], pixels.std((0, 2, 3)), rtol=1e-9)
+    np.testing.assert_allclose(prepared.load(tmp_path).mean_image(), pixels.mean(0), rtol=1e-12)
 
 
 def test_validation_is_stratified_disjoint_and_the_same_each_time(small_images, tmp_path):

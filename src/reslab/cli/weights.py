@@ -32,10 +32,10 @@ def import_weights(
     from reslab.training.checkpoint import save_weights
 
     wanted, keys = config.load(params).experiment(experiment), keymaps.read(key_map)
-    facts, tensors = prepared.load(data).facts, weights.read_checkpoint(checkpoint)
+    loaded, tensors = prepared.load(data), weights.read_checkpoint(checkpoint)
     with located(f"{params}: experiments.{experiment}"):
-        network = build_model(wanted, facts, seed=0)
-        description = imported_description(wanted, facts, weights.origin(checkpoint, key_map))
+        network = build_model(wanted, loaded.facts, seed=0)
+        description = imported_description(wanted, loaded, weights.origin(checkpoint, key_map))
     with located(f"{checkpoint} as {experiment} through the key map {key_map}"):
         mapped, kept = weights.load(network, tensors, keys)
     output = output or Path("data/imported") / experiment

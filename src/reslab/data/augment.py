@@ -1,24 +1,51 @@
-"""Augmentations: batched pure functions on uint8 images, `f(images, draws, **options) -> images`, on any device."""
+"""Augmentations: batched pure functions, `f(images, draws, **options) -> images`, on any device.
+
+Images are uint8 (B, C, H, W), or floats where the function stands after normalisation; the same type and shape come back.
+"""
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reslab.data.colour import colour_jitter, rand_augment, trivial_augment
 from reslab.data.draws import Draws
+from reslab.data.erase import cutout, random_erasing
+from reslab.data.resized_crop import random_resized_crop
+from reslab.errors import UserError
 from reslab.schema import Fraction, Size
 
 
-def pad_crop(images: Tensor, draws: Draws, *, padding: Size) -> Tensor:
-    """Pad each side with zeros (in pixel space) and crop a window of the old size at a uniform offset, per image.
+def pad_crop(images: Tensor, draws: Draws, *, padding: Size, mode: Literal["zero", "reflect"] = "zero") -> Tensor:
+    """Pad each side and crop a window of the old size at a uniform offset, per image.
 
-    images (B, C, H, W) -> the same shape. Source: He et al. 2015, arXiv:1512.03385, section 4.2 (padding 4).
+    images (B, C, H, W) -> the same shape. `mode`: zeros (black in pixel space, the mean colour after normalisation), or the image
+    mirrored at its edge pixels. Raises UserError if the image is too small to be mirrored. Source: He et al. 2015,
+    arXiv:1512.03385, section 4.2 (padding 4, zeros).
     """
     size, count, (height, width) = images.shape, 2 * padding + 1, images.shape[2:]
-    padded = F.pad(images, (padding, padding, padding, padding))
+    padded = F.pad(images, (padding, padding, padding, padding)) if mode == "zero" else _mirrored(images, padding)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, count, count, H, W), a view
     top, left = draws.integers("top", count), draws.integers("left", count)
     rows = torch.arange(size[0], device=images.device)
     return windows[rows, :, top, left]
+
+
+def _mirrored(images: Tensor, padding: int) -> Tensor:
+    """Reflection without repeating the edge; torch's own has no uint8 form."""
+    height, width = images.shape[2:]
+    if padding >= min(height, width):
+        raise UserError(
+            f"padding {padding} by reflection needs images of more than {padding} pixels a side, these have {height}x{width}"
+        )
+    rows, columns = (_reflected(side, padding, images.device) for side in (height, width))
+    return images[:, :, rows[:, None], columns]
+
+
+def _reflected(side: int, padding: int, device: torch.device) -> Tensor:
+    place = torch.arange(-padding, side + padding, device=device).abs()
+    return side - 1 - (side - 1 - place).abs()
 
 
 def flip(images: Tensor, draws: Draws, *, probability: Fraction = 0.5) -> Tensor:
@@ -31,6 +58,12 @@ def flip(images: Tensor, draws: Draws, *, probability: Fraction = 0.5) -> Tensor
 
 
 AUGMENTATIONS = {
+    "colour_jitter": colour_jitter,
+    "cutout": cutout,
     "flip": flip,
     "pad_crop": pad_crop,
+    "rand_augment": rand_augment,
+    "random_erasing": random_erasing,
+    "random_resized_crop": random_resized_crop,
+    "trivial_augment": trivial_augment,
 }

@@ -1,18 +1,22 @@
 """Random numbers as a pure function of (seed, epoch, sample, stream): no state to save, the same on every device and batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from reslab.hashing import key_of, uniform
+from reslab.hashing import GOLDEN, key_of, mixed, random_bits, signed, uniform
+
+Level = Literal["image", "batch"]  # whose the numbers are: each image's own, or one for the whole batch
 
 
 @dataclass(frozen=True)
 class Draws:
     """The random numbers of one augmentation for one batch.
 
-    `index` int64 (B,) holds the samples' numbers in the dataset, so a sample's draw does not depend on its batch.
+    `index` int64 (B,) holds the samples' numbers in the dataset, so a sample's draw does not depend on its batch. (Where images
+    are drawn with replacement it holds the draw's place in the epoch: the same image twice is augmented twice.)
     """
 
     seed: int
@@ -22,15 +26,47 @@ class Draws:
 
     def uniform(self, name: str) -> Tensor:
         """One float64 in [0, 1) per sample, (B,); another `name` gives independent numbers."""
-        key = key_of(self.seed, self.epoch, self.stream, name)
-        return uniform(self.index, key)
+        return uniform(self.index, self._key(name))
+
+    def uniforms(self, name: str, count: int) -> Tensor:
+        """`count` independent float64 in [0, 1) per sample, (B, count)."""
+        keys = mixed(torch.arange(1, count + 1, device=self.index.device) * signed(GOLDEN) + signed(self._key(name)))
+        return uniform(self.index[:, None], keys)
 
     def integers(self, name: str, high: int) -> Tensor:
         """One int64 in 0..high-1 per sample, (B,)."""
         return (self.uniform(name) * high).long()
+
+    def seeds(self, name: str) -> Tensor:
+        """One int64 >= 0 per sample to seed a generator with, (B,)."""
+        return random_bits(self.index, self._key(name))
+
+    def permutation(self, name: str) -> Tensor:
+        """A uniform permutation of the batch, int64 (B,): a function of the samples in it and of their order."""
+        return self.uniform(name).argsort()
+
+    def at(self, level: Level) -> "Draws":
+        """These draws, or at level `batch` those where every sample gets the same number, a hash of all samples of the batch."""
+        if level == "image":
+            return self
+        together = random_bits(self.index, self._key("batch")).sum()  # whole numbers: the order does not matter
+        return replace(self, index=together.expand(len(self.index)))
+
+    def substream(self, name: str) -> "Draws":
+        """Draws independent of these, for a part of the augmentation that draws by the same names."""
+        return replace(self, stream=f"{self.stream}/{name}")
+
+    def _key(self, name: str) -> int:
+        return key_of(self.seed, self.epoch, self.stream, name)
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Tensor:
     """A permutation of 0..count-1 for one epoch, int64 (count,), drawn on the CPU."""
     generator = torch.Generator().manual_seed(key_of(seed, epoch, "shuffle") >> 1)
     return torch.randperm(count, generator=generator)
+
+
+def with_replacement(count: int, *, seed: int, epoch: int) -> Tensor:
+    """`count` independent numbers in 0..count-1 for one epoch, int64 (count,), drawn on the CPU."""
+    generator = torch.Generator().manual_seed(key_of(seed, epoch, "replacement") >> 1)
+    return torch.randint(count, (count,), generator=generator)

@@ -1,11 +1,21 @@
-"""Normalisation constants by name: `f(facts, **options) -> (mean, std)` per channel, for images scaled to [0, 1]."""
+"""Normalisation constants by name: `f(facts, **options) -> (mean, std)` per channel, for images scaled to [0, 1].
+
+A mean of None stands for the training images' mean image, which takes the images themselves.
+"""
+
+import hashlib
+from typing import Literal
+
+import torch
+from torch import Tensor
 
 from reslab.errors import UserError
 from reslab.schema import Finite, Positive
 
-Constants = tuple[list[float], list[float]]
+Mean = list[float] | list[list[list[float]]]  # per channel, or per pixel (C, H, W)
+Constants = tuple[list[float] | None, list[float]]
 
-PUBLISHED: dict[str, Constants] = {
+PUBLISHED: dict[str, tuple[list[float], list[float]]] = {
     "cifar10": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
     # The std that tau-ResNet and many others use: the mean of per-image stds, not the std over all pixels.
     "cifar10_per_image_std": ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
@@ -36,6 +46,42 @@ def constants(facts: dict, *, mean: list[Finite], std: list[Positive]) -> Consta
     return _for_channels(facts, mean, std)
 
 
+def scalar_std(facts: dict) -> Constants:
+    """Mean of each channel, and one std over all training pixels of all channels."""
+    return facts["mean"], _one_std(facts)
+
+
+def mean_image(facts: dict, *, std: Literal["none", "scalar"] = "none") -> Constants:
+    """The mean image of the training images, pixel by pixel; `std`: not divided by anything, or by one std over all pixels.
+
+    Sources: He et al. 2015, arXiv:1512.03385, section 4.2 ("none"); github.com/gcr/torch-residual-networks ("scalar").
+    """
+    return None, [1.0] * facts["image_shape"][0] if std == "none" else _one_std(facts)
+
+
+def _one_std(facts: dict) -> list[float]:
+    """The std of all pixels around their one mean, repeated for each channel; raises UserError if it is 0."""
+    channels = len(facts["mean"])
+    squares = sum(std**2 + mean**2 for mean, std in zip(facts["mean"], facts["std"], strict=True)) / channels
+    variance = squares - (sum(facts["mean"]) / channels) ** 2
+    if variance <= 0:
+        raise UserError("the training images are constant (std 0): use normalize: {name: constants, ...}")
+    return [variance**0.5] * channels
+
+
+def spread(values: Mean) -> Tensor:
+    """Numbers per channel as float64 (C, 1, 1), numbers per pixel as (C, H, W)."""
+    tensor = torch.tensor(values, dtype=torch.float64)
+    return tensor if tensor.dim() == 3 else tensor[:, None, None]
+
+
+def summary(mean: Mean, std: list[float]) -> dict:
+    """The constants for a description: a mean image, thousands of numbers, as a checksum."""
+    if not isinstance(mean[0], list):
+        return {"mean": mean, "std": std}
+    return {"mean_image": hashlib.sha256(spread(mean).numpy().tobytes()).hexdigest(), "std": std}
+
+
 def _for_channels(facts: dict, mean: list[float], std: list[float]) -> Constants:
     channels = facts["image_shape"][0]
     if len(mean) != channels or len(std) != channels:
@@ -46,5 +92,7 @@ def _for_channels(facts: dict, mean: list[float], std: list[float]) -> Constants
 NORMALIZATIONS = {
     "computed": computed,
     "constants": constants,
+    "mean_image": mean_image,
     "published": published,
+    "scalar_std": scalar_std,
 }

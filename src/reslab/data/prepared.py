@@ -24,6 +24,13 @@ class Prepared:
         """The splits that are only evaluated, by name."""
         return {"test": self.test} | ({"validation": self.validation} if self.validation else {})
 
+    def mean_image(self) -> np.ndarray:
+        """Mean of each pixel of the images that train, float64 (C, H, W) in [0, 1], exact (from integer sums).
+
+        Not among the facts: it is only asked for by `normalize: {name: mean_image}`, and would be thousands of numbers.
+        """
+        return self.train.images.sum(0, dtype=np.int64) / len(self.train) / 255
+
 
 def save(images: Images, folder: Path, *, name: str, validation: int) -> dict:
     """Split, measure and store a dataset; return its facts.

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+from reslab.targets import MixedTargets, Targets
+
+Loss = Callable[[Tensor, Targets], Tensor]
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,17 @@ class Score:
     error: float
 
 
-def wrong(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which answers are wrong, bool (B,); a row with a non-finite logit is no answer and counts as wrong."""
-    return (logits.argmax(1) != labels) | ~logits.isfinite().all(1)
+def wrong(logits: Tensor, targets: Targets) -> Tensor:
+    """Which answers are wrong, bool (B,), or for mixed targets how wrong by the labels' weights, float (B,).
+
+    Of V views, logits (B, V, K), the mean is judged. A row with a non-finite logit is no answer and counts as wrong.
+    """
+    logits = logits.mean(1) if logits.dim() == 3 else logits
+    answers, none = logits.argmax(1), ~logits.isfinite().all(1)
+    if not isinstance(targets, MixedTargets):
+        return (answers != targets) | none
+    missed = ((answers[:, None] != targets.labels) * targets.weights).sum(1)
+    return missed.masked_fill(none, 1.0)
 
 
 @torch.no_grad()

@@ -1,0 +1,67 @@
+"""RandomResizedCrop, each image with a window of its own, as two matrix products on the whole batch."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from reslab.data.draws import Draws
+from reslab.schema import FractionInterval, Interval
+
+ATTEMPTS = 10
+
+
+def random_resized_crop(
+    images: Tensor,
+    draws: Draws,
+    *,
+    scale: FractionInterval = (0.08, 1.0),
+    ratio: Interval = (3 / 4, 4 / 3),
+) -> Tensor:
+    """Crop a window of random area and aspect and resize it to the old size, bilinear with antialiasing, per image.
+
+    images (B, C, H, W) -> the same shape. The area is a uniform share of the image, the aspect (width / height) log-uniform; of 10
+    pairs the first that fits is taken, else the largest central window of an allowed aspect. It is torchvision's transform; its
+    batched form takes one window for all, hence the resize of our own.
+    Source: Szegedy et al. 2015, arXiv:1409.4842, section 6.
+    """
+    (rows, columns), (height, width) = images.shape[2:], _window(images, draws, scale=scale, ratio=ratio)
+    top = (draws.uniform("top") * (rows - height + 1)).long()
+    left = (draws.uniform("left") * (columns - width + 1)).long()
+    return resized_crop(images, top=top, left=left, height=height, width=width)
+
+
+def _window(images: Tensor, draws: Draws, *, scale: Sequence[float], ratio: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Height and width of each image's window, int64 (B,)."""
+    rows, columns = images.shape[2:]
+    area = (scale[0] + (scale[1] - scale[0]) * draws.uniforms("area", ATTEMPTS)) * rows * columns
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    aspect = (low + (high - low) * draws.uniforms("aspect", ATTEMPTS)).exp()
+    widths, heights = (area * aspect).sqrt().round().long(), (area / aspect).sqrt().round().long()
+    fits = (widths > 0) & (widths <= columns) & (heights > 0) & (heights <= rows)
+    first, some = fits.int().argmax(1, keepdim=True), fits.any(1)
+    central = min(max(columns / rows, ratio[0]), ratio[1])
+    height = torch.where(some, heights.gather(1, first)[:, 0], min(rows, round(columns / central)))
+    width = torch.where(some, widths.gather(1, first)[:, 0], min(columns, round(rows * central)))
+    return height, width
+
+
+def resized_crop(images: Tensor, *, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Each image's window, resized to the images' own size: (B, C, H, W) of the same type; edges int64 (B,)."""
+    dtype = images.dtype if images.is_floating_point() else torch.float32
+    vertical = _resampling(top, height, images.shape[2]).to(dtype)  # (B, H, H)
+    horizontal = _resampling(left, width, images.shape[3]).to(dtype)  # (B, W, W)
+    resized = vertical[:, None] @ images.to(dtype) @ horizontal[:, None].mT
+    return resized if images.is_floating_point() else resized.round().clamp(0, 255).to(images.dtype)
+
+
+def _resampling(start: Tensor, length: Tensor, side: int) -> Tensor:
+    """Matrices (B, side, side) that take a row to its stretch [start, start + length) resized to `side`: triangle filters."""
+    place = torch.arange(side, device=start.device, dtype=torch.float64) + 0.5
+    zoom = (length / side).double()[:, None, None]
+    centres = start[:, None, None] + place[None, :, None] * zoom
+    weights = (1 - (place[None, None, :] - centres).abs() / zoom.clamp(min=1)).clamp(min=0)
+    stretch = (place > start[:, None]) & (place < (start + length)[:, None])
+    weights = weights * stretch[:, None, :]
+    return weights / weights.sum(2, keepdim=True)
