@@ -25,7 +25,8 @@ def schedule(
     if output.suffix not in FORMATS:
         raise UserError(f"{output}: unknown format; allowed: {', '.join(FORMATS)}")
     study = config.load(params)
-    chosen = study.experiment(experiment)
+    with located(params):
+        chosen = study.experiment(experiment)
     count = training_images(study) if images is None else images
     from torch import nn
 

@@ -12,12 +12,16 @@ MOST_POINTS = 5000
 
 
 def plot_rates(rate: Callable[[int], float], path: Path, *, steps: int, steps_per_epoch: int, title: str) -> None:
-    """Draw `rate` of each 0-based step, held until the next one, over epochs; a long run shows 5000 of its steps."""
-    shown = np.unique(np.linspace(0, steps - 1, min(steps, MOST_POINTS)).round().astype(int))
-    rates = [rate(int(step)) for step in shown]
+    """Draw the rate over a run of so many steps."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4))
-        epochs = np.append(shown, steps) / steps_per_epoch
-        axes.plot(epochs, [*rates, rates[-1]], drawstyle="steps-post", color=COLOURS[0])
+        axes.plot(*points(rate, steps, steps_per_epoch), drawstyle="steps-post", color=COLOURS[0])
         axes.set(title=title, xlabel="epoch", ylabel="learning rate", ylim=(0, None))
         save(figure, path)
+
+
+def points(rate: Callable[[int], float], steps: int, steps_per_epoch: int) -> tuple[list[float], list[float]]:
+    """Where each step begins, in epochs, and its rate, with the end of the last one; a long run shows 5000 of its steps."""
+    shown = np.linspace(0, steps - 1, min(steps, MOST_POINTS)).round().astype(int).tolist()
+    rates = [rate(step) for step in shown]
+    return [step / steps_per_epoch for step in [*shown, steps]], [*rates, rates[-1]]
