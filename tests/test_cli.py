@@ -44,7 +44,7 @@ def test_schedule_draws_the_rate_before_any_data_is_there(tmp_path, small_images
     assert call(tmp_path, "reslab", "schedule", "own-tau").stdout == "schedule.png: 2 steps of 128 images, 1 an epoch\n"
     assert (tmp_path / "schedule.png").read_bytes().startswith(b"\x89PNG")
     for arguments, message in (
-        (["own-tua"], "error: params.yaml: unknown name"),
+        (["own-tua"], "error: params.yaml: experiments: unknown name 'own-tua' (did you mean 'own-tau'?)"),
         (["own-tau", "--output", "rate.gif"], "error: rate.gif: unknown format; allowed: .png, .svg, .pdf"),
     ):
         assert call(tmp_path, "reslab", "schedule", *arguments, check=False).stderr.startswith(message)
