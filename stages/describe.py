@@ -19,7 +19,8 @@ from reslab.data.prepared import Prepared
 from reslab.errors import located, run
 from reslab.experiment import assemble, budget, build_model, check, normalization
 from reslab.models.count import count
-from reslab.training.engine import set_rate, train_step
+from reslab.training.engine import set_rate
+from reslab.training.step import train_step
 
 TRACE_STEPS = 3
 TRACE_BATCH, SMALL_TRACE_BATCH = 8, 2
@@ -30,12 +31,12 @@ DIVERGED_ABOVE = 1e6
 def trace(experiment: Experiment, data: Prepared, *, batch_size: int) -> list[float | str]:
     """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits."""
     torch.set_num_threads(1)
-    network = assemble(experiment, data, seed=0, device=torch.device("cpu"), dtype=torch.float64, batch_size=batch_size)
+    network = assemble(experiment, data, seed=0, device=torch.device("cpu"), precision="float64", batch_size=batch_size)
     losses = []
-    network.model.train()
+    network.rule.batch_norm.begin_epoch(network.model)
     for step, batch in zip(range(TRACE_STEPS), network.training_epoch(1), strict=False):
         set_rate(network.optimizer, network.schedule(step))
-        loss, _ = train_step(network.model, batch, network.loss, network.optimizer)
+        loss, _ = train_step(network.model, batch, network.loss, network.optimizer, network.rule)
         losses.append(loss.item())
     return [traced(step, loss) for step, loss in enumerate(losses)]
 

@@ -19,7 +19,7 @@ def score(folder: Path, data: prepared.Prepared, device: torch.device) -> dict:
     network = assemble(experiment, data, seed=record["seed"], device=device)
     checkpoint.load_weights(folder / "model.safetensors", network.model)
     for split, batches in network.held_out.items():
-        result = evaluate(network.model, batches(), network.loss)
+        result = evaluate(network.model, batches(), network.loss, precision=network.rule.precision)
         record |= {f"{split}_loss": result.loss, f"{split}_error": result.error}
     return record
 

@@ -49,7 +49,7 @@ def train_network(job: Job) -> None:
         network = assemble(experiment, data, seed=job.seed, device=device)
         log = Log()
         if folder.checkpoint.exists():
-            log = checkpoint.restore(folder.checkpoint, network.model, network.optimizer, network.schedule)
+            log = checkpoint.restore(folder.checkpoint, network.model, network.optimizer, network.schedule, network.rule)
         if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
             train(network, log, folder.checkpoint, job.seed)
         mean, std = normalization(experiment, data)
@@ -68,13 +68,17 @@ def train(network: Run, log: Log, path: Path, seed: int) -> None:
         total_steps=total,
         first_epoch=log.epoch + 1,
         first_step=log.step,
+        rule=network.rule,
     )
     pace = checkpoint.Pace()
     for epoch in epochs:
-        scores = {split: evaluate(network.model, batches(), network.loss) for split, batches in network.held_out.items()}
+        scores = {
+            split: evaluate(network.result, batches(), network.loss, precision=network.rule.precision)
+            for split, batches in network.held_out.items()
+        }
         log.add(epoch, scores)
         workers.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
-        pace.save_if_due(path, network.model, network.optimizer, network.schedule, log)
+        pace.save_if_due(path, network.model, network.optimizer, network.schedule, log, network.rule)
 
 
 def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, device: torch.device, normalization: dict) -> None:
@@ -83,7 +87,7 @@ def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, device: tor
     With the weights goes their `normalization` written out, where the description may have a mean image's checksum.
     """
     draft = folder.start_draft()
-    checkpoint.save_weights(draft / "model.safetensors", network.model, job.description | {"normalization": normalization})
+    checkpoint.save_weights(draft / "model.safetensors", network.result, job.description | {"normalization": normalization})
     records.write_history(draft / "history.csv", log.history)
     record = {
         "identity": job.identity,
@@ -94,7 +98,7 @@ def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, device: tor
         **job.description["model"],
         "dataset_checksum": job.description["dataset"]["checksum"],
         **hardware.describe(device),
-        "precision": network.precision,
+        "precision": network.rule.precision.name,
         "layout": "channels_last",
         **job.code,
     }

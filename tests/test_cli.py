@@ -33,6 +33,26 @@ def test_relog_says_which_store_it_cannot_use(tmp_path, monkeypatch):
     assert "Traceback" not in done.stderr
 
 
+def test_schedule_draws_the_rate_before_any_data_is_there(tmp_path, small_images):
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace(" lr: 0.1", " lr: 0.1*B/128"))
+    done = call(tmp_path, "reslab", "schedule", "own-tau", check=False)
+    assert done.stderr.startswith("error: data/prepared: no digits there yet; give --images")
+    done = call(tmp_path, "reslab", "schedule", "own-tau", "--images", "1000", "--output", "rate.svg")
+    assert done.stdout == "rate.svg: 16 steps of 128 images, 8 an epoch\n"
+    assert "<svg" in (tmp_path / "rate.svg").read_text()
+    prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
+    assert call(tmp_path, "reslab", "schedule", "own-tau").stdout == "schedule.png: 2 steps of 128 images, 1 an epoch\n"
+    assert (tmp_path / "schedule.png").read_bytes().startswith(b"\x89PNG")
+    for arguments, message in (
+        (["own-tua"], "error: params.yaml: experiments: unknown name 'own-tua' (did you mean 'own-tau'?)"),
+        (["own-tau", "--output", "rate.gif"], "error: rate.gif: unknown format; allowed: .png, .svg, .pdf"),
+    ):
+        assert call(tmp_path, "reslab", "schedule", *arguments, check=False).stderr.startswith(message)
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace(" lr: 0.1", " lr: 0.1+B"))
+    done = call(tmp_path, "reslab", "schedule", "own-tau", check=False)
+    assert done.stderr.startswith("error: params.yaml: experiments.own-tau: optimizer.lr: '0.1+B' is not allowed")
+
+
 def test_prune(tmp_path):
     old = tmp_path / "checkpoints" / "abc"
     old.mkdir(parents=True)

@@ -69,6 +69,29 @@ BAD = {
     "wrong type": (GOOD.replace("batch_size: 32", "batch_size: many"), "train.batch_size: 'many' is not allowed"),
     "zero epochs": (GOOD.replace("epochs: 3", "epochs: 0"), "train.epochs: 0 is not allowed"),
     "both budgets": (GOOD.replace("epochs: 3", "epochs: 3, iterations: 9"), "train: give exactly one of epochs, iterations"),
+    "ghost batch above the batch": (
+        GOOD.replace("batch_size: 32", "batch_size: 32, ghost_batch_size: 64"),
+        "train: ghost_batch_size 64 is not allowed: at most batch_size, 32",
+    ),
+    "clipping to nothing": (GOOD.replace("batch_size: 32", "batch_size: 32, gradient_clip: 0"), "train.gradient_clip: 0 is not"),
+    "average that never moves": (GOOD.replace("batch_size: 32", "batch_size: 32, ema: 1.0"), "train.ema: 1.0 is not allowed"),
+    "average in 16 bits": (
+        GOOD.replace("batch_size: 32", "batch_size: 32, ema: 0.9, precision: pure_bfloat16"),
+        "train: ema with precision pure_bfloat16 is not allowed",
+    ),
+    "unknown precision": (GOOD.replace("batch_size: 32", "batch_size: 32, precision: fp16"), "train.precision: 'fp16' is not"),
+    "momentum of batch norm": (
+        GOOD.replace("batch_size: 32", "batch_size: 32, batch_norm: {momentum: 1.5}"),
+        "train.batch_norm.momentum: 1.5 is not allowed",
+    ),
+    "frozen statistics that are reset": (
+        GOOD.replace("tau: {model", "tau: {train: {batch_norm: {frozen: true, reset: epoch}}, model"),
+        "experiments.tau.train: batch_norm that is frozen keeps no statistics",
+    ),
+    "misspelt batch norm": (
+        GOOD.replace("batch_size: 32", "batch_size: 32, batch_norm: {momentun: 0.1}"),
+        "train.batch_norm: unknown key 'momentun'",
+    ),
     "empty seeds": (GOOD.replace("[0, 1]", "[]"), "seeds: [] is not allowed"),
     "repeated seed": (GOOD.replace("[0, 1]", "[1, 1]"), "seeds: [1, 1] is not allowed"),
     "seed of the wrong type": (GOOD.replace("[0, 1]", "[0, x]"), "seeds.1: 'x' is not allowed"),

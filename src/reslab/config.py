@@ -12,15 +12,25 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reslab.errors import UserError, first_line, located
-from reslab.schema import STRICT, Count, NonNegative, check, named, unknown
+from reslab.schema import STRICT, Count, NonNegative, Positive, check, named, unknown
 
 SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
 STUDY_KEYS = ("study", "seeds", "dataset", *SECTIONS, "experiments", "report")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
+class BatchNorm(pydantic.BaseModel):
+    """How batch norm's running statistics are kept: see training/batch_norm.py."""
+
+    model_config = STRICT
+
+    momentum: Annotated[float, Field(gt=0, le=1)] | Literal["cumulative"] | None = None
+    reset: Literal["never", "epoch"] = "never"
+    frozen: bool = False
+
+
 class Train(pydantic.BaseModel):
-    """The budget and the numerics of one training run."""
+    """The budget and the numerics of one training run; what is not given is not done."""
 
     model_config = STRICT
 
@@ -29,7 +39,11 @@ class Train(pydantic.BaseModel):
     batch_size: Count
     drop_last: bool = False
     replacement: bool = False  # images drawn independently, as many as there are, instead of each once an epoch
-    precision: Literal["float32", "tf32", "float64"] = "float32"
+    ghost_batch_size: Count | None = None
+    gradient_clip: Positive | None = None
+    batch_norm: BatchNorm | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    precision: Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"] = "float32"
     fast: bool = False
 
     def steps(self, images: int) -> int:
@@ -39,6 +53,18 @@ class Train(pydantic.BaseModel):
     def steps_per_epoch(self, images: int) -> int:
         """Batches in one pass over `images` training images, the smaller last one counted unless `drop_last`."""
         return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
+
+    def contradiction(self) -> str | None:
+        """What cannot be meant, on one line."""
+        if (self.epochs is None) == (self.iterations is None):
+            return "give exactly one of epochs, iterations"
+        if self.ghost_batch_size is not None and self.ghost_batch_size > self.batch_size:
+            return f"ghost_batch_size {self.ghost_batch_size} is not allowed: at most batch_size, {self.batch_size}"
+        if self.batch_norm is not None and self.batch_norm.frozen and self.batch_norm != BatchNorm(frozen=True):
+            return "batch_norm that is frozen keeps no statistics: neither momentum nor reset is allowed"
+        if self.ema is not None and self.precision.startswith("pure_"):
+            return f"ema with precision {self.precision} is not allowed: its small changes need weights in float32"
+        return None
 
 
 class Published(pydantic.BaseModel):
@@ -168,8 +194,8 @@ def _experiment(name: str, defaults: Mapping, row: Mapping) -> Experiment:
     sections = {key: merge(defaults[key], row[key]) if key in row else defaults[key] for key in SECTIONS}
     checked = {key: named(sections[key], _origin(key, row, where)) for key in SECTIONS if key not in ("augment", "train")}
     train = check(Train, sections["train"], _origin("train", row, where))
-    if (train.epochs is None) == (train.iterations is None):
-        raise UserError(f"{_origin('train', row, where)}: give exactly one of epochs, iterations")
+    if problem := train.contradiction():
+        raise UserError(f"{_origin('train', row, where)}: {problem}")
     place = _origin("augment", row, where)
     steps = check(list[dict], sections["augment"], place)
     augment = [named(step, f"{place}[{position}]") for position, step in enumerate(steps)]

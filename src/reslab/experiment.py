@@ -20,12 +20,17 @@ from reslab.hashing import key_of
 from reslab.models import MODELS
 from reslab.models.count import count
 from reslab.schema import bind
+from reslab.training.average import weight_average
+from reslab.training.batch_norm import BatchNormRule
+from reslab.training.budget import Budget
 from reslab.training.evaluation import Loss
 from reslab.training.losses import LOSSES
 from reslab.training.optim import OPTIMIZERS
-from reslab.training.schedule import SCHEDULES, WARMUPS, Budget, Schedule
-
-DTYPES = {"float32": torch.float32, "tf32": torch.float32, "float64": torch.float64}
+from reslab.training.precision import PRECISIONS, Precision
+from reslab.training.rate import base_rate
+from reslab.training.schedule import SCHEDULES, Schedule
+from reslab.training.step import StepRule
+from reslab.training.warmup import WARMUPS
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,12 @@ class Run:
     training_epoch: Callable[[int], Iterator[Batch]]
     held_out: dict[str, Callable[[], Iterator[Batch]]]  # "test", and "validation" if there is one
     budget: Budget
-    precision: str
+    rule: StepRule
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is scored and stored: the averaged one if there is one."""
+        return self.rule.average.module if self.rule.average else self.model
 
 
 def build_model(experiment: Experiment, facts: dict, *, seed: int) -> nn.Module:
@@ -73,9 +83,34 @@ def budget(experiment: Experiment, images: int) -> Budget:
 
 def make_schedule(spec: Mapping, length: Budget) -> Schedule:
     """`{name: multistep, ..., warmup: {name: linear, ...}}` -> Schedule; raises UserError."""
-    warmup = spec.get("warmup")
-    main = bind(SCHEDULES, {key: value for key, value in spec.items() if key != "warmup"}, "schedule")(length)
-    return Schedule(main, None if warmup is None else bind(WARMUPS, warmup, "schedule.warmup")(length))
+    warmup = None if spec.get("warmup") is None else bind(WARMUPS, spec["warmup"], "schedule.warmup")(length)
+    rest = length if warmup is None else Budget(length.steps - warmup.offset, length.steps_per_epoch)
+    main = bind(SCHEDULES, {key: value for key, value in spec.items() if key != "warmup"}, "schedule")(rest)
+    return Schedule(main, warmup)
+
+
+def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Optimizer:
+    """The experiment's optimizer, its rate worked out for the batch size; raises UserError."""
+    spec = dict(experiment.optimizer)
+    if "lr" in spec:
+        with located("optimizer.lr"):
+            spec["lr"] = base_rate(spec["lr"], batch_size=experiment.train.batch_size)
+    return bind(OPTIMIZERS, spec, "optimizer")(model)
+
+
+def step_rule(experiment: Experiment, model: nn.Module, precision: Precision, device: torch.device) -> StepRule:
+    """How the experiment makes a step of a batch; sets the model's batch norm up for it."""
+    train = experiment.train
+    batch_norm = BatchNormRule(**train.batch_norm.model_dump()) if train.batch_norm else BatchNormRule()
+    batch_norm.prepare(model)
+    return StepRule(
+        precision=precision,
+        ghost_batch_size=train.ghost_batch_size,
+        gradient_clip=train.gradient_clip,
+        batch_norm=batch_norm,
+        scaler=torch.amp.GradScaler(device.type, enabled=precision.scales_loss),
+        average=None if train.ema is None else weight_average(model, decay=train.ema),
+    )
 
 
 def assemble(
@@ -84,14 +119,15 @@ def assemble(
     *,
     seed: int,
     device: torch.device,
-    dtype: torch.dtype | None = None,
+    precision: str | None = None,
     batch_size: int | None = None,
 ) -> Run:
-    """Put the experiment together; `dtype` and `batch_size` replace the experiment's own (for the description's trace)."""
-    train, dtype = experiment.train, dtype or DTYPES[experiment.train.precision]
-    model = build_model(experiment, data.facts, seed=seed).to(device, dtype, memory_format=torch.channels_last)
+    """Put the experiment together; `precision` and `batch_size` replace the experiment's own (for the description's trace)."""
+    train, numbers = experiment.train, PRECISIONS[precision or experiment.train.precision]
+    model = build_model(experiment, data.facts, seed=seed).to(device, memory_format=torch.channels_last)
+    model = numbers.convert(model)
     mean, std = normalization(experiment, data)
-    normalize = Normalize(mean, std, device=device, dtype=dtype)
+    normalize = Normalize(mean, std, device=device, dtype=numbers.images)
     resident, steps = Resident.of(data.train, device), recipe(experiment.augment)
     length = budget(experiment, len(data.train))
 
@@ -110,13 +146,13 @@ def assemble(
 
     return Run(
         model=model,
-        optimizer=bind(OPTIMIZERS, experiment.optimizer, "optimizer")(model),
+        optimizer=make_optimizer(experiment, model),
         schedule=make_schedule(experiment.schedule, length),
         loss=bind(LOSSES, experiment.loss, "loss")(),
         training_epoch=epoch,
         held_out={name: held_out_batches(split, normalize, device) for name, split in data.held_out().items()},
         budget=length,
-        precision=train.precision,
+        rule=step_rule(experiment, model, numbers, device),
     )
 
 
@@ -139,7 +175,7 @@ def check(experiment: Experiment, facts: dict) -> None:
         if experiment.loss["name"] == "dual_cutout" and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
             raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")
         bind(LOSSES, experiment.loss, "loss")()
-        bind(OPTIMIZERS, experiment.optimizer, "optimizer")(nn.Linear(1, 1))
+        make_optimizer(experiment, nn.Linear(1, 1))
         make_schedule(experiment.schedule, budget(experiment, facts["train"]))
 
 

@@ -18,6 +18,7 @@ from torch import nn
 from reslab.errors import UserError, first_line
 from reslab.training.log import Log
 from reslab.training.schedule import Schedule
+from reslab.training.step import StepRule
 
 TIME_SHARE = 0.05  # of the training time, at most, goes into checkpoints
 METADATA_KEY = "reslab"  # one key only: safetensors writes several in random order, and equal runs must give equal bytes
@@ -37,19 +38,25 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, log: Log) -> None:
-    """Store all that the rest of the run depends on: weights, buffers, momentum, schedule state and log."""
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state(), "log": asdict(log)}
+def save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, log: Log, rule: StepRule | None = None
+) -> None:
+    """Store all that the rest of the run depends on: weights, buffers, momentum, loss scale, averages, schedule state and log."""
+    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state()}
+    state = parts | {"rule": (rule or StepRule()).state(), "log": asdict(log)}
     replace_file(path, lambda draft: torch.save(state, draft))
 
 
-def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule) -> Log:
+def restore(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, rule: StepRule | None = None
+) -> Log:
     """Load what `save` stored into the objects and return the log. Raises UserError for a damaged file."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.restore(state["schedule"])
+        (rule or StepRule()).restore(state["rule"])
     except (RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
         raise UserError(f"{path}: damaged checkpoint ({first_line(error)}); delete it to train this seed anew") from error
     return Log(**state["log"] | {"resumed": state["log"]["resumed"] + 1})

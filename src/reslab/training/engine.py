@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from reslab.hashing import advance
-from reslab.training.evaluation import Loss, wrong
+from reslab.training.evaluation import Loss
 from reslab.training.schedule import Schedule
-
-Batches = Iterable[tuple[Tensor, Tensor]]
+from reslab.training.step import Batch, StepRule, train_step
 
 
 @dataclass(frozen=True)
@@ -40,46 +38,34 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
-def train_step(
-    model: nn.Module, batch: tuple[Tensor, Tensor], loss: Loss, optimizer: torch.optim.Optimizer
-) -> tuple[Tensor, Tensor]:
-    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device."""
-    images, labels = batch
-    advance(model)
-    logits = model(images)
-    value = loss(logits, labels)
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()
-    optimizer.step()
-    return value.detach(), wrong(logits.detach(), labels).sum()
-
-
-def fit(
+def fit(  # noqa: PLR0913 - what trains, on what, and where to start
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
     loss: Loss,
-    batches: Callable[[int], Batches],
+    batches: Callable[[int], Iterable[Batch]],
     *,
     total_steps: int,
     first_epoch: int = 1,
     first_step: int = 0,
+    rule: StepRule | None = None,
 ) -> Iterator[Epoch]:
     """Train until `total_steps` and yield one record an epoch; `batches(epoch)` gives the data of an epoch.
 
     A resumed run starts at (`first_epoch`, `first_step`) with the state of the objects restored. After a record whose loss is
     not finite the run has diverged and ends.
     """
-    step, epoch = first_step, first_epoch
+    step, epoch, rule = first_step, first_epoch, rule or StepRule()
     while step < total_steps:
-        model.train()
-        began, images, loss_sum, errors = time.perf_counter(), 0, 0.0, 0
+        rule.batch_norm.begin_epoch(model)
+        began, images, loss_sum, errors = time.perf_counter(), 0, 0.0, 0.0
         for batch in islice(batches(epoch), total_steps - step):
             set_rate(optimizer, schedule(step))
-            batch_loss, batch_errors = train_step(model, batch, loss, optimizer)
-            schedule.observe(step, len(batch[1]), batch_errors)
-            images += len(batch[1])
-            loss_sum = loss_sum + batch_loss.double() * len(batch[1])
+            batch_loss, batch_errors = train_step(model, batch, loss, optimizer, rule)
+            count = len(batch[0])
+            schedule.observe(step, count, batch_errors)
+            images += count
+            loss_sum = loss_sum + batch_loss * count
             errors = errors + batch_errors
             step += 1
         record = Epoch(
@@ -87,7 +73,7 @@ def fit(
             step=step,
             lr=optimizer.param_groups[0]["lr"],
             loss=float(loss_sum) / images,
-            error=int(errors) / images,
+            error=float(errors) / images,
             images=images,
             seconds=time.perf_counter() - began,
         )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reslab.targets import MixedTargets, Targets
+from reslab.training.precision import FLOAT32, Precision, forward
 
 Loss = Callable[[Tensor, Targets], Tensor]
 
@@ -33,12 +34,12 @@ def wrong(logits: Tensor, targets: Targets) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss) -> Score:
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss, *, precision: Precision = FLOAT32) -> Score:
     """Score a model in eval mode; sums stay on the device and are read once."""
     model.eval()
     count, loss_sum, errors = 0, 0.0, 0
     for images, labels in batches:
-        logits = model(images)
+        logits = forward(model, images, precision)
         loss_sum = loss_sum + loss(logits, labels).double() * len(labels)
         errors = errors + wrong(logits, labels).sum()
         count += len(labels)

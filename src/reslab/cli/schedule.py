@@ -1,0 +1,57 @@
+"""The command that shows an experiment's learning rate before anything is trained."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reslab import config
+from reslab.cli.app import app
+from reslab.cli.project import Params
+from reslab.config import Study
+from reslab.errors import UserError, located
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+@app.command()
+def schedule(
+    experiment: Annotated[str, typer.Argument(help="One of the study's experiments.")],
+    output: Annotated[Path, typer.Option(help="The file to write: .png, .svg or .pdf.")] = Path("schedule.png"),
+    images: Annotated[int | None, typer.Option(min=1, help="Training images, if the data is not there yet.")] = None,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Plot the learning rate of an experiment over its whole budget."""
+    if output.suffix not in FORMATS:
+        raise UserError(f"{output}: unknown format; allowed: {', '.join(FORMATS)}")
+    study = config.load(params)
+    with located(params):
+        chosen = study.experiment(experiment)
+    count = training_images(study) if images is None else images
+    from torch import nn
+
+    from reslab.experiment import budget, make_optimizer, make_schedule
+    from reslab.report.rates import plot_rates
+    from reslab.training.warmup import ObservedWarmup
+
+    with located(f"{params}: experiments.{experiment}"):
+        length = budget(chosen, count)
+        factor = make_schedule(chosen.schedule, length)
+        base = make_optimizer(chosen, nn.Linear(2, 2)).param_groups[0]["initial_lr"]
+    title, warmup = experiment, factor.warmup
+    if isinstance(warmup, ObservedWarmup):  # its end depends on the training
+        title += f" (from the start {base * warmup.constant:.3g}, until the training error is below {warmup.below:.0%})"
+        factor = factor.main
+    plot_rates(lambda step: base * factor(step), output, steps=length.steps, steps_per_epoch=length.steps_per_epoch, title=title)
+    print(f"{output}: {length.steps} steps of {chosen.train.batch_size} images, {length.steps_per_epoch} an epoch")
+
+
+def training_images(study: Study) -> int:
+    """The number of training images, from the prepared data; raises UserError if there is none, or another dataset's."""
+    from reslab.data import prepared
+
+    folder = Path("data/prepared")
+    facts = prepared.load(folder).facts if folder.exists() else {}
+    if facts.get("name") != study.dataset["name"]:
+        raise UserError(f"{folder}: no {study.dataset['name']} there yet; give --images, or run `dvc repro preprocess`")
+    return facts["train"]

@@ -1,0 +1,82 @@
+"""One training step: gradients of a batch, whole or in chunks, and the update."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel
+
+from reslab.targets import Targets, split_targets
+from reslab.training.batch_norm import BatchNormRule
+from reslab.training.evaluation import Loss, wrong
+from reslab.training.precision import FLOAT32, Precision, forward
+
+Batch = tuple[Tensor, Targets]
+
+
+@dataclass(frozen=True)
+class StepRule:
+    """How a batch becomes an update, beyond model, loss and optimizer; the defaults are a plain step in the model's format."""
+
+    precision: Precision = FLOAT32
+    ghost_batch_size: int | None = None  # images a chunk, with batch norm statistics of its own
+    gradient_clip: float | None = None  # the largest L2 norm of the whole gradient
+    batch_norm: BatchNormRule = field(default_factory=BatchNormRule)
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
+    average: AveragedModel | None = None
+
+    def state(self) -> dict:
+        """What a resumed run must know: the loss scale and the averaged weights."""
+        return {"scaler": self.scaler.state_dict(), "average": self.average.state_dict() if self.average else {}}
+
+    def restore(self, state: dict) -> None:
+        """Take over the `state` of an interrupted run."""
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+
+
+def train_step(
+    model: nn.Module, batch: Batch, loss: Loss, optimizer: torch.optim.Optimizer, rule: StepRule | None = None
+) -> tuple[Tensor, Tensor]:
+    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device."""
+    rule = rule or StepRule()
+    optimizer.zero_grad(set_to_none=True)
+    value, errors = _gradients(model, batch, loss, rule)
+    if rule.gradient_clip is not None:
+        rule.scaler.unscale_(optimizer)
+        clip_grad_norm_(model.parameters(), rule.gradient_clip)
+    rule.scaler.step(optimizer)
+    rule.scaler.update()
+    if rule.average:
+        rule.average.update_parameters(model)
+    return value, errors
+
+
+def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule) -> tuple[Tensor, Tensor]:
+    """Add up the gradient of the batch's mean loss (scaled, if there is a scaler); return loss, float64, and errors, float64.
+
+    In chunks it is ghost batch norm (Hoffer, Hubara, Soudry, arXiv:1705.08741, section 4) with less memory. Each chunk counts as
+    many times as it has images.
+    """
+    # Deviation: running statistics take in one chunk after the other, each with batch norm's momentum; the paper weights them.
+    value, errors = 0.0, 0.0
+    for images, targets in _chunks(batch, rule.ghost_batch_size):
+        share = len(images) / len(batch[0])
+        logits = forward(model, images, rule.precision)
+        part = loss(logits, targets) * share
+        rule.scaler.scale(part).backward()
+        value = value + part.detach().double()
+        errors = errors + wrong(logits.detach(), targets).sum(dtype=torch.float64)
+    return value, errors
+
+
+def _chunks(batch: Batch, size: int | None) -> Iterator[Batch]:
+    """The batch in pieces of at most `size` images, in order; whole without a size."""
+    images, targets = batch
+    if size is None or size >= len(images):
+        return iter([batch])
+    return zip(images.split(size), split_targets(targets, size), strict=True)

@@ -1,0 +1,109 @@
+"""N epochs and k + (N - k) epochs with a checkpoint between give the same bits, for all that a run carries from step to step."""
+
+import numpy as np
+import pytest
+import torch
+
+from reslab import config
+from reslab.data.images import Split
+from reslab.data.prepared import Prepared
+from reslab.experiment import Run, assemble
+from reslab.training import checkpoint
+from reslab.training.engine import fit
+from reslab.training.evaluation import evaluate
+from reslab.training.log import Log
+
+SECTIONS = {
+    "normalize": {"name": "constants", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+    "model": {"name": "preact_resnet", "depth": 8},
+    "augment": [{"name": "flip"}],
+    "loss": {"name": "cross_entropy"},
+    "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+    "schedule": {"name": "cosine"},
+    "train": {"epochs": 4, "batch_size": 16},
+}
+
+RECIPES = {
+    "plain": {},
+    "adam": {"optimizer": {"name": "adam", "lr": 0.01, "amsgrad": True}},
+    "adamw": {"optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.01, "no_decay": ["batch_norm", "bias"]}},
+    "rmsprop": {"optimizer": {"name": "rmsprop", "lr": 0.01, "momentum": 0.5, "centered": True}},
+    "adagrad": {"optimizer": {"name": "adagrad", "lr": 0.01, "lr_decay": 0.01}},
+    "adadelta": {"optimizer": {"name": "adadelta"}},
+    "lars": {"optimizer": {"name": "lars", "lr": 0.01, "rule": "hysts", "weight_decay": 1e-4}},
+    "adabound": {"optimizer": {"name": "adabound", "lr": 0.01, "gamma": 0.1}},
+    "float16": {"train": {"precision": "float16", "gradient_clip": 1.0}},
+    "bfloat16": {"train": {"precision": "bfloat16"}},
+    "pure_float16": {"train": {"precision": "pure_float16"}},
+    "ema": {"train": {"ema": 0.8}},
+    "cumulative batch norm": {"train": {"batch_norm": {"momentum": "cumulative"}}},
+    "batch norm reset": {"train": {"batch_norm": {"momentum": "cumulative", "reset": "epoch"}}},
+    "ghost batches": {"train": {"ghost_batch_size": 6}},
+    "observed warm-up": {"schedule": {"name": "cosine", "warmup": {"name": "until_train_error", "every": 5, "below": 0.75}}},
+    "random network": {"model": {"name": "shake_shake", "depth": 8, "width": 4}, "train": {"ghost_batch_size": 8}},
+}
+
+
+@pytest.fixture(scope="module")
+def data() -> Prepared:
+    generator = np.random.default_rng(0)
+    train, test = (Split(generator.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8), np.arange(count) % 4) for count in (40, 12))
+    return Prepared(train, None, test, {"image_shape": [3, 8, 8], "class_names": list("abcd")})
+
+
+def start(name: str, data: Prepared) -> Run:
+    sections = {key: config.merge(default, RECIPES[name].get(key, {})) for key, default in SECTIONS.items() if key != "augment"}
+    experiment = config.from_sections(name, sections | {"augment": SECTIONS["augment"]})
+    return assemble(experiment, data, seed=0, device=torch.device("cpu"))
+
+
+def train(run: Run, log: Log, path, until: int) -> Log:
+    """Epochs from where the log stands; a checkpoint after the last."""
+    where = {"first_epoch": log.epoch + 1, "first_step": log.step}
+    for record in fit(
+        run.model, run.optimizer, run.schedule, run.loss, run.training_epoch, total_steps=run.budget.steps, rule=run.rule, **where
+    ):
+        log.add(record, {"test": evaluate(run.result, run.held_out["test"](), run.loss, precision=run.rule.precision)})
+        if record.epoch == until:
+            checkpoint.save(path, run.model, run.optimizer, run.schedule, log, run.rule)
+            break
+    return log
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_resume_is_bitwise_the_uninterrupted_run(name, data, tmp_path):
+    whole, first, second = (start(name, data) for _ in range(3))
+    straight = train(whole, Log(), tmp_path / "whole", until=4)
+    train(first, Log(), tmp_path / "half", until=2)
+    log = checkpoint.restore(tmp_path / "half", second.model, second.optimizer, second.schedule, second.rule)
+    log = train(second, log, tmp_path / "rest", until=4)
+    assert (log.step, log.history) == (12, straight.history)
+    assert log.history[0]["train_loss"] != log.history[-1]["train_loss"]
+    states = [torch.load(tmp_path / part, weights_only=True) for part in ("whole", "rest")]
+    assert_equal(*(state | {"log": None} for state in states))
+
+
+def assert_equal(one, other) -> None:
+    """Equal in structure and in every bit."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_equal(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_equal(a, b)
+    elif isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def test_the_average_is_what_is_scored(data, tmp_path):
+    run = start("ema", data)
+    log = train(run, Log(), tmp_path / "x", until=4)
+    assert run.result is not run.model
+    scores = [evaluate(network, run.held_out["test"](), run.loss).loss for network in (run.result, run.model)]
+    assert log.history[-1]["test_loss"] == scores[0] != scores[1]
