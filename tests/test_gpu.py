@@ -8,6 +8,7 @@ from reslab.data.augment import flip, pad_crop
 from reslab.data.draws import Draws
 from reslab.data.images import Split
 from reslab.data.loader import Normalize, Resident, training_epoch
+from reslab.data.recipe import STEPS, recipe
 from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import hardware
@@ -40,6 +41,26 @@ def test_batches_are_those_of_the_cpu():
     for (images, labels), (gpu_images, gpu_labels) in zip(epoch("cpu"), epoch("cuda"), strict=True):
         assert torch.equal(labels, gpu_labels.cpu())
         torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=1e-6)
+
+
+REQUIRED = {"cutout": {"size": 16}, "dual_cutout": {"size": 16}, "pad_crop": {"padding": 4}}
+RESAMPLING = ("random_resized_crop", "colour_jitter", "trivial_augment", "rand_augment")
+
+
+@pytest.mark.parametrize("name", [name for name in STEPS if name != "normalize"])
+def test_augmentations_are_those_of_the_cpu(name):
+    made, found = recipe([{"name": name} | REQUIRED.get(name, {})]), []
+    for device in map(torch.device, ("cpu", "cuda")):
+        images = np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
+        data = Resident.of(Split(images, np.arange(64)), device)
+        normalize = Normalize([0.5] * 3, [0.25] * 3, device=device, dtype=torch.float32)
+        options = {"batch_size": 64, "drop_last": False, "seed": 0, "finish": made.finish}
+        found.append(next(training_epoch(data, 1, augmentations=made.augmentations, normalize=normalize, **options)))
+    (images, targets), (gpu_images, gpu_targets) = found
+    one_level = 1.01 / 255 / 0.25  # where rounding to a pixel value may go either way
+    torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=one_level if name in RESAMPLING else 1e-5)
+    for ours, theirs in zip(targets, gpu_targets, strict=True):
+        torch.testing.assert_close(ours, theirs.cpu())
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])

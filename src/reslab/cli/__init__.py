@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from reslab.cli import models, project, schedule, weights
+from reslab.cli import augmentations, models, project, schedule, weights
 from reslab.cli.app import app
 from reslab.errors import guard
 
-__all__ = ["app", "main", "models", "project", "schedule", "weights"]
+__all__ = ["app", "augmentations", "main", "models", "project", "schedule", "weights"]
 
 
 def main() -> None:

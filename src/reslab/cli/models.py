@@ -75,15 +75,15 @@ def options(function: Any, *, initialisation: bool = False) -> str:
 
 def _option(parameter: inspect.Parameter) -> str:
     """shortcut=A (A, B, C)"""
-    default = "" if parameter.default is parameter.empty else f"={_flow(parameter.default)}"
+    default = "" if parameter.default is parameter.empty else f"={flow(parameter.default)}"
     choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
     return f"{parameter.name}{default}" + (f" ({', '.join(map(str, choices))})" if choices else "")
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value in YAML's one-line form."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {flow(entry)}" for key, entry in value.items()) + "}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -133,7 +133,7 @@ def _published_rows() -> list[dict[str, str]]:
             {
                 "network": architecture.id,
                 "published by": architecture.source,
-                "model": f"`{_flow(architecture.model)}`",
+                "model": f"`{flow(architecture.model)}`",
                 "input": "x".join(map(str, architecture.input)),
                 "parameters": f"{counts['parameters']:,}",
                 "million multiply-adds": f"{counts['multiply_adds'] / 1e6:,.1f}",

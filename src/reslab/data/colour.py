@@ -77,5 +77,5 @@ def _seeded(images: Tensor, draws: Draws, transform: Callable[[Tensor], Tensor],
 
 
 def _with_seed(transform: Callable[[Tensor], Tensor], images: Tensor, seed: int) -> Tensor:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device, which takes longer than the transform
     return transform(images)
