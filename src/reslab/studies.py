@@ -24,6 +24,11 @@ def names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml") if path.stem != DEFAULTS)
 
 
+def system(name: str) -> str:
+    """Whose numbers a study holds: the first word of its name."""
+    return name.partition("-")[0]
+
+
 def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """The whole params document of a study: the defaults with the study's lines laid over them, checked.
 
