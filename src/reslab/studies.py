@@ -35,7 +35,7 @@ def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     Raises UserError for an unknown or faulty study.
     """
     if name not in names(folder):
-        raise UserError(f"{unknown(name, names(folder), 'study')}")
+        raise UserError(unknown(name, names(folder), "study", listing="`reslab studies` lists them"))
     path = folder / f"{name}.yaml"
     lines = _read(path)
     defaults = _read(folder / f"{DEFAULTS}.yaml")

@@ -45,7 +45,8 @@ def list_studies(
     """List the ready-made studies, one block for each system that published numbers (the first word of the name)."""
     found = [name for name in studies.names() if part in name]
     if not found:
-        raise UserError(f"no study has {part!r} in its name; systems: {', '.join(sorted(set(map(studies.system, studies.names()))))}")
+        systems = sorted({studies.system(name) for name in studies.names()})
+        raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
     parsed = [config.parse(studies.compose(name)) for name in found]
     rows = [[study.name, len(study.experiments), len(study.report.published), study.report.title] for study in parsed]
     header, _, *lines = tabulate(rows, ["study", "experiments", "published", "title"]).splitlines()
