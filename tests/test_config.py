@@ -132,6 +132,14 @@ def test_bad_params_give_one_line_with_the_place(tmp_path, name):
     assert "\n" not in message
 
 
+def test_numbers_stand_where_the_report_says_unless_they_say_otherwise(tmp_path):
+    report = "report: {source: a table, published: {base: {error: 5.0, runs: 3}, tau: {error: 4.0, source: a chart}}}\n"
+    published = load(tmp_path, GOOD + report).report.published
+    assert (published["base"].source, published["tau"].source) == ("a table", "a chart")
+    with pytest.raises(UserError, match=r"report\.published\.base: missing key 'source'"):
+        load(tmp_path, GOOD + "report: {published: {base: {error: 5.0}}}\n")
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         config.load(tmp_path / "params.yaml")

@@ -1,8 +1,10 @@
 """Every shipped study parses and builds, and params.yaml is one of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from facts import facts
 from project import SMALL_PARAMS, call, commit
 
 from reslab import config, studies
@@ -11,27 +13,24 @@ from reslab.experiment import check
 from reslab.schema import bind
 
 FOLDER = Path(__file__).parents[1] / "studies"
-FACTS = {
-    "digits": {"image_shape": [1, 8, 8], "class_names": list("0123456789"), "train": 1437, "mean": [0.3], "std": [0.4]},
-    "cifar10": {
-        "image_shape": [3, 32, 32],
-        "class_names": list("abcdefghij"),
-        "train": 50_000,
-        "mean": [0.5] * 3,
-        "std": [0.2] * 3,
-    },
-}
 STUDIES = studies.names(FOLDER)
+
+
+TINY = {"name": "vgg", "layers": [1], "widths": [4]}
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_builds(name):
+    """Each experiment is checked whole, but a network that many of them share is built once."""
     from reslab.data.datasets import DATASETS
 
     study = config.parse(studies.compose(name, FOLDER))
     bind(DATASETS, study.dataset, "dataset")(Path("raw"))
+    built = []
     for experiment in study.experiments.values():
-        check(experiment, FACTS[study.dataset["name"]])
+        new = experiment.model not in built
+        built.append(experiment.model)
+        check(experiment if new else replace(experiment, model=TINY), facts(study.dataset["name"]))
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -48,6 +47,25 @@ def test_the_shipped_params_are_the_digits_study(repository):
     assert shipped == studies.dump(studies.compose("digits-tau", FOLDER))
 
 
+def test_the_list_shows_systems_apart_and_can_be_narrowed(tmp_path):
+    (tmp_path / "studies").symlink_to(FOLDER)
+    lines = call(tmp_path, "reslab", "studies").stdout.splitlines()
+    named = [line.split()[0] for line in lines[1:] if line]
+    assert lines[0].split() == ["study", "experiments", "published", "title"]
+    assert named == STUDIES
+    blocks = "\n".join(lines[1:]).strip().split("\n\n")
+    assert len(blocks) == len({studies.system(name) for name in STUDIES})
+    assert all(len({studies.system(line.split()[0]) for line in block.splitlines()}) == 1 for block in blocks)
+    narrowed = call(tmp_path, "reslab", "studies", "lars-batch4096").stdout.splitlines()[2:]
+    assert [line.split()[:3] for line in narrowed] == [
+        ["hysts-lars-batch4096", "9", "9"],
+        ["hysts-lars-batch4096-longer", "7", "7"],
+    ]
+    missing = call(tmp_path, "reslab", "studies", "larz", check=False)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("error: no study has 'larz' in its name; systems: akamaster, digits, ")
+
+
 def test_published_numbers_of_the_tau_chart():
     published = config.parse(studies.compose("tau-resnet-cifar10", FOLDER)).report.published
     assert (published["resnet0110"].error, published["resnet0110-tau"].error) == (6.61, 5.84)
@@ -55,7 +73,7 @@ def test_published_numbers_of_the_tau_chart():
 
 
 def test_unknown_and_faulty_studies_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"unknown study 'digits'.*allowed: digits-tau"):
+    with pytest.raises(UserError, match=r"unknown study 'digits' \(did you mean 'digits-tau'\?\); `reslab studies` lists them$"):
         studies.compose("digits", FOLDER)
     (tmp_path / "defaults.yaml").write_text((FOLDER / "defaults.yaml").read_text())
     (tmp_path / "empty.yaml").write_text("")

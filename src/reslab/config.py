@@ -84,6 +84,7 @@ class Report(pydantic.BaseModel):
     model_config = STRICT
 
     title: str = ""
+    source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
 
 
@@ -177,8 +178,10 @@ def _report(section: Any, experiments: Mapping) -> Report:
     for key, value in report.published.items():
         if key not in experiments:
             raise UserError(f"report.published: {unknown(key, experiments)}")
+        if report.source and isinstance(value, Mapping):
+            value = {"source": report.source, **value}
         published[key] = check(Published, value, f"report.published.{key}")
-    return Report(title=report.title, published=published)
+    return report.model_copy(update={"published": published})
 
 
 def from_sections(name: str, sections: Mapping) -> Experiment:

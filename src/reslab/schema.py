@@ -106,9 +106,9 @@ def named(section: Any, where: str) -> dict:
     return dict(section)
 
 
-def unknown(name: Any, allowed: Iterable, what: str = "name") -> str:
-    """The message for a misspelt name: the nearest allowed one, and all of them."""
+def unknown(name: Any, allowed: Iterable, what: str = "name", *, listing: str = "") -> str:
+    """The message for a misspelt name: the nearest allowed one, and all of them (or, where they are many, what lists them)."""
     allowed = list(map(str, allowed))
     near = difflib.get_close_matches(str(name), allowed, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {what} {name!r}{hint}; allowed: {', '.join(allowed)}"
+    return f"unknown {what} {name!r}{hint}; {listing or 'allowed: ' + ', '.join(allowed)}"

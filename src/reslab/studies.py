@@ -24,13 +24,18 @@ def names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml") if path.stem != DEFAULTS)
 
 
+def system(name: str) -> str:
+    """Whose numbers a study holds: the first word of its name."""
+    return name.partition("-")[0]
+
+
 def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """The whole params document of a study: the defaults with the study's lines laid over them, checked.
 
     Raises UserError for an unknown or faulty study.
     """
     if name not in names(folder):
-        raise UserError(f"{unknown(name, names(folder), 'study')}")
+        raise UserError(unknown(name, names(folder), "study", listing="`reslab studies` lists them"))
     path = folder / f"{name}.yaml"
     lines = _read(path)
     defaults = _read(folder / f"{DEFAULTS}.yaml")

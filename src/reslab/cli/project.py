@@ -3,10 +3,12 @@
 import os
 import re
 import subprocess
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from tabulate import tabulate
 
 from reslab import config, schema, store, studies
 from reslab.cli.app import app
@@ -37,11 +39,20 @@ def check(params: Params = Path("params.yaml")) -> None:
 
 
 @app.command("studies")
-def list_studies() -> None:
-    """List the ready-made studies."""
-    for name in studies.names():
-        study = config.parse(studies.compose(name))
-        print(f"{name}: {study.report.title} ({len(study.experiments)} experiments x {len(study.seeds)} seeds)")
+def list_studies(
+    part: Annotated[str, typer.Argument(help="Only those with this in their name, such as `hysts` or `lars`.")] = "",
+) -> None:
+    """List the ready-made studies, one block for each system that published numbers (the first word of the name)."""
+    found = [name for name in studies.names() if part in name]
+    if not found:
+        systems = sorted({studies.system(name) for name in studies.names()})
+        raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
+    parsed = [config.parse(studies.compose(name)) for name in found]
+    rows = [[study.name, len(study.experiments), len(study.report.published), study.report.title] for study in parsed]
+    header, _, *lines = tabulate(rows, ["study", "experiments", "published", "title"]).splitlines()
+    print(header)
+    for _, block in groupby(zip(found, lines, strict=True), key=lambda pair: studies.system(pair[0])):
+        print("", *(line for _, line in block), sep="\n")
 
 
 @app.command()

@@ -1,0 +1,179 @@
+"""Every published row is an experiment of some study, with the numbers of its table."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from reslab import config, studies
+from reslab.config import Experiment
+
+FOLDER = Path(__file__).parents[1] / "studies"
+REFERENCE = Path(os.environ.get("RESLAB_REFERENCE", FOLDER.parents[1] / "shared" / "reference"))
+
+# table of pytorch_image_classification -> study, its rows, and how many of them have a number
+HYSTS = {
+    "cifar10_paper_settings": ("hysts-paper-settings", 22, 15),
+    "cifar10_resnet_preact20_w4": ("hysts-preact20-wide4", 9, 9),
+    "cifar10_wrn_shake_regularizers": ("hysts-wrn-shake-regularizers", 18, 18),
+    "cifar10_wrn28_10_ricap_multi_gpu": ("hysts-wrn28-ricap-multi-gpu", 4, 4),
+    "fashionmnist_large": ("hysts-fashion-mnist", 12, 12),
+    "fashionmnist_preact20": ("hysts-fashion-mnist-preact20", 10, 10),
+    "mnist": ("hysts-mnist", 13, 13),
+    "kmnist": ("hysts-kmnist", 4, 4),
+    "exp_residual_units": ("hysts-preact56-units", 10, 10),
+    "exp_label_smoothing_mixup_ricap_dualcutout": ("hysts-mixing-preact20", 16, 16),
+    "exp_linear_scaling_cosine200": ("hysts-linear-scaling-cosine200", 10, 10),
+    "exp_linear_scaling_multistep200": ("hysts-linear-scaling-multistep200", 10, 10),
+    "exp_linear_scaling_cosine400": ("hysts-linear-scaling-cosine400", 10, 10),
+    "exp_linear_scaling_cosine800": ("hysts-linear-scaling-cosine800", 10, 10),
+    "exp_initial_lr_bs4096": ("hysts-lr-batch4096", 3, 3),
+    "exp_initial_lr_bs2048": ("hysts-lr-batch2048", 5, 5),
+    "exp_initial_lr_bs1024": ("hysts-lr-batch1024", 7, 7),
+    "exp_initial_lr_bs512": ("hysts-lr-batch0512", 4, 4),
+    "exp_initial_lr_bs256": ("hysts-lr-batch0256", 5, 5),
+    "exp_initial_lr_bs128": ("hysts-lr-batch0128", 7, 7),
+    "exp_initial_lr_bs64": ("hysts-lr-batch0064", 4, 4),
+    "exp_initial_lr_bs32": ("hysts-lr-batch0032", 4, 4),
+    "exp_good_lr_ep200": ("hysts-good-lr-epochs0200", 10, 10),
+    "exp_good_lr_ep800": ("hysts-good-lr-epochs0800", 10, 10),
+    "exp_good_lr_ep1600": ("hysts-good-lr-epochs1600", 6, 6),
+    "exp_good_lr_ep3200": ("hysts-good-lr-epochs3200", 3, 3),
+    "exp_good_lr_ep6400": ("hysts-good-lr-epochs6400", 1, 1),
+    "exp_lars_bs4096": ("hysts-lars-batch4096", 9, 9),
+    "exp_lars_bs2048": ("hysts-lars-batch2048", 9, 9),
+    "exp_lars_bs1024": ("hysts-lars-batch1024", 10, 10),
+    "exp_lars_bs512": ("hysts-lars-batch0512", 9, 9),
+    "exp_lars_bs256": ("hysts-lars-batch0256", 8, 8),
+    "exp_lars_bs128": ("hysts-lars-batch0128", 7, 7),
+    "exp_lars_bs4096_longer": ("hysts-lars-batch4096-longer", 7, 7),
+    "exp_ghost_bn_none_200ep": ("hysts-ghost-bn-whole-batch-epochs0200", 5, 5),
+    "exp_ghost_bn_none_1600ep": ("hysts-ghost-bn-whole-batch-epochs1600", 4, 3),
+    "exp_ghost_bn_128_200ep": ("hysts-ghost-bn-128-epochs0200", 4, 4),
+    "exp_ghost_bn_128_1600ep": ("hysts-ghost-bn-128-epochs1600", 4, 4),
+    "exp_no_wd_on_bn_bs4096": ("hysts-bn-decay-batch4096", 10, 10),
+    "exp_no_wd_on_bn_bs2048": ("hysts-bn-decay-batch2048", 10, 10),
+    "exp_no_wd_on_bn_bs1024": ("hysts-bn-decay-batch1024", 10, 10),
+    "exp_precision_fp32": ("hysts-precision-float32", 7, 6),
+    "exp_precision_fp16": ("hysts-precision-float16", 7, 7),
+    "exp_precision_mixed": ("hysts-precision-mixed", 7, 7),
+    "exp_precision_v100": ("hysts-precision-v100", 8, 8),
+}
+OTHERS = {  # study -> experiments, published numbers
+    "akamaster-cifar10": (6, 6),
+    "digits-tau": (6, 0),
+    "fattorib-cifar10": (4, 4),
+    "fb-resnet-cifar10": (6, 6),
+    "fixup-cifar10": (4, 0),
+    "he2015-cifar10": (8, 8),
+    "he2016-activations": (13, 13),
+    "he2016-cifar100": (4, 4),
+    "he2016-shortcuts": (12, 7),
+    "tau-resnet-cifar10": (10, 10),
+    "tau-resnet-nobn-cifar10": (8, 0),
+    "wilber-blocks": (8, 8),
+    "wilber-bn-momentum": (4, 4),
+    "wilber-gamma": (2, 2),
+    "wilber-sizes": (5, 5),
+    "wilber-solvers": (19, 18),
+}
+
+
+@cache
+def study(name: str) -> config.Study:
+    return config.parse(studies.compose(name, FOLDER))
+
+
+def test_no_row_is_lost():
+    counts = {name: (len(study(name).experiments), len(study(name).report.published)) for name in studies.names(FOLDER)}
+    assert counts == {name: (rows, numbers) for name, rows, numbers in HYSTS.values()} | OTHERS
+    assert sum(rows for _, rows, _ in HYSTS.values()) == 362
+    assert sum(numbers for _, _, numbers in HYSTS.values()) == 353
+
+
+def read(name: str) -> dict:
+    """A file of published numbers, where this machine has it."""
+    path = REFERENCE / name
+    if not path.exists():
+        pytest.skip("no published tables to compare with: set RESLAB_REFERENCE to their folder")
+    return config.read_yaml(path)
+
+
+@pytest.fixture(scope="module")
+def hysts() -> dict[str, list[dict]]:
+    """The rows of pytorch_image_classification by table."""
+    tables: dict[str, list[dict]] = {}
+    for row in read("published_pytorch_image_classification.yaml")["rows"]:
+        tables.setdefault(row["table"], []).append(row)
+    return tables
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("table", HYSTS)
+def test_rows_say_what_the_published_table_says(table, hysts):
+    found = study(HYSTS[table][0])
+    assert len(found.experiments) == len(hysts[table])
+    for row, experiment in zip(hysts[table], found.experiments.values(), strict=True):
+        published = found.report.published.get(experiment.name)
+        assert (published.error if published else None) == row["test_error_pct"], experiment.name
+        for key, value in stated(row).items():
+            assert value == written(experiment)[key], (experiment.name, key)
+
+
+def stated(row: dict) -> dict:
+    """What a row of the reference says in numbers."""
+    training, network, augmentation = row["training"], row["model_settings"], row["augmentation"]
+    numbers = {key: training.get(key) for key in ("batch_size", "epochs", "weight_decay", "ghost_batch_size", "milestones")}
+    numbers |= {"lr": training.get("base_lr"), "depth": None if network["family"] == "vgg" else network["depth"]}
+    numbers |= {"smoothing": augmentation.get("label_smoothing", {}).get("epsilon")}
+    numbers |= {"cutout": augmentation.get("cutout", {}).get("mask_size"), "mixup": augmentation.get("mixup", {}).get("alpha")}
+    return {key: value for key, value in numbers.items() if value is not None}
+
+
+def written(experiment: Experiment) -> dict:
+    """The same numbers of an experiment."""
+    steps = {step["name"]: step for step in experiment.augment}
+    return {
+        "batch_size": experiment.train.batch_size,
+        "epochs": experiment.train.epochs,
+        "weight_decay": experiment.optimizer["weight_decay"],
+        "ghost_batch_size": experiment.train.ghost_batch_size,
+        "milestones": experiment.schedule.get("milestones"),
+        "lr": experiment.optimizer["lr"],
+        "depth": experiment.model.get("depth"),
+        "smoothing": experiment.loss.get("label_smoothing"),
+        "cutout": steps.get("cutout", {}).get("size"),
+        "mixup": steps.get("mixup", {}).get("alpha"),
+    }
+
+
+RESNETS = {  # study -> which rows of the papers and reproductions are its numbers
+    "he2015-cifar10": lambda row: (
+        row["source"] in ("he2015", "he_fig1") and row["model"].startswith(("plain", "resnet")) and row.get("stat") != "best_of_5"
+    ),
+    "he2016-shortcuts": lambda row: row["source"] == "he2016" and row.get("study") == "shortcut",
+    "he2016-activations": lambda row: (
+        row["source"] in ("he2016", "resnet1k") and row.get("study") != "shortcut" and "1layer" not in row["model"]
+    ),
+    "he2016-cifar100": lambda row: row["source"] == "he2016",
+    "tau-resnet-cifar10": lambda row: row["source"] == "tau_chart",
+    "wilber-sizes": lambda row: row.get("table") == "model_size",
+    "wilber-blocks": lambda row: row.get("table") in ("block_20", "block_110"),
+    "wilber-solvers": lambda row: row.get("table") in ("solver_20", "solver_110"),
+    "wilber-bn-momentum": lambda row: row.get("table") == "bn_momentum",
+    "wilber-gamma": lambda row: row.get("table") == "init_pr3",
+    "fattorib-cifar10": lambda row: row["source"] == "fattorib",
+    "akamaster-cifar10": lambda row: row["source"] == "akamaster" and row["kind"] == "reported",
+    "fb-resnet-cifar10": lambda row: row["source"] == "fbresnet",
+}
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", RESNETS)
+def test_numbers_are_those_of_the_papers(name):
+    dataset = study(name).dataset["name"]
+    rows = [row for row in read("published_resnet.yaml")["results"] if row["dataset"] == dataset and "metric" not in row]
+    values = [row.get("mean", row["value"]) for row in rows if RESNETS[name](row)]
+    published = [number.error for number in study(name).report.published.values()]
+    assert sorted(published) == sorted(value for value in values if value is not None)
