@@ -11,11 +11,14 @@ from reslab.data.loader import Normalize, Resident, training_epoch
 from reslab.data.recipe import STEPS, recipe
 from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
+from reslab.schema import bind
 from reslab.training import hardware
 from reslab.training.engine import fit
 from reslab.training.losses import cross_entropy
-from reslab.training.optim import sgd
+from reslab.training.optim import OPTIMIZERS, sgd
+from reslab.training.precision import PRECISIONS
 from reslab.training.schedule import Budget
+from reslab.training.step import StepRule
 
 pytestmark = [
     pytest.mark.gpu,
@@ -76,3 +79,30 @@ def test_a_run_repeats_bitwise(norm):
         assert not records[-1].diverged
         states.append({name: tensor.cpu() for name, tensor in model.state_dict().items()})
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def losses(device: str, precision: str, optimizer: dict) -> list[float]:
+    """The mean losses of three epochs on ever the same batches."""
+    hardware.prepare(torch.device(device), precision=precision, fast=False)
+    numbers = PRECISIONS[precision]
+    torch.manual_seed(0)
+    model = numbers.convert(tau_resnet(3, 10, depth=8, tau="1/sqrt(L)").to(device, memory_format=torch.channels_last))
+    scaler = torch.amp.GradScaler(device, enabled=numbers.scales_loss)
+    rule = StepRule(precision=numbers, scaler=scaler, ghost_batch_size=48, gradient_clip=1.0)
+    learner = bind(OPTIMIZERS, {"lr": 0.01} | optimizer, "optimizer")(model)
+    batches = [(images.to(numbers.images), labels) for images, labels in epoch(device)]
+    schedule = make_schedule({"name": "constant"}, Budget(9, 3))
+    records = fit(model, learner, schedule, cross_entropy(), lambda number: batches, total_steps=9, rule=rule)
+    return [record.loss for record in records]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_trains_as_on_the_cpu(precision):
+    momentum = {"name": "sgd", "momentum": 0.9}
+    assert losses("cuda", precision, momentum) == pytest.approx(losses("cpu", precision, momentum), abs=0.05)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_trains_as_on_the_cpu(name):
+    spec = {"name": name} | ({"rule": "hysts"} if name == "lars" else {})
+    assert losses("cuda", "float64", spec) == pytest.approx(losses("cpu", "float64", spec), rel=1e-4)

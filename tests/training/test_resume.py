@@ -101,6 +101,20 @@ def assert_equal(one, other) -> None:
         assert one == other
 
 
+def test_a_run_does_what_its_train_section_says(data):
+    plain, ghosts, resets, half = (start(name, data) for name in ("plain", "ghost batches", "batch norm reset", "float16"))
+    assert (plain.rule.precision.name, plain.rule.ghost_batch_size, plain.rule.gradient_clip) == ("float32", None, None)
+    assert plain.rule.average is None
+    assert not plain.rule.scaler.is_enabled()
+    assert ghosts.rule.ghost_batch_size == 6
+    assert (half.rule.precision.name, half.rule.gradient_clip, half.rule.scaler.is_enabled()) == ("float16", 1.0, True)
+    momenta = [
+        {module.momentum for module in run.model.modules() if isinstance(module, torch.nn.BatchNorm2d)} for run in (plain, resets)
+    ]
+    assert momenta == [{0.1}, {None}]
+    assert resets.rule.batch_norm.reset == "epoch"
+
+
 def test_the_average_is_what_is_scored(data, tmp_path):
     run = start("ema", data)
     log = train(run, Log(), tmp_path / "x", until=4)

@@ -130,6 +130,23 @@ def test_what_follows_the_warmup_has_the_rest_of_the_budget():
         assert curve(step) == pytest.approx(0.5 * (1 + math.cos(math.pi * (step - 20) / 80)), abs=1e-12)
 
 
+def test_observed_warmup_resumes_with_the_errors_of_its_window():
+    """8.5 of 10 wrong before the interruption and 7.4 after are 79.5 %; either half alone, or a rounded sum, decides otherwise."""
+    spec = {"name": "constant", "warmup": {"name": "until_train_error", "factor": 0.1, "below": 0.796, "every": 4}}
+    first, second = (make_schedule(spec, BUDGET) for _ in range(2))
+    for step in (0, 1):
+        first.observe(step, 10, torch.tensor(8.5, dtype=torch.float64))
+    second.restore(first.state())
+    for step in (2, 3):
+        second.observe(step, 10, torch.tensor(7.4, dtype=torch.float64))
+    assert second(4) == 1.0
+    stays = make_schedule(spec, BUDGET)
+    stays.restore(first.state())
+    for step in (2, 3):
+        stays.observe(step, 10, torch.tensor(7.5, dtype=torch.float64))
+    assert stays(4) == 0.1
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

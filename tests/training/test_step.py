@@ -211,6 +211,16 @@ def test_a_loss_scale_that_overflows_skips_the_step_and_halves():
     assert scaler.get_scale() == 2.0**59
 
 
+def test_clipping_is_of_the_gradient_and_not_of_its_scaled_form():
+    model = preact().double()
+    rule = StepRule(gradient_clip=0.01, scaler=torch.amp.GradScaler("cpu", init_scale=1024.0))
+    data, twin = batch(), copy.deepcopy(model)
+    train_step(model, data, LOSS, sgd(model, lr=0.1), rule)
+    train_step(twin, data, LOSS, sgd(twin, lr=0.1), StepRule(gradient_clip=0.01))
+    assert gradient(model).norm() == pytest.approx(0.01, rel=1e-3)
+    torch.testing.assert_close(gradient(model), gradient(twin), rtol=1e-9, atol=1e-12)
+
+
 def test_precisions_of_the_configuration_are_those_there_are():
     assert list(get_args(Train.model_fields["precision"].annotation)) == list(PRECISIONS)
 
