@@ -64,20 +64,20 @@ def first_sentence(function: Any) -> str:
 
 
 def options(function: Any, *, initialisation: bool = False) -> str:
-    """The options of a family with their defaults and choices, those of the initialisation or the others."""
+    """The options of a family with defaults and choices; or those of the initialisation, whose choices are the same for all."""
     parameters = inspect.signature(function).parameters.values()
     return ", ".join(
-        _option(parameter)
+        _option(parameter, with_choices=not initialisation)
         for parameter in parameters
         if parameter.kind is parameter.KEYWORD_ONLY and (parameter.name in INITIALISATION) == initialisation
     )
 
 
-def _option(parameter: inspect.Parameter) -> str:
+def _option(parameter: inspect.Parameter, *, with_choices: bool) -> str:
     """shortcut=A (A, B, C)"""
     default = "" if parameter.default is parameter.empty else f"={flow(parameter.default)}"
     choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
-    return f"{parameter.name}{default}" + (f" ({', '.join(map(str, choices))})" if choices else "")
+    return f"{parameter.name}{default}" + (f" ({', '.join(map(str, choices))})" if choices and with_choices else "")
 
 
 def flow(value: Any) -> str:
@@ -105,8 +105,10 @@ def models_page() -> str:
         "# Architectures",
         "Made by `reslab models --write`; do not edit.",
         "## Families",
-        "An option without a default must be given; null means that another option decides. The last column is the initialisation"
-        " (see `src/reslab/models/init.py`), with the defaults of the system that published the numbers.",
+        "An option without a default must be given; null means that another option decides. The last column is the initialisation,"
+        " with the defaults of the system that published the numbers: `init` fan_in or fan_out; `linear_init` uniform, fan_in, fan_out"
+        " or zero; `linear_bias` uniform or zero; `gamma` one, uniform or near_one; `zero_last_gamma` true or false"
+        " (`src/reslab/models/init.py`).",
         _markdown(families),
         "The shortcuts of `shortcut_resnet`:",
         _markdown(shortcuts),
