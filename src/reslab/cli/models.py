@@ -106,8 +106,8 @@ def models_page() -> str:
         "Made by `reslab models --write`; do not edit.",
         "## Families",
         "An option without a default must be given; null means that another option decides. The last column is the initialisation,"
-        " with the defaults of the system that published the numbers: `init` fan_in or fan_out; `linear_init` uniform, fan_in, fan_out"
-        " or zero; `linear_bias` uniform or zero; `gamma` one, uniform or near_one; `zero_last_gamma` true or false"
+        " with the defaults of the system that published the numbers: `init` fan_in or fan_out; `linear_init` uniform, fan_in,"
+        " fan_out or zero; `linear_bias` uniform or zero; `gamma` one, uniform or near_one; `zero_last_gamma` true or false"
         " (`src/reslab/models/init.py`).",
         _markdown(families),
         "The shortcuts of `shortcut_resnet`:",
