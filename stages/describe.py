@@ -7,6 +7,7 @@ nothing.
 import json
 import math
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,11 +33,13 @@ def trace(experiment: Experiment, data: Prepared, *, batch_size: int) -> list[fl
     """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits."""
     torch.set_num_threads(1)
     network = assemble(experiment, data, seed=0, device=torch.device("cpu"), precision="float64", batch_size=batch_size)
+    chunk = network.rule.ghost_batch_size
+    rule = replace(network.rule, ghost_batch_size=chunk and min(chunk, batch_size // 2))  # so that chunks are seen
     losses = []
     network.rule.batch_norm.begin_epoch(network.model)
     for step, batch in zip(range(TRACE_STEPS), network.training_epoch(1), strict=False):
         set_rate(network.optimizer, network.schedule(step))
-        loss, _ = train_step(network.model, batch, network.loss, network.optimizer, network.rule)
+        loss, _ = train_step(network.model, batch, network.loss, network.optimizer, rule)
         losses.append(loss.item())
     return [traced(step, loss) for step, loss in enumerate(losses)]
 

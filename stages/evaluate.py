@@ -10,16 +10,18 @@ from reslab.errors import UserError, run
 from reslab.experiment import assemble
 from reslab.training import checkpoint, hardware
 from reslab.training.evaluation import evaluate
+from reslab.training.losses import cross_entropy
 
 
 def score(folder: Path, data: prepared.Prepared, device: torch.device) -> dict:
     """The record of one network with the errors and losses of its stored weights."""
     record = records.read_record(folder / "record.json")
     experiment = config.from_sections("stored", record["config"])
+    hardware.prepare(device, precision=experiment.train.precision, fast=False)
     network = assemble(experiment, data, seed=record["seed"], device=device)
     checkpoint.load_weights(folder / "model.safetensors", network.model)
     for split, batches in network.held_out.items():
-        result = evaluate(network.model, batches(), network.loss, precision=network.rule.precision)
+        result = evaluate(network.model, batches(), cross_entropy(), precision=network.rule.precision)
         record |= {f"{split}_loss": result.loss, f"{split}_error": result.error}
     return record
 
@@ -30,7 +32,6 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, data: Path =
     if not folders:
         raise UserError(f"{runs}: no trained networks; run `dvc repro train@{experiment}`")
     device, loaded = hardware.choose_device(), prepared.load(data)
-    hardware.prepare(device, precision="float32", fast=False)
     scored = [score(folder, loaded, device) for folder in folders]
     epochs = [
         {"seed": record["seed"]} | row

@@ -22,6 +22,7 @@ from reslab.training import checkpoint, hardware
 from reslab.training.engine import fit
 from reslab.training.evaluation import evaluate
 from reslab.training.log import Log
+from reslab.training.losses import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def train(network: Run, log: Log, path: Path, seed: int) -> None:
     pace = checkpoint.Pace()
     for epoch in epochs:
         scores = {
-            split: evaluate(network.result, batches(), network.loss, precision=network.rule.precision)
+            split: evaluate(network.result, batches(), cross_entropy(), precision=network.rule.precision)
             for split, batches in network.held_out.items()
         }
         log.add(epoch, scores)

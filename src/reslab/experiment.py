@@ -102,6 +102,8 @@ def step_rule(experiment: Experiment, model: nn.Module, precision: Precision, de
     """How the experiment makes a step of a batch; sets the model's batch norm up for it."""
     train = experiment.train
     batch_norm = BatchNormRule(**train.batch_norm.model_dump()) if train.batch_norm else BatchNormRule()
+    if train.batch_norm and not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        raise UserError("train.batch_norm: this network has no batch norm")
     batch_norm.prepare(model)
     return StepRule(
         precision=precision,

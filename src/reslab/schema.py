@@ -20,6 +20,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Shade = Annotated[float, Field(ge=-1e6, le=1e6)]  # a pixel's value, also after normalisation
+Strength = Annotated[float, Field(ge=0, le=100)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -17,10 +17,10 @@ from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
 from reslab.experiment import build_network, held_out_batches, normalization
-from reslab.schema import Count, Positive, bind
+from reslab.schema import Count, Positive
 from reslab.training import checkpoint
 from reslab.training.evaluation import Score, evaluate
-from reslab.training.losses import LOSSES
+from reslab.training.losses import cross_entropy
 
 
 class RawPixelClassifier(nn.Module):
@@ -109,7 +109,7 @@ def load_classifier(folder: Path) -> RawPixelClassifier:
 
 
 def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Score]:
-    """Each held-out split's loss and error, in float32; an imported network's loss is cross entropy.
+    """Each held-out split's loss and error, in float32.
 
     Raises UserError if the dataset has images of another shape, or other classes.
     """
@@ -118,8 +118,10 @@ def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -
             raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
     network = stored.classifier.network.to(device, memory_format=torch.channels_last)
     normalize = Normalize(**stored.description["normalization"], device=device, dtype=torch.float32)
-    loss = bind(LOSSES, stored.description["config"].get("loss", {"name": "cross_entropy"}), "loss")()
-    return {name: evaluate(network, held_out_batches(split, normalize, device)(), loss) for name, split in data.held_out().items()}
+    return {
+        name: evaluate(network, held_out_batches(split, normalize, device)(), cross_entropy())
+        for name, split in data.held_out().items()
+    }
 
 
 def imported_description(experiment: Experiment, data: Prepared, origin: dict) -> dict:

@@ -130,3 +130,9 @@ def test_flip_mirrors_about_half():
 def test_impossible_options_are_refused(name, options):
     with pytest.raises(UserError, match="not allowed"):
         bind(AUGMENTATIONS, {"name": name} | options, "augment[0]")
+
+
+def test_padding_wider_than_the_image_is_refused():
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(UserError, match="padding 9 is not allowed: windows of 8x8 images"):
+        pad_crop(images, Draws(0, 1, "s", torch.arange(2)), padding=9)

@@ -25,6 +25,8 @@ def pad_crop(images: Tensor, draws: Draws, *, padding: Size, mode: Literal["zero
     arXiv:1512.03385, section 4.2 (padding 4, zeros).
     """
     size, count, (height, width) = images.shape, 2 * padding + 1, images.shape[2:]
+    if padding > max(height, width):
+        raise UserError(f"padding {padding} is not allowed: windows of {height}x{width} images would see nothing else")
     padded = F.pad(images, (padding, padding, padding, padding)) if mode == "zero" else _mirrored(images, padding)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, count, count, H, W), a view
     top, left = draws.integers("top", count), draws.integers("left", count)

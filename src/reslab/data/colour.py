@@ -14,16 +14,16 @@ from torch import Tensor
 
 from reslab.data.boxes import need_bytes
 from reslab.data.draws import Draws, Level
-from reslab.schema import Count, NonNegative
+from reslab.schema import Strength
 
 
 def colour_jitter(
     images: Tensor,
     draws: Draws,
     *,
-    brightness: NonNegative = 0.4,
-    contrast: NonNegative = 0.4,
-    saturation: NonNegative = 0.4,
+    brightness: Strength = 0.4,
+    contrast: Strength = 0.4,
+    saturation: Strength = 0.4,
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0,
     level: Level = "image",
 ) -> Tensor:
@@ -53,7 +53,7 @@ def rand_augment(
     images: Tensor,
     draws: Draws,
     *,
-    operations: Count = 2,
+    operations: Annotated[int, Field(ge=1, le=20)] = 2,
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9,
     level: Level = "image",
 ) -> Tensor:

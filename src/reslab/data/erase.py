@@ -11,11 +11,11 @@ from torch import Tensor
 from reslab.data.boxes import box
 from reslab.data.draws import Draws
 from reslab.errors import UserError
-from reslab.schema import Count, Finite, Fraction, FractionInterval, Interval, Size
+from reslab.schema import Count, Fraction, FractionInterval, Interval, Shade, Size
 
 
 def cutout(
-    images: Tensor, draws: Draws, *, size: Size, probability: Fraction = 1.0, inside: bool = False, fill: Finite = 0.0
+    images: Tensor, draws: Draws, *, size: Size, probability: Fraction = 1.0, inside: bool = False, fill: Shade = 0.0
 ) -> Tensor:
     """Fill a square of `size` pixels a side around a uniform centre, each image with the given probability.
 

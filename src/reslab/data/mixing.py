@@ -14,7 +14,7 @@ from reslab.data.boxes import box
 from reslab.data.draws import Draws, Level
 from reslab.data.erase import cutout
 from reslab.data.ricap import ricap
-from reslab.schema import Finite, Fraction, Positive, Size
+from reslab.schema import Fraction, Positive, Shade, Size
 from reslab.targets import MixedTargets
 
 
@@ -76,7 +76,7 @@ def dual_cutout(
     size: Size,
     probability: Fraction = 1.0,
     inside: bool = False,
-    fill: Finite = 0.0,
+    fill: Shade = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Two views of each image, each with a Cutout of its own.
 

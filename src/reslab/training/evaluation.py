@@ -14,7 +14,7 @@ Loss = Callable[[Tensor, Targets], Tensor]
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss and the fraction of images answered wrongly."""
+    """Mean loss and the fraction of images answered wrongly; the stages score by plain cross entropy, whatever was trained on."""
 
     loss: float
     error: float

@@ -3,11 +3,13 @@
 import bisect
 import math
 from collections.abc import Callable
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor
 
 from reslab.errors import UserError
-from reslab.schema import Count, Fraction, NonNegative, Positive
+from reslab.schema import Count, Fraction, Positive
 from reslab.training.budget import Budget, Unit
 from reslab.training.warmup import ObservedWarmup, Warmup
 
@@ -18,7 +20,7 @@ def constant(budget: Budget) -> Callable[[int], float]:
 
 
 def multistep(
-    budget: Budget, *, milestones: list[Count], factor: NonNegative = 0.1, unit: Unit = "epochs"
+    budget: Budget, *, milestones: list[Count], factor: Annotated[float, Field(ge=0, le=1000)] = 0.1, unit: Unit = "epochs"
 ) -> Callable[[int], float]:
     """Multiply by `factor` at each milestone; the step that begins the milestone's epoch already has the new rate."""
     if milestones != sorted(set(milestones)):
