@@ -63,8 +63,8 @@ def test_a_new_seed_trains_that_seed_only(project):
 
 def test_comments_and_new_entries_train_nothing_and_behaviour_does(project):
     before = starts(project)
-    edit(project, "src/reslab/training/engine.py", "    step, epoch = ", "    # a comment\n    step, epoch = ")
-    edit(project, "src/reslab/models/resnet.py", "def plain(", "def unused():\n    return None\n\n\ndef plain(")
+    edit(project, "src/reslab/training/engine.py", "    step, epoch, rule = ", "    # a comment\n    step, epoch, rule = ")
+    edit(project, "src/reslab/models/resnet.py", "class PlainBlock", "def unused():\n    return None\n\n\nclass PlainBlock")
     printed = call(project, "dvc", "repro").stdout
     assert "Running stage 'describe@own-tau'" in printed
     assert starts(project) == before
