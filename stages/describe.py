@@ -37,7 +37,7 @@ def trace(experiment: Experiment, data: Prepared, *, batch_size: int) -> list[fl
     rule = replace(network.rule, ghost_batch_size=chunk and min(chunk, batch_size // 2))  # so that chunks are seen
     losses = []
     network.rule.batch_norm.begin_epoch(network.model)
-    for step, batch in zip(range(TRACE_STEPS), network.training_epoch(1), strict=False):
+    for step, batch in zip(range(TRACE_STEPS), network.feed.batches(1), strict=False):
         set_rate(network.optimizer, network.schedule(step))
         loss, _ = train_step(network.model, batch, network.loss, network.optimizer, rule)
         losses.append(loss.item())

@@ -20,8 +20,8 @@ def score(folder: Path, data: prepared.Prepared, device: torch.device) -> dict:
     hardware.prepare(device, precision=experiment.train.precision, fast=False)
     network = assemble(experiment, data, seed=record["seed"], device=device)
     checkpoint.load_weights(folder / "model.safetensors", network.model)
-    for split, batches in network.held_out.items():
-        result = evaluate(network.model, batches(), cross_entropy(), precision=network.rule.precision)
+    for split, feed in network.held_out.items():
+        result = evaluate(network.model, feed, cross_entropy(), precision=network.rule.precision)
         record |= {f"{split}_loss": result.loss, f"{split}_error": result.error}
     return record
 

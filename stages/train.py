@@ -1,11 +1,13 @@
 """Train an experiment, once per seed: `python stages/train.py EXPERIMENT metrics/models/EXPERIMENT.json data/runs/EXPERIMENT`.
 
-Each seed trains in a process of its own, as many at once as there are cores (one on a GPU; RESLAB_WORKERS overrides). Its state
-lives in checkpoints/<identity>/seed<k>: an interrupted seed resumes, a finished one is taken as it is.
+On a CPU each seed trains in a process of its own, as many at once as there are cores; on a GPU they train together in this one,
+as many as there is room for (RESLAB_WORKERS says how many at most). A seed's state lives in checkpoints/<identity>/seed<k>: an
+interrupted seed resumes, a finished one is taken as it is.
 """
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -15,14 +17,16 @@ from reslab import config, provenance, records, workers
 from reslab.data import prepared
 from reslab.errors import run
 from reslab.experiment import Run, assemble, normalization
-from reslab.progress import display
+from reslab.packing import MOST, run_together
+from reslab.progress import Display, display
 from reslab.store import SeedFolder, identity, output_locked, project_root
 from reslab.tracking import Store, TrainedNetwork, attempt
-from reslab.training import checkpoint, hardware
-from reslab.training.engine import fit
-from reslab.training.evaluation import evaluate
+from reslab.training import checkpoint, hardware, ladder
+from reslab.training.device import finished
+from reslab.training.engine import in_turns
+from reslab.training.evaluation import ScoringStep, scoring
 from reslab.training.log import Log
-from reslab.training.losses import cross_entropy
+from reslab.training.step import TrainingStep
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,14 @@ class Job:
     seed: int
     data: Path
     code: dict  # commit and dirty flag, read when the stage started
+    at_once: int  # networks that share the machine or the GPU, at most
 
 
-def train_network(job: Job) -> None:
-    """Train one network to the end, from its checkpoint if there is one, and leave the results in its seed folder."""
+def train_network(job: Job) -> Iterator[None]:
+    """Train one network to the end, from its checkpoint if there is one, and leave the results in its seed folder.
+
+    A generator: where it yields, other networks on the same device may take their turn.
+    """
     folder = SeedFolder.of(job.identity, job.seed)
     with folder.locked():
         if folder.finished.exists():
@@ -48,41 +56,55 @@ def train_network(job: Job) -> None:
         hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
         data = prepared.load(job.data)
         network = assemble(experiment, data, seed=job.seed, device=device)
-        log = Log()
+        step, log = network.step(), Log()
         if folder.checkpoint.exists():
-            log = checkpoint.restore(folder.checkpoint, network.model, network.optimizer, network.schedule, network.rule)
+            log = checkpoint.restore(folder.checkpoint, step, network.schedule)
+        workers.report(job.seed, log.position.step, network.budget.steps, "preparing")
+        execute, rung = ladder.climb(step, work(job, network))
         if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
-            train(network, log, folder.checkpoint, job.seed)
+            scorings = {name: (scored, ladder.record_scoring(scored, rung)) for name, scored in network.scoring_steps().items()}
+            yield from train(step, execute, network, scorings, log, folder.checkpoint, job.seed)
         mean, std = normalization(experiment, data)
-        publish(job, network, log, folder, device=device, normalization={"mean": mean, "std": std})
+        hardware_facts = hardware.describe(device) | {"engine": asdict(rung), "at_once": job.at_once}
+        publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
 
 
-def train(network: Run, log: Log, path: Path, seed: int) -> None:
+def work(job: Job, network: Run) -> ladder.Work:
+    """What the run computes, for the choice of how."""
+    counts = job.description["model"]
+    images = network.budget.steps * network.feed.sizes[0]
+    return ladder.Work(counts["multiply_adds"], counts["conv_layers"], images)
+
+
+def train(
+    step: TrainingStep,
+    execute: ladder.Execute,
+    network: Run,
+    scorings: dict[str, tuple[ScoringStep, ladder.Execute]],
+    log: Log,
+    path: Path,
+    seed: int,
+) -> Iterator[None]:
     """Run the epochs that are still to do; score and log each, with a checkpoint now and then."""
-    total = network.budget.steps
-    epochs = fit(
-        network.model,
-        network.optimizer,
-        network.schedule,
-        network.loss,
-        lambda epoch: workers.watched(network.training_epoch(epoch), seed, log.step, total),
-        total_steps=total,
-        first_epoch=log.epoch + 1,
-        first_step=log.step,
-        rule=network.rule,
-    )
-    pace = checkpoint.Pace()
-    for epoch in epochs:
-        scores = {
-            split: evaluate(network.result, batches(), cross_entropy(), precision=network.rule.precision)
-            for split, batches in network.held_out.items()
-        }
-        log.add(epoch, scores)
-        workers.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
-        pace.save_if_due(path, network.model, network.optimizer, network.schedule, log, network.rule)
+    total, pace = network.budget.steps, checkpoint.Pace()
+    for epoch in in_turns(step, network.schedule, total_steps=total, position=log.position, execute=execute):
+        workers.breathe(seed, log.position.step, total)
+        if epoch is not None:
+            scores = {}
+            for split, scoring_step in scorings.items():
+                scores[split] = yield from scoring(*scoring_step)
+            log.add(epoch, scores)
+            workers.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
+        pace.save_if_due(path, step, network.schedule, log, within_epoch=epoch is None)
+        yield
 
 
-def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, device: torch.device, normalization: dict) -> None:
+def train_alone(job: Job) -> None:
+    """Train one network in a process of its own."""
+    finished(train_network(job))
+
+
+def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_facts: dict, normalization: dict) -> None:
     """Write weights, history and record into the seed folder, all or nothing.
 
     With the weights goes their `normalization` written out, where the description may have a mean image's checksum.
@@ -98,7 +120,7 @@ def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, device: tor
         "config": job.description["config"],
         **job.description["model"],
         "dataset_checksum": job.description["dataset"]["checksum"],
-        **hardware.describe(device),
+        **hardware_facts,
         "precision": network.rule.precision.name,
         "layout": "channels_last",
         **job.code,
@@ -119,20 +141,29 @@ def main(
     study, described = config.load(params), records.read_record(description)
     key = identity(described, Path(reslab.training.__file__).parent)
     code = provenance.commit_state()
-    jobs = [Job(experiment, described, key, seed, data, code) for seed in study.seeds]
+    device, at_once = hardware.choose_device(), networks_at_once(len(study.seeds))
+    jobs = [Job(experiment, described, key, seed, data, code, at_once) for seed in study.seeds]
     workers.end_with_dvc()
     with output_locked(output), display(experiment, study.seeds) as shown:
         shutil.rmtree(output, ignore_errors=True)
-        for job in workers.run_all(train_network, jobs, workers=worker_count(len(jobs)), display=shown):
+        for job in train_all(jobs, device, shown):
             shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
             trained = TrainedNetwork.read(experiment, output / f"seed{job.seed}")
             attempt(lambda trained=trained: Store(project_root(), study.name).log(trained), trained.name)
 
 
-def worker_count(networks: int) -> int:
-    """How many networks train at once: RESLAB_WORKERS, else one a core, or one on a GPU."""
-    on_gpu = hardware.choose_device().type == "cuda"
-    return hardware.count_from_environment("RESLAB_WORKERS", 1 if on_gpu else min(networks, hardware.cpu_count()))
+def train_all(jobs: list[Job], device: torch.device, shown: Display) -> Iterator[Job]:
+    """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes."""
+    if device.type == "cpu":
+        return workers.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
+    workers.report_to(shown)
+    return run_together(train_network, jobs, device=device, most=jobs[0].at_once)
+
+
+def networks_at_once(networks: int) -> int:
+    """How many networks train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for."""
+    most = MOST if hardware.choose_device().type == "cuda" else hardware.cpu_count()
+    return hardware.count_from_environment("RESLAB_WORKERS", min(networks, most))
 
 
 if __name__ == "__main__":

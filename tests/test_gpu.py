@@ -1,24 +1,30 @@
 """What only a GPU can show: the same data and draws as on the CPU, a run that repeats bitwise."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
+from feeds import Given
+from training.test_capture import run
 
 from reslab.data.augment import flip, pad_crop
 from reslab.data.draws import Draws
 from reslab.data.images import Split
-from reslab.data.loader import Normalize, Resident, training_epoch
+from reslab.data.loader import Feed, Normalize, Resident
 from reslab.data.recipe import STEPS, recipe
 from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
+from reslab.packing import run_together
 from reslab.schema import bind
-from reslab.training import hardware
-from reslab.training.engine import fit
+from reslab.training import hardware, ladder
+from reslab.training.engine import fit, in_turns
+from reslab.training.evaluation import scoring
 from reslab.training.losses import cross_entropy
 from reslab.training.optim import OPTIMIZERS, sgd
 from reslab.training.precision import PRECISIONS
 from reslab.training.schedule import Budget
-from reslab.training.step import StepRule
+from reslab.training.step import StepRule, TrainingStep
 
 pytestmark = [
     pytest.mark.gpu,
@@ -26,12 +32,12 @@ pytestmark = [
 ]
 
 
-def epoch(device: str, number: int = 1):
+def feed(device: str) -> Feed:
     images = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
     data = Resident.of(Split(images, np.arange(300) % 10), torch.device(device))
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=torch.device(device), dtype=torch.float32)
     streams = [("pad_crop", lambda x, draws: pad_crop(x, draws, padding=4)), ("flip", flip)]
-    return training_epoch(data, number, augmentations=streams, normalize=normalize, batch_size=128, drop_last=False, seed=3)
+    return Feed(data, augmentations=streams, normalize=normalize, batch_size=128, drop_last=False, seed=3)
 
 
 def test_draws_are_those_of_the_cpu():
@@ -41,7 +47,7 @@ def test_draws_are_those_of_the_cpu():
 
 
 def test_batches_are_those_of_the_cpu():
-    for (images, labels), (gpu_images, gpu_labels) in zip(epoch("cpu"), epoch("cuda"), strict=True):
+    for (images, labels), (gpu_images, gpu_labels) in zip(feed("cpu").batches(1), feed("cuda").batches(1), strict=True):
         assert torch.equal(labels, gpu_labels.cpu())
         torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=1e-6)
 
@@ -58,7 +64,7 @@ def test_augmentations_are_those_of_the_cpu(name):
         data = Resident.of(Split(images, np.arange(64)), device)
         normalize = Normalize([0.5] * 3, [0.25] * 3, device=device, dtype=torch.float32)
         options = {"batch_size": 64, "drop_last": False, "seed": 0, "finish": made.finish}
-        found.append(next(training_epoch(data, 1, augmentations=made.augmentations, normalize=normalize, **options)))
+        found.append(next(Feed(data, augmentations=made.augmentations, normalize=normalize, **options).batches(1)))
     (images, targets), (gpu_images, gpu_targets) = found
     one_level = 1.01 / 255 / 0.25  # where rounding to a pixel value may go either way
     torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=one_level if name in RESAMPLING else 1e-5)
@@ -75,7 +81,7 @@ def test_a_run_repeats_bitwise(norm):
         torch.manual_seed(0)
         model = tau_resnet(3, 10, depth=20, norm=norm, tau="1/sqrt(L)").to(device, memory_format=torch.channels_last)
         optimizer, schedule = sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "cosine"}, Budget(9, 3))
-        records = list(fit(model, optimizer, schedule, cross_entropy(), lambda number: epoch("cuda", number), total_steps=9))
+        records = list(fit(TrainingStep(model, optimizer, cross_entropy(), feed("cuda")), schedule, total_steps=9))
         assert not records[-1].diverged
         states.append({name: tensor.cpu() for name, tensor in model.state_dict().items()})
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -90,9 +96,10 @@ def losses(device: str, precision: str, optimizer: dict) -> list[float]:
     scaler = torch.amp.GradScaler(device, enabled=numbers.scales_loss)
     rule = StepRule(precision=numbers, scaler=scaler, ghost_batch_size=48, gradient_clip=1.0)
     learner = bind(OPTIMIZERS, {"lr": 0.01} | optimizer, "optimizer")(model)
-    batches = [(images.to(numbers.images), labels) for images, labels in epoch(device)]
+    batches = [(images.to(numbers.images), labels) for images, labels in feed(device).batches(1)]
     schedule = make_schedule({"name": "constant"}, Budget(9, 3))
-    records = fit(model, learner, schedule, cross_entropy(), lambda number: batches, total_steps=9, rule=rule)
+    step = TrainingStep(model, learner, cross_entropy(), Given(lambda number: batches), rule)
+    records = fit(step, schedule, total_steps=9)
     return [record.loss for record in records]
 
 
@@ -106,3 +113,73 @@ def test_every_precision_trains_as_on_the_cpu(precision):
 def test_every_optimizer_trains_as_on_the_cpu(name):
     spec = {"name": name} | ({"rule": "hysts"} if name == "lars" else {})
     assert losses("cuda", "float64", spec) == pytest.approx(losses("cpu", "float64", spec), rel=1e-4)
+
+
+def trained(level: str, seed: int, monkeypatch, **sections):
+    """Losses, weights and rung of a run at a level of the ladder."""
+    monkeypatch.setenv("RESLAB_ENGINE", level)
+    done: list = []
+    list(run_together(lambda job: turns(job, done, sections), [Job(seed)], device=torch.device("cuda")))
+    return done[0]
+
+
+@dataclass(frozen=True)
+class Job:
+    seed: int
+
+
+def turns(job: Job, done: list, sections: dict):
+    device = torch.device("cuda")
+    hardware.prepare(device, precision="float32", fast=False)
+    made = run(seed=job.seed, device=device, **sections)
+    step = made.step()
+    execute, rung = ladder.climb(step, ladder.Work(10**6, 7, 80))
+    losses = []
+    for record in in_turns(step, made.schedule, total_steps=made.budget.steps, execute=execute):
+        losses += [record.loss] if record else []
+        yield
+    scores = []
+    for scored in made.scoring_steps().values():
+        scores.append((yield from scoring(scored, ladder.record_scoring(scored, rung))))
+    done.append((losses, {name: value.cpu() for name, value in made.result.state_dict().items()}, rung, scores))
+
+
+@pytest.mark.parametrize("level", ladder.LEVELS)
+def test_every_level_works_and_trains_as_eager_does(level, monkeypatch):
+    losses, _, rung, (score, *_) = trained(level, 0, monkeypatch)
+    plain, _, _, (plain_score, *_) = trained("eager", 0, monkeypatch)
+    assert (rung.level, rung.refused) == (level, {})
+    assert losses == pytest.approx(plain, rel=1e-3)
+    assert score.loss == pytest.approx(plain_score.loss, rel=1e-2)
+
+
+RECIPES = [{"optimizer": {"name": name, "lr": 0.01} | ({"rule": "hysts"} if name == "lars" else {})} for name in OPTIMIZERS] + [
+    {"train": train} for train in ({"ema": 0.9}, {"precision": "float16"}, {"precision": "bfloat16"}, {"recompute": True})
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sections", RECIPES, ids=str)
+def test_every_recipe_is_recorded_or_says_why_not(sections, monkeypatch):
+    losses, _, rung, _ = trained("graph", 0, monkeypatch, **sections)
+    plain, *_ = trained("eager", 0, monkeypatch, **sections)
+    host = sections.get("optimizer", {}).get("name") in ("adagrad", "adabound")
+    assert (rung.level == "graph") != host
+    assert host == ("on the host" in rung.refused.get("graph", ""))
+    assert losses == pytest.approx(plain, rel=1e-2)
+
+
+@pytest.mark.parametrize("level", ["graph+compile", "graph"])
+def test_networks_together_are_bitwise_those_alone(level, monkeypatch):
+    alone = [trained(level, seed, monkeypatch) for seed in range(4)]
+    together: list = []
+    jobs = [Job(seed) for seed in range(4)]
+    list(run_together(lambda job: turns(job, together, {}), jobs, device=torch.device("cuda")))
+    for losses, weights, *_ in alone:
+        (match,) = [other for other in together if other[0] == losses]
+        assert all(torch.equal(value, match[1][name]) for name, value in weights.items())
+
+
+def test_a_step_that_waits_for_the_host_is_not_recorded(monkeypatch):
+    _, _, rung, _ = trained("graph", 0, monkeypatch, augment=[{"name": "trivial_augment"}])
+    assert rung.level == "compile"
+    assert "synchroniz" in rung.refused["graph"]

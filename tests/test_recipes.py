@@ -81,6 +81,6 @@ def test_every_recipe_takes_two_steps(name, experiment, request):
         device=torch.device("cpu"),
     )
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
-    (record,) = fit(run.model, run.optimizer, run.schedule, run.loss, run.training_epoch, total_steps=2, rule=run.rule)
+    (record,) = fit(run.step(), run.schedule, total_steps=2)
     assert (record.step, record.diverged) == (2, False)
     assert any(not torch.equal(old, new) for old, new in zip(before, run.model.parameters(), strict=True))

@@ -90,14 +90,10 @@ if __name__ == "__main__":
 
 
 def endless(job: Job) -> None:
-    def ticks():
-        while True:
-            time.sleep(0.05)
-            yield 0
-
     (job.folder / "pid").write_text(str(os.getpid()))
-    for _ in workers.watched(ticks(), job.seed, 0, 100):
-        pass
+    while True:
+        time.sleep(0.05)
+        workers.breathe(job.seed, 0, 100)
 
 
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):

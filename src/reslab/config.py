@@ -43,6 +43,7 @@ class Train(pydantic.BaseModel):
     gradient_clip: Positive | None = None
     batch_norm: BatchNorm | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    recompute: bool = False  # blocks keep their input only and are computed again for the backward pass: less memory, same numbers
     precision: Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"] = "float32"
     fast: bool = False
 

@@ -3,15 +3,14 @@
 Shared by describe (three float64 steps), train and evaluate, so that all three mean the same thing by an experiment.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from reslab.config import Experiment
-from reslab.data.images import Split
-from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, training_epoch
+from reslab.data.loader import Feed, HeldOut, Normalize, Resident
 from reslab.data.normalize import NORMALIZATIONS, Mean
 from reslab.data.prepared import Prepared
 from reslab.data.recipe import Recipe, recipe
@@ -20,16 +19,17 @@ from reslab.hashing import key_of
 from reslab.models import MODELS
 from reslab.models.count import count
 from reslab.schema import bind
-from reslab.training.average import weight_average
+from reslab.training.average import WeightAverage
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.budget import Budget
-from reslab.training.evaluation import Loss
-from reslab.training.losses import LOSSES
+from reslab.training.evaluation import Loss, ScoringStep
+from reslab.training.losses import LOSSES, cross_entropy
 from reslab.training.optim import OPTIMIZERS
 from reslab.training.precision import PRECISIONS, Precision
 from reslab.training.rate import base_rate
+from reslab.training.recompute import recompute_blocks
 from reslab.training.schedule import SCHEDULES, Schedule
-from reslab.training.step import StepRule
+from reslab.training.step import StepRule, TrainingStep
 from reslab.training.warmup import WARMUPS
 
 
@@ -41,8 +41,8 @@ class Run:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     loss: Loss
-    training_epoch: Callable[[int], Iterator[Batch]]
-    held_out: dict[str, Callable[[], Iterator[Batch]]]  # "test", and "validation" if there is one
+    feed: Feed
+    held_out: dict[str, HeldOut]  # "test", and "validation" if there is one
     budget: Budget
     rule: StepRule
 
@@ -50,6 +50,15 @@ class Run:
     def result(self) -> nn.Module:
         """The network that is scored and stored: the averaged one if there is one."""
         return self.rule.average.module if self.rule.average else self.model
+
+    def step(self) -> TrainingStep:
+        """The training step that `fit` repeats."""
+        return TrainingStep(self.model, self.optimizer, self.loss, self.feed, self.rule)
+
+    def scoring_steps(self) -> dict[str, ScoringStep]:
+        """For each held-out split the step that `scoring` repeats: plain cross entropy, whatever the loss of the training."""
+        precision, loss = self.rule.precision, cross_entropy()
+        return {name: ScoringStep(self.result, feed, loss, precision=precision) for name, feed in self.held_out.items()}
 
 
 def build_model(experiment: Experiment, facts: dict, *, seed: int) -> nn.Module:
@@ -105,13 +114,17 @@ def step_rule(experiment: Experiment, model: nn.Module, precision: Precision, de
     if train.batch_norm and not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         raise UserError("train.batch_norm: this network has no batch norm")
     batch_norm.prepare(model)
+    average = None if train.ema is None else WeightAverage(model, decay=train.ema)
+    if train.recompute:
+        recompute_blocks(model)
     return StepRule(
         precision=precision,
         ghost_batch_size=train.ghost_batch_size,
         gradient_clip=train.gradient_clip,
         batch_norm=batch_norm,
         scaler=torch.amp.GradScaler(device.type, enabled=precision.scales_loss),
-        average=None if train.ema is None else weight_average(model, decay=train.ema),
+        average=average,
+        recomputes=train.recompute,
     )
 
 
@@ -130,38 +143,27 @@ def assemble(
     model = numbers.convert(model)
     mean, std = normalization(experiment, data)
     normalize = Normalize(mean, std, device=device, dtype=numbers.images)
-    resident, steps = Resident.of(data.train, device), recipe(experiment.augment)
-    length = budget(experiment, len(data.train))
-
-    def epoch(number: int) -> Iterator[Batch]:
-        return training_epoch(
-            resident,
-            number,
-            augmentations=steps.augmentations,
-            normalize=normalize,
-            batch_size=batch_size or train.batch_size,
-            drop_last=train.drop_last,
-            seed=seed,
-            finish=steps.finish,
-            replacement=train.replacement,
-        )
-
+    steps, length = recipe(experiment.augment), budget(experiment, len(data.train))
+    feed = Feed(
+        Resident.of(data.train, device),
+        augmentations=steps.augmentations,
+        normalize=normalize,
+        batch_size=batch_size or train.batch_size,
+        drop_last=train.drop_last,
+        seed=seed,
+        finish=steps.finish,
+        replacement=train.replacement,
+    )
     return Run(
         model=model,
         optimizer=make_optimizer(experiment, model),
         schedule=make_schedule(experiment.schedule, length),
         loss=bind(LOSSES, experiment.loss, "loss")(),
-        training_epoch=epoch,
-        held_out={name: held_out_batches(split, normalize, device) for name, split in data.held_out().items()},
+        feed=feed,
+        held_out={name: HeldOut(Resident.of(split, device), normalize) for name, split in data.held_out().items()},
         budget=length,
         rule=step_rule(experiment, model, numbers, device),
     )
-
-
-def held_out_batches(split: Split, normalize: Normalize, device: torch.device) -> Callable[[], Iterator[Batch]]:
-    """A function that starts a pass over a split, kept on the device."""
-    resident = Resident.of(split, device)
-    return lambda: evaluation_batches(resident, normalize=normalize)
 
 
 def check(experiment: Experiment, facts: dict) -> None:
@@ -186,4 +188,5 @@ def try_recipe(steps: Recipe, image_shape: list[int]) -> None:
     blank = Resident(torch.zeros(2, *image_shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     normalize = Normalize([0.0] * image_shape[0], [1.0] * image_shape[0], device=torch.device("cpu"), dtype=torch.float32)
     options = {"batch_size": 2, "drop_last": False, "seed": 0}
-    next(training_epoch(blank, 1, augmentations=steps.augmentations, normalize=normalize, finish=steps.finish, **options))
+    feed = Feed(blank, augmentations=steps.augmentations, normalize=normalize, finish=steps.finish, **options)
+    next(feed.batches(1))

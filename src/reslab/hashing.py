@@ -26,9 +26,25 @@ def key_of(*parts: int | str) -> int:
     """Hash a sequence of integers and names into one 64-bit key."""
     key = 0
     for part in parts:
-        number = zlib.crc32(part.encode()) if isinstance(part, str) else part
-        key = mix(key ^ mix(number + GOLDEN))
+        key = mix(key ^ mix(_number(part) + GOLDEN))
     return key
+
+
+def tensor_key_of(*parts: int | str | Tensor) -> Tensor:
+    """`key_of`, bit for bit, where some parts are int64 () tensors on a device whose values the host need not know."""
+    key: int | Tensor = 0
+    for part in parts:
+        if isinstance(part, Tensor) or isinstance(key, Tensor):
+            bits = mixed(part + signed(GOLDEN)) if isinstance(part, Tensor) else signed(mix(_number(part) + GOLDEN))
+            key = mixed((signed(key) if isinstance(key, int) else key) ^ bits)
+        else:
+            key = mix(key ^ mix(_number(part) + GOLDEN))
+    return key
+
+
+@torch.compiler.assume_constant_result  # it cannot look into zlib
+def _number(part: int | str) -> int:
+    return zlib.crc32(part.encode()) if isinstance(part, str) else part
 
 
 def signed(value: int) -> int:
@@ -49,8 +65,7 @@ def mixed(x: Tensor) -> Tensor:
 
 
 def random_bits(index: Tensor, key: Tensor | int) -> Tensor:
-    """One hash of (key, index) per element of the int64 tensor `index`, uniform in 0..2**53-1, int64."""
-    key = signed(key) if isinstance(key, int) else key
+    """One hash of (key, index) per element of the int64 tensor `index`, uniform in 0..2**53-1, int64; a key is 64 bits, signed."""
     return _shift_right(mixed(index * signed(GOLDEN) + key), 64 - BITS)
 
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from reslab import schema
 from reslab.config import Experiment
-from reslab.data.loader import Normalize
+from reslab.data.loader import HeldOut, Normalize, Resident
 from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
-from reslab.experiment import build_network, held_out_batches, normalization
+from reslab.experiment import build_network, normalization
 from reslab.schema import Count, Positive
 from reslab.training import checkpoint
 from reslab.training.evaluation import Score, evaluate
@@ -119,7 +119,7 @@ def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -
     network = stored.classifier.network.to(device, memory_format=torch.channels_last)
     normalize = Normalize(**stored.description["normalization"], device=device, dtype=torch.float32)
     return {
-        name: evaluate(network, held_out_batches(split, normalize, device)(), cross_entropy())
+        name: evaluate(network, HeldOut(Resident.of(split, device), normalize), cross_entropy())
         for name, split in data.held_out().items()
     }
 

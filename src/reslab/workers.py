@@ -6,11 +6,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
 from reslab.errors import UserError
 from reslab.progress import Display
@@ -25,33 +25,37 @@ class Job(Protocol):
 
 
 class _Reporter:
-    """The worker's end of the progress queue; silent outside a pool."""
+    """Where this process's progress goes: the parent's queue, or the display itself; nowhere outside a pool."""
 
-    queue: SimpleQueue | None = None
-    last = 0.0
+    tell: ClassVar[Callable[[tuple], None] | None] = None
+    last: ClassVar[dict[int, float]] = {}
 
 
 def _start_worker(queue: SimpleQueue) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _Reporter.queue = queue
+    _Reporter.tell = queue.put
+
+
+def report_to(display: Display) -> None:
+    """Show what is reported in this process on this display."""
+    _Reporter.tell = lambda message: _show_one(message, display)
 
 
 def report(seed: int, done: int, total: int, text: str) -> None:
     """Tell the parent how far a seed is."""
-    if _Reporter.queue is not None:
-        _Reporter.queue.put((seed, done, total, text))
+    if _Reporter.tell is not None:
+        _Reporter.tell((seed, done, total, text))
 
 
-def watched(batches: Iterable[Any], seed: int, first_step: int, total: int) -> Iterator[Any]:
-    """Pass batches on, report progress now and then, and end the process if its parent is gone."""
+def breathe(seed: int, done: int, total: int) -> None:
+    """Between two steps: now and then report progress, and end the process if its parent is gone."""
+    if time.monotonic() - _Reporter.last.get(seed, 0.0) < SECONDS_BETWEEN_REPORTS:
+        return
+    _Reporter.last[seed] = time.monotonic()
     parent = multiprocessing.parent_process()
-    for step, batch in enumerate(batches, first_step):
-        if time.monotonic() - _Reporter.last > SECONDS_BETWEEN_REPORTS:
-            _Reporter.last = time.monotonic()
-            if parent is not None and not parent.is_alive():
-                os._exit(1)  # the parent was killed: its successor resumes from the last checkpoint
-            report(seed, step, total, "training")
-        yield batch
+    if parent is not None and not parent.is_alive():
+        os._exit(1)  # the parent was killed: its successor resumes from the last checkpoint
+    report(seed, done, total, "training")
 
 
 def end_with_dvc() -> None:
@@ -100,7 +104,11 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
 
 
 def _show(queue: SimpleQueue, display: Display) -> None:
-    """Show what workers report; a display that fails (a closed pipe) must not stop the reading, or every worker would wait."""
     while (message := queue.get()) is not None:
-        with contextlib.suppress(Exception):
-            display.update(*message)
+        _show_one(message, display)
+
+
+def _show_one(message: tuple, display: Display) -> None:
+    """Show a report; a display that fails (a closed pipe) must not stop the reading, or every worker would wait."""
+    with contextlib.suppress(Exception):
+        display.update(*message)

@@ -6,7 +6,7 @@ import torch
 
 from reslab.data.augment import flip
 from reslab.data.images import Split
-from reslab.data.loader import Normalize, Resident, evaluation_batches, named_streams, training_epoch
+from reslab.data.loader import Feed, HeldOut, Normalize, Resident, named_streams
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ def normalize() -> Normalize:
 
 def epoch(data, normalize, number=1, batch_size=16, drop_last=False, seed=0):
     options = {"augmentations": [("flip", flip)], "normalize": normalize, "seed": seed}
-    return list(training_epoch(data, number, batch_size=batch_size, drop_last=drop_last, **options))
+    return list(Feed(data, batch_size=batch_size, drop_last=drop_last, **options).batches(number))
 
 
 def test_every_sample_once_and_the_tail_kept(data, normalize):
@@ -49,7 +49,7 @@ def test_epochs_and_seeds_differ_and_repeat(data, normalize):
 
 
 def test_normalisation(data, normalize):
-    (images, _), *_ = evaluation_batches(data, normalize=normalize, batch_size=50)
+    (images, _), *_ = HeldOut(data, normalize, batch_size=50).batches()
     mean, std = torch.tensor([0.5, 0.4, 0.3]).double()[:, None, None], torch.tensor([0.2, 0.25, 0.3]).double()[:, None, None]
     torch.testing.assert_close(images, (data.images.double() / 255 - mean) / std, rtol=1e-6, atol=1e-6)
     assert images.is_contiguous(memory_format=torch.channels_last)

@@ -7,7 +7,7 @@ import torch
 from reslab.config import parse_yaml
 from reslab.data.augment import AUGMENTATIONS
 from reslab.data.images import Split
-from reslab.data.loader import Normalize, Resident, training_epoch
+from reslab.data.loader import Feed, Normalize, Resident
 from reslab.data.mixing import MIXINGS
 from reslab.data.recipe import recipe
 from reslab.errors import UserError
@@ -27,7 +27,7 @@ def batches(data: Resident, steps: str, *, batch_size: int = 40, dtype: torch.dt
     made = recipe(parse_yaml(steps))
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=CPU, dtype=dtype)
     options = {"drop_last": False, "seed": 0, "finish": made.finish} | options
-    return list(training_epoch(data, 1, augmentations=made.augmentations, normalize=normalize, batch_size=batch_size, **options))
+    return list(Feed(data, augmentations=made.augmentations, normalize=normalize, batch_size=batch_size, **options).batches(1))
 
 
 BLACK, MEAN = (0 - 0.5) / 0.25, 0.0

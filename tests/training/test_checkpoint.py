@@ -4,20 +4,24 @@ import errno
 
 import pytest
 import torch
+from feeds import Given
 from torch import nn
 
 from reslab.errors import UserError, one_line
 from reslab.experiment import make_schedule
 from reslab.training import checkpoint
 from reslab.training.log import Log
+from reslab.training.losses import cross_entropy
 from reslab.training.optim import sgd
 from reslab.training.schedule import Budget
+from reslab.training.step import TrainingStep
 
 
 def parts():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
-    return model, sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "constant"}, Budget(1, 1))
+    step = TrainingStep(model, sgd(model, lr=0.1, momentum=0.9), cross_entropy(), Given(lambda epoch: []))
+    return step, make_schedule({"name": "constant"}, Budget(1, 1))
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):
@@ -51,7 +55,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage):
 
 
 def test_weights_round_trip_with_metadata_and_equal_bytes(tmp_path):
-    model, *_ = parts()
+    model = parts()[0].model
     for name in ("a", "b"):
         checkpoint.save_weights(tmp_path / name, model, {"config": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -67,7 +71,7 @@ def test_missing_or_damaged_weights_are_named(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"model\.safetensors: cannot load the weights"):
-        checkpoint.load_weights(path, parts()[0])
+        checkpoint.load_weights(path, parts()[0].model)
     with pytest.raises(UserError, match=r"model\.safetensors: cannot read what the weights are"):
         checkpoint.read_metadata(path)
 

@@ -5,19 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from feeds import Given
 from torch import nn
 
 from reslab.data.images import Split
-from reslab.data.loader import Normalize, Resident, training_epoch
+from reslab.data.loader import Feed, Normalize, Resident
 from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import checkpoint
-from reslab.training.engine import fit
+from reslab.training.engine import fit, in_turns
 from reslab.training.evaluation import Score, evaluate, wrong
 from reslab.training.log import Log
 from reslab.training.losses import cross_entropy
 from reslab.training.optim import sgd
 from reslab.training.schedule import Budget
+from reslab.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 LOSS = cross_entropy()
@@ -36,7 +38,7 @@ def linear(seed: int = 0) -> nn.Module:
 
 
 def run(model, optimizer, schedule, **options) -> list:
-    return list(fit(model, optimizer, schedule, LOSS, batches, **options))
+    return list(fit(TrainingStep(model, optimizer, LOSS, Given(batches)), schedule, **options))
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -99,7 +101,7 @@ def test_evaluation_counts_every_image_once_whatever_the_batches():
     model, data = linear(), batches(1)
     images, labels = torch.cat([x for x, _ in data]), torch.cat([y for _, y in data])
     uneven = list(zip(images.split(7), labels.split(7), strict=True))
-    score = evaluate(model, uneven, LOSS)
+    score = evaluate(model, Given(lambda epoch: uneven), LOSS)
     assert score.error == (model(images).argmax(1) != labels).double().mean().item()
     assert score.loss == pytest.approx(LOSS(model(images), labels).item(), rel=1e-12)
 
@@ -111,44 +113,47 @@ def digits_like() -> tuple[Resident, Normalize]:
     return Resident.of(split, CPU), Normalize([0.5], [0.3], device=CPU, dtype=torch.float32)
 
 
+def feed(data: Resident, normalize: Normalize) -> Feed:
+    return Feed(data, augmentations=[], normalize=normalize, batch_size=16, drop_last=False, seed=0)
+
+
+@pytest.mark.parametrize("until", [6, 7, 8, 14])  # an epoch has three steps: at its end, within, before its last
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_resume_is_bitwise_the_uninterrupted_run(digits_like, tmp_path, norm):
+def test_resume_is_bitwise_the_uninterrupted_run(digits_like, tmp_path, norm, until):
     data, normalize = digits_like
     spec = {"name": "cosine", "warmup": {"name": "until_train_error", "every": 4, "below": 0.95}}
 
     def start():
         torch.manual_seed(0)
         model = tau_resnet(1, 10, depth=8, norm=norm, tau=0.5).to(memory_format=torch.channels_last)
-        return model, sgd(model, lr=0.1, momentum=0.9, weight_decay=1e-4, scalar_lr=0.1), make_schedule(spec, Budget(15, 3))
+        optimizer = sgd(model, lr=0.1, momentum=0.9, weight_decay=1e-4, scalar_lr=0.1)
+        return TrainingStep(model, optimizer, LOSS, feed(data, normalize)), make_schedule(spec, Budget(15, 3))
 
-    def epochs(number):
-        return training_epoch(data, number, augmentations=[], normalize=normalize, batch_size=16, drop_last=False, seed=0)
-
-    def train(model, optimizer, schedule, log, until=None):
-        for record in fit(model, optimizer, schedule, LOSS, epochs, total_steps=15, first_epoch=log.epoch + 1, first_step=log.step):
-            log.add(record, {"test": Score(0.0, 0.0)})
-            checkpoint.save(tmp_path / "c.pt", model, optimizer, schedule, log)
-            if record.epoch == until:
+    def train(step, schedule, log, until=None):
+        for record in in_turns(step, schedule, total_steps=15, position=log.position):
+            if record is not None:
+                log.add(record, {"test": Score(0.0, 0.0)})
+            if log.position.step == until:
+                checkpoint.save(tmp_path / "c.pt", step, schedule, log)
                 return log
         return log
 
-    whole, *rest = start()
-    straight = train(whole, *rest, Log())
-    train(*start(), Log(), until=2)
-    resumed, *rest = start()
-    log = train(resumed, *rest, checkpoint.restore(tmp_path / "c.pt", resumed, *rest))
+    whole, schedule = start()
+    straight = train(whole, schedule, Log())
+    train(*start(), Log(), until=until)
+    resumed, schedule = start()
+    log = train(resumed, schedule, checkpoint.restore(tmp_path / "c.pt", resumed, schedule))
     assert log.resumed == 1
     assert log.history == straight.history
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+    assert len(log.history) == 5
+    states = (step.model.state_dict().values() for step in (whole, resumed))
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
 
 
 def test_two_steps_change_every_tensor(digits_like):
     data, normalize = digits_like
     model = tau_resnet(1, 10, depth=8, norm="none", tau=0.5)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-    def epochs(number):
-        return training_epoch(data, number, augmentations=[], normalize=normalize, batch_size=16, drop_last=False, seed=0)
-
-    list(fit(model, sgd(model, lr=0.1), make_schedule({"name": "constant"}, Budget(2, 3)), LOSS, epochs, total_steps=2))
+    step = TrainingStep(model, sgd(model, lr=0.1), LOSS, feed(data, normalize))
+    list(fit(step, make_schedule({"name": "constant"}, Budget(2, 3)), total_steps=2))
     assert not any(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

@@ -9,9 +9,10 @@ from reslab.data.images import Split
 from reslab.data.prepared import Prepared
 from reslab.experiment import Run, assemble
 from reslab.training import checkpoint
-from reslab.training.engine import fit
+from reslab.training.engine import in_turns
 from reslab.training.evaluation import evaluate
 from reslab.training.log import Log
+from reslab.training.step import TrainingStep
 
 SECTIONS = {
     "normalize": {"name": "constants", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
@@ -22,6 +23,8 @@ SECTIONS = {
     "schedule": {"name": "cosine"},
     "train": {"epochs": 4, "batch_size": 16},
 }
+
+STEPS_PER_EPOCH = 3
 
 RECIPES = {
     "plain": {},
@@ -57,27 +60,28 @@ def start(name: str, data: Prepared) -> Run:
     return assemble(experiment, data, seed=0, device=torch.device("cpu"))
 
 
-def train(run: Run, log: Log, path, until: int) -> Log:
-    """Epochs from where the log stands; a checkpoint after the last."""
-    where = {"first_epoch": log.epoch + 1, "first_step": log.step}
-    for record in fit(
-        run.model, run.optimizer, run.schedule, run.loss, run.training_epoch, total_steps=run.budget.steps, rule=run.rule, **where
-    ):
-        log.add(record, {"test": evaluate(run.result, run.held_out["test"](), run.loss, precision=run.rule.precision)})
-        if record.epoch == until:
-            checkpoint.save(path, run.model, run.optimizer, run.schedule, log, run.rule)
+def train(run: Run, log: Log, path, until: int, step: TrainingStep | None = None) -> Log:
+    """Train from where the log stands; a checkpoint after step `until`."""
+    step = step or run.step()
+    for record in in_turns(step, run.schedule, total_steps=run.budget.steps, position=log.position):
+        if record is not None:
+            log.add(record, {"test": evaluate(run.result, run.held_out["test"], run.loss, precision=run.rule.precision)})
+        if log.position.step == until and (record is not None or until % STEPS_PER_EPOCH):
+            checkpoint.save(path, step, run.schedule, log)
             break
     return log
 
 
+@pytest.mark.parametrize("until", [6, 7])  # after an epoch, within one
 @pytest.mark.parametrize("name", RECIPES)
-def test_resume_is_bitwise_the_uninterrupted_run(name, data, tmp_path):
+def test_resume_is_bitwise_the_uninterrupted_run(name, until, data, tmp_path):
     whole, first, second = (start(name, data) for _ in range(3))
-    straight = train(whole, Log(), tmp_path / "whole", until=4)
-    train(first, Log(), tmp_path / "half", until=2)
-    log = checkpoint.restore(tmp_path / "half", second.model, second.optimizer, second.schedule, second.rule)
-    log = train(second, log, tmp_path / "rest", until=4)
-    assert (log.step, log.history) == (12, straight.history)
+    straight = train(whole, Log(), tmp_path / "whole", until=12)
+    train(first, Log(), tmp_path / "half", until=until)
+    step = second.step()
+    log = checkpoint.restore(tmp_path / "half", step, second.schedule)
+    log = train(second, log, tmp_path / "rest", until=12, step=step)
+    assert (log.position.step, log.history) == (12, straight.history)
     assert log.history[0]["train_loss"] != log.history[-1]["train_loss"]
     states = [torch.load(tmp_path / part, weights_only=True) for part in ("whole", "rest")]
     assert_equal(*(state | {"log": None} for state in states))
@@ -117,7 +121,7 @@ def test_a_run_does_what_its_train_section_says(data):
 
 def test_the_average_is_what_is_scored(data, tmp_path):
     run = start("ema", data)
-    log = train(run, Log(), tmp_path / "x", until=4)
+    log = train(run, Log(), tmp_path / "x", until=12)
     assert run.result is not run.model
-    scores = [evaluate(network, run.held_out["test"](), run.loss).loss for network in (run.result, run.model)]
+    scores = [evaluate(network, run.held_out["test"], run.loss).loss for network in (run.result, run.model)]
     assert log.history[-1]["test_loss"] == scores[0] != scores[1]

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from feeds import Given
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,7 +14,7 @@ from reslab.experiment import make_schedule
 from reslab.hashing import NetworkDraws
 from reslab.models import MODELS
 from reslab.targets import MixedTargets
-from reslab.training.average import weight_average
+from reslab.training.average import WeightAverage
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.budget import Budget
 from reslab.training.engine import fit
@@ -21,7 +22,7 @@ from reslab.training.evaluation import evaluate
 from reslab.training.losses import cross_entropy
 from reslab.training.optim import sgd
 from reslab.training.precision import PRECISIONS, forward
-from reslab.training.step import StepRule, train_step
+from reslab.training.step import StepRule, TrainingStep, train_step
 
 LOSS = cross_entropy()
 CONSTANT = make_schedule({"name": "constant"}, Budget(100, 1))
@@ -133,7 +134,7 @@ def test_every_training_pass_has_new_random_numbers_and_evaluation_takes_none():
     train_step(model, batch(), LOSS, sgd(model, lr=0.1), StepRule(ghost_batch_size=4))
     forward(model, views, PRECISIONS["float64"])
     assert model.steps == [1, 2, 3, 4, 5]
-    evaluate(model, [batch()], LOSS)
+    evaluate(model, Given(lambda epoch: [batch()]), LOSS)
     assert model.steps[-1] == 5
 
 
@@ -184,7 +185,7 @@ def test_losses_see_float32_or_better_and_weights_are_what_the_precision_says(pr
 
     rule = StepRule(precision=numbers, scaler=torch.amp.GradScaler("cpu", enabled=numbers.scales_loss))
     value, errors = train_step(model, batch(dtype=numbers.images), loss, sgd(model, lr=0.1), rule)
-    evaluate(model, [batch(dtype=numbers.images)], loss, precision=numbers)
+    evaluate(model, Given(lambda epoch: [batch(dtype=numbers.images)]), loss, precision=numbers)
     assert set(seen) == {torch.float64 if precision == "float64" else torch.float32}
     assert value.dtype == errors.dtype == torch.float64
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -196,8 +197,8 @@ def test_evaluation_is_in_the_training_precision():
     seen = []
     model = preact()
     model.fc.register_forward_hook(lambda module, arguments, output: seen.append(output.dtype))
-    evaluate(model, [batch(dtype=torch.float32)], LOSS, precision=PRECISIONS["bfloat16"])
-    evaluate(model, [batch(dtype=torch.float32)], LOSS)
+    evaluate(model, Given(lambda epoch: [batch(dtype=torch.float32)]), LOSS, precision=PRECISIONS["bfloat16"])
+    evaluate(model, Given(lambda epoch: [batch(dtype=torch.float32)]), LOSS)
     assert seen == [torch.bfloat16, torch.float32]
 
 
@@ -227,8 +228,8 @@ def test_precisions_of_the_configuration_are_those_there_are():
 
 def run(model: nn.Module, rule: StepRule, epochs: int = 1, steps: int = 3) -> list:
     """Train by the rule; epoch e has the batches e * 10, e * 10 + 1, ..."""
-    data = lambda epoch: [batch(seed=10 * epoch + number) for number in range(steps)]  # noqa: E731
-    return list(fit(model, sgd(model, lr=0.0), CONSTANT, LOSS, data, total_steps=epochs * steps, rule=rule))
+    data = Given(lambda epoch: [batch(seed=10 * epoch + number) for number in range(steps)])
+    return list(fit(TrainingStep(model, sgd(model, lr=0.0), LOSS, data, rule), CONSTANT, total_steps=epochs * steps))
 
 
 def means(model: nn.Module, epoch: int, steps: int = 3) -> torch.Tensor:
@@ -268,7 +269,7 @@ def test_frozen_statistics_are_used_and_never_change():
 def test_the_average_follows_its_formula_with_buffers_and_leaves_whole_numbers_alone():
     model = nn.Sequential(network(), nn.Identity())
     model[1].draws = NetworkDraws()
-    rule = StepRule(average=weight_average(model, decay=0.8))
+    rule = StepRule(average=WeightAverage(model, decay=0.8))
     optimizer = sgd(model, lr=0.1)
     expected = None
     for number in range(5):

@@ -93,7 +93,7 @@ def row(steps: list[dict], images: "np.ndarray") -> list[tuple[str, "np.ndarray"
     import torch
 
     from reslab.data.images import Split
-    from reslab.data.loader import Normalize, Resident, training_epoch
+    from reslab.data.loader import Feed, Normalize, Resident
     from reslab.data.prepared import channel_statistics
     from reslab.data.recipe import recipe
 
@@ -101,7 +101,7 @@ def row(steps: list[dict], images: "np.ndarray") -> list[tuple[str, "np.ndarray"
     normalize = Normalize(mean, std, device=cpu, dtype=torch.float32)
     data = Resident.of(Split(images, np.arange(len(images))), cpu)
     options = {"batch_size": len(images), "drop_last": False, "seed": SEED, "finish": made.finish}
-    batch, _ = next(training_epoch(data, 1, augmentations=made.augmentations, normalize=normalize, **options))
+    batch, _ = next(Feed(data, augmentations=made.augmentations, normalize=normalize, **options).batches(1))
     views = batch.unbind(1) if batch.dim() == 5 else [batch]
     pixels = [((view - normalize.offset) / normalize.scale).round().clamp(0, 255).byte().permute(0, 2, 3, 1) for view in views]
     return [(label(steps, view if len(views) > 1 else None), tiles.numpy()) for view, tiles in enumerate(pixels)]

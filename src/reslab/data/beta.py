@@ -21,6 +21,7 @@ def beta(uniform: Tensor, alpha: float) -> Tensor:
     return torch.lerp(table[below], table[below + 1], place - below)
 
 
+@torch.compiler.disable  # it would trace through the cache
 @cache
 def _quantiles(alpha: float, device: torch.device) -> Tensor:
     from scipy.special import betaincinv

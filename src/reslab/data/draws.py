@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from reslab.hashing import GOLDEN, key_of, mixed, random_bits, signed, uniform
+from reslab.hashing import GOLDEN, key_of, mixed, random_bits, signed, tensor_key_of, uniform
 
 Level = Literal["image", "batch"]  # whose the numbers are: each image's own, or one for the whole batch
 
@@ -16,11 +16,12 @@ class Draws:
     """The random numbers of one augmentation for one batch.
 
     `index` int64 (B,) holds the samples' numbers in the dataset, so a sample's draw does not depend on its batch. (Where images
-    are drawn with replacement it holds the draw's place in the epoch: the same image twice is augmented twice.)
+    are drawn with replacement it holds the draw's place in the epoch: the same image twice is augmented twice.) Seed and epoch may
+    be int64 () tensors, which a recorded CUDA graph reads anew each time it is replayed: the numbers are the same.
     """
 
-    seed: int
-    epoch: int
+    seed: int | Tensor
+    epoch: int | Tensor
     stream: str
     index: Tensor
 
@@ -30,7 +31,7 @@ class Draws:
 
     def uniforms(self, name: str, count: int) -> Tensor:
         """`count` independent float64 in [0, 1) per sample, (B, count)."""
-        keys = mixed(torch.arange(1, count + 1, device=self.index.device) * signed(GOLDEN) + signed(self._key(name)))
+        keys = mixed(torch.arange(1, count + 1, device=self.index.device) * signed(GOLDEN) + self._key(name))
         return uniform(self.index[:, None], keys)
 
     def integers(self, name: str, high: int) -> Tensor:
@@ -56,8 +57,10 @@ class Draws:
         """Draws independent of these, for a part of the augmentation that draws by the same names."""
         return replace(self, stream=f"{self.stream}/{name}")
 
-    def _key(self, name: str) -> int:
-        return key_of(self.seed, self.epoch, self.stream, name)
+    def _key(self, name: str) -> int | Tensor:
+        if isinstance(self.seed, Tensor) or isinstance(self.epoch, Tensor):
+            return tensor_key_of(self.seed, self.epoch, self.stream, name)
+        return signed(key_of(self.seed, self.epoch, self.stream, name))
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Tensor:

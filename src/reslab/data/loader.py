@@ -67,42 +67,109 @@ class Finish:
 PLAIN = Finish()
 
 
-def training_epoch(  # noqa: PLR0913  an epoch is made of all these
-    data: Resident,
-    epoch: int,
-    *,
-    augmentations: list[tuple[str, Augmentation]],
-    normalize: Normalize,
-    batch_size: int,
-    drop_last: bool,
-    seed: int,
-    finish: Finish = PLAIN,
-    replacement: bool = False,
-) -> Iterator[Batch]:
-    """Yield the batches of one epoch, the smaller last one included unless `drop_last`.
+def sizes(count: int, batch_size: int) -> list[int]:
+    """How many images each batch of `count` has; the last may be smaller."""
+    whole, rest = divmod(count, batch_size)
+    return [batch_size] * whole + [rest] * bool(rest)
+
+
+class Feed:
+    """The batches of a run's training epochs, made on the device that holds the data.
 
     `augmentations` are (stream, function) pairs on pixels; order and draws depend on (seed, epoch, sample) only. With `replacement`
-    an epoch is as many independent draws as there are images, and what depends on the sample depends on the draw's place.
+    an epoch is as many independent draws as there are images, and what depends on the sample depends on the draw's place. What
+    changes between batches (epoch, order, cursor) is written in place: a CUDA graph that has recorded `batch` makes the next one
+    each time it is replayed.
     """
-    order = (with_replacement if replacement else shuffled)(len(data), seed=seed, epoch=epoch).to(data.labels.device)
-    places = torch.arange(len(data), device=order.device) if replacement else order
-    for index, place in zip(order.split(batch_size), places.split(batch_size), strict=True):
-        if drop_last and len(index) < batch_size:
-            return
-        images = data.images[index]
-        for stream, augment in augmentations:
-            images = augment(images, Draws(seed, epoch, stream, place))
-        yield finish(normalize(images), data.labels[index], partial(_draws, seed, epoch, place))
+
+    def __init__(
+        self,
+        data: Resident,
+        *,
+        augmentations: list[tuple[str, Augmentation]],
+        normalize: Normalize,
+        batch_size: int,
+        drop_last: bool,
+        seed: int,
+        finish: Finish = PLAIN,
+        replacement: bool = False,
+    ) -> None:
+        self.data, self.order_seed, self.replacement = data, seed, replacement
+        self.augmentations, self.normalize, self.finish = augmentations, normalize, finish
+        self.compiled: Callable[[Tensor, Tensor], Batch] | None = None  # a faster form of `make`
+        self.sizes = sizes(len(data), batch_size)[: len(data) // batch_size if drop_last else None]
+        device = data.labels.device
+        self.order = torch.zeros(len(data), dtype=torch.int64, device=device)
+        self.offsets = torch.arange(batch_size, device=device)
+        self.cursor = torch.zeros((), dtype=torch.int64, device=device)
+        self.seed: int | Tensor = seed
+        self.epoch: int | Tensor = 0
+        if device.type != "cpu":
+            self.draw_on_device()
+
+    def draw_on_device(self) -> None:
+        """Keep seed and epoch as tensors: a recording reads them, one compiled program is for all seeds. It costs a CPU more."""
+        self.seed = torch.full_like(self.cursor, self.order_seed)
+        self.epoch = torch.zeros_like(self.cursor)
+
+    def begin(self, epoch: int, first: int = 0) -> list[int]:
+        """Start an epoch at its 0-based batch `first`; return how many images each batch from there on has.
+
+        The smaller last batch is one of them unless it is to be dropped.
+        """
+        draw = with_replacement if self.replacement else shuffled
+        self.order.copy_(draw(len(self.data), seed=self.order_seed, epoch=epoch))
+        self.epoch = self.epoch.fill_(epoch) if isinstance(self.epoch, Tensor) else epoch
+        self.cursor.fill_(sum(self.sizes[:first]))
+        return self.sizes[first:]
+
+    def batch(self, size: int) -> Batch:
+        """The next batch, of `size` images, which `begin` has announced."""
+        places = self.cursor + self.offsets[:size]
+        self.cursor += size
+        index = self.order[places]
+        return (self.compiled or self.make)(index, places if self.replacement else index)
+
+    def make(self, index: Tensor, places: Tensor) -> Batch:
+        """The batch of these images, augmented by the draws of these places."""
+        images = self.data.images[index]
+        for stream, augment in self.augmentations:
+            images = augment(images, self._draws(places, stream))
+        return self.finish(self.normalize(images), self.data.labels[index], partial(self._draws, places))
+
+    def _draws(self, places: Tensor, stream: str) -> Draws:
+        return Draws(self.seed, self.epoch, stream, places)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """One epoch, batch by batch."""
+        for size in self.begin(epoch):
+            yield self.batch(size)
 
 
-def _draws(seed: int, epoch: int, place: Tensor, stream: str) -> Draws:
-    return Draws(seed, epoch, stream, place)
+class HeldOut:
+    """A split that is only scored: in order, normalised, not augmented; in the form of a Feed."""
 
+    def __init__(self, data: Resident, normalize: Normalize, *, batch_size: int = 500) -> None:
+        self.data, self.normalize = data, normalize
+        self.sizes = sizes(len(data), batch_size)
+        self.offsets = torch.arange(batch_size, device=data.labels.device)
+        self.cursor = torch.zeros((), dtype=torch.int64, device=data.labels.device)
 
-def evaluation_batches(data: Resident, *, normalize: Normalize, batch_size: int = 500) -> Iterator[Batch]:
-    """Yield the images in order, normalised, not augmented."""
-    for images, labels in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
-        yield normalize(images), labels
+    def begin(self, epoch: int = 1, first: int = 0) -> list[int]:
+        """Start again at batch `first`; return the sizes of the batches."""
+        self.cursor.fill_(sum(self.sizes[:first]))
+        return self.sizes[first:]
+
+    def batch(self, size: int) -> Batch:
+        """The next batch."""
+        index = self.cursor + self.offsets[:size]
+        self.cursor += size
+        return self.normalize(self.data.images[index]), self.data.labels[index]
+
+    def batches(self) -> Iterator[Batch]:
+        """All of it."""
+        for size in self.begin():
+            yield self.batch(size)
 
 
 def named_streams(augmentations: list[tuple[str, Callable]]) -> list[tuple[str, Augmentation]]:

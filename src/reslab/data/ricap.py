@@ -24,8 +24,9 @@ def ricap(
     partners = torch.stack([draws.permutation(f"partner {patch}") for patch in range(4)], 1)  # (B, 4)
     heights = torch.stack([height - row if lower else row for lower, _ in CORNERS], 1)
     widths = torch.stack([width - column if right else column for _, right in CORNERS], 1)
-    down = _origins(shared, "top", height - heights) - row[:, None] * torch.tensor([0, 0, 1, 1], device=row.device)
-    across = _origins(shared, "left", width - widths) - column[:, None] * torch.tensor([0, 1, 0, 1], device=row.device)
+    patches = torch.arange(4, device=row.device)  # of CORNERS: lower is half the number, right the rest
+    down = _origins(shared, "top", height - heights) - row[:, None] * (patches // 2)
+    across = _origins(shared, "left", width - widths) - column[:, None] * (patches % 2)
     weights = (heights * widths).double() / (height * width)
     mixed = _patched(images, row, column, partners=partners, down=down, across=across)
     return mixed, MixedTargets(labels[partners], weights.to(torch.promote_types(torch.float32, images.dtype)))

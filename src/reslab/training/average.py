@@ -2,20 +2,33 @@
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 
-def weight_average(model: nn.Module, *, decay: float) -> AveragedModel:
+class WeightAverage(AveragedModel):
     """A copy of the model that moves to `decay` * itself + (1 - decay) * the model at each update; the first one copies.
 
-    Running statistics are averaged too; counters and keys, which are integers, are copied.
+    Running statistics are averaged too; counters and keys, which are integers, are copied. It differs from torch's class in that
+    the count of updates is never read by the host.
     """
-    blend = get_ema_multi_avg_fn(decay)
 
-    def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
-        if averages[0].is_floating_point():
-            blend(averages, currents, count)
-        else:
-            torch._foreach_copy_(averages, currents)
+    def __init__(self, model: nn.Module, *, decay: float) -> None:
+        super().__init__(model, use_buffers=True)
+        self.decay = decay
 
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in the model's present weights."""
+        kept = self.decay * (self.n_averaged > 0).double()
+        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
+        for average, current in pairs:
+            if not average.is_floating_point():
+                average.copy_(current)
+        averages, currents = (list(side) for side in zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
+        torch._foreach_mul_(averages, kept)
+        torch._foreach_add_(averages, torch._foreach_mul(currents, 1 - kept))
+        self.n_averaged += 1
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

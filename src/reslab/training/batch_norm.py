@@ -25,13 +25,18 @@ class BatchNormRule:
                 module.momentum = None if self.momentum == "cumulative" else self.momentum
 
     def begin_epoch(self, model: nn.Module) -> None:
+        """Put the model into training mode, with new statistics if the rule says so."""
+        self.train(model)
+        if self.reset == "epoch":
+            for module in _batch_norms(model):
+                module.reset_running_stats()
+
+    def train(self, model: nn.Module) -> None:
         """Put the model into training mode, as far as the rule lets it."""
         model.train()
-        for module in _batch_norms(model):
-            if self.frozen:
+        if self.frozen:
+            for module in _batch_norms(model):
                 module.eval()
-            if self.reset == "epoch":
-                module.reset_running_stats()
 
 
 def _batch_norms(model: nn.Module) -> list[_BatchNorm]:

@@ -18,9 +18,10 @@ from torch import nn
 from reslab.errors import UserError, first_line
 from reslab.training.log import Log
 from reslab.training.schedule import Schedule
-from reslab.training.step import StepRule
+from reslab.training.step import TrainingStep
 
 TIME_SHARE = 0.05  # of the training time, at most, goes into checkpoints
+SECONDS_WITHIN_EPOCH = 60.0  # between checkpoints of an epoch under way, which wait for the device
 METADATA_KEY = "reslab"  # one key only: safetensors writes several in random order, and equal runs must give equal bytes
 
 
@@ -38,28 +39,35 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, log: Log, rule: StepRule | None = None
-) -> None:
-    """Store all that the rest of the run depends on: weights, buffers, momentum, loss scale, averages, schedule state and log."""
-    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state()}
-    state = parts | {"rule": (rule or StepRule()).state(), "log": asdict(log)}
+def save(path: Path, step: TrainingStep, schedule: Schedule, log: Log) -> None:
+    """Store all that the rest of the run depends on: weights, buffers, momentum, averages, sums, schedule, log."""
+    parts = {"model": step.model.state_dict(), "optimizer": step.optimizer.state_dict(), "rule": step.rule.state()}
+    state = parts | {"sums": step.sums, "schedule": schedule.state(), "log": asdict(log)}
     replace_file(path, lambda draft: torch.save(state, draft))
 
 
-def restore(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, rule: StepRule | None = None
-) -> Log:
+def restore(path: Path, step: TrainingStep, schedule: Schedule) -> Log:
     """Load what `save` stored into the objects and return the log. Raises UserError for a damaged file."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        step.model.load_state_dict(state["model"])
+        restore_optimizer(step.optimizer, state["optimizer"])
+        step.rule.restore(state["rule"])
+        step.sums.copy_(state["sums"])
         schedule.restore(state["schedule"])
-        (rule or StepRule()).restore(state["rule"])
+        log = Log.of(state["log"])
     except (RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
         raise UserError(f"{path}: damaged checkpoint ({first_line(error)}); delete it to train this seed anew") from error
-    return Log(**state["log"] | {"resumed": state["log"]["resumed"] + 1})
+    log.resumed += 1
+    return log
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Take over an optimizer's state; what depends on the device is this one's, not the one's that the state comes from."""
+    here = [{key: group[key] for key in ("lr", "capturable") if key in group} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, settings in zip(optimizer.param_groups, here, strict=True):
+        group.update(settings)
 
 
 class Pace:
@@ -68,10 +76,10 @@ class Pace:
     def __init__(self) -> None:
         self.saved, self.cost = time.monotonic(), 0.0
 
-    def save_if_due(self, path: Path, *state: Any) -> None:
-        """`save(path, *state)` unless the last one is too recent for what it cost."""
+    def save_if_due(self, path: Path, *state: Any, within_epoch: bool = False) -> None:
+        """`save(path, *state)` unless the last one is too recent for what it cost, or for the middle of an epoch."""
         began = time.monotonic()
-        if began - self.saved < self.cost / TIME_SHARE:
+        if began - self.saved < max(self.cost / TIME_SHARE, SECONDS_WITHIN_EPOCH if within_epoch else 0.0):
             return
         save(path, *state)
         self.saved = time.monotonic()

@@ -2,16 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
-from torch import nn
 
-from reslab.training.evaluation import Loss
+from reslab.training.device import read
 from reslab.training.schedule import Schedule
-from reslab.training.step import Batch, StepRule, train_step
+from reslab.training.step import TrainingStep
 
 
 @dataclass(frozen=True)
@@ -32,52 +30,81 @@ class Epoch:
         return not math.isfinite(self.loss)
 
 
+@dataclass
+class Position:
+    """How far a run is: whole epochs and steps done, and what the epoch it is in has gathered so far."""
+
+    epoch: int = 0  # epochs that are done
+    step: int = 0
+    epoch_steps: int = 0  # of the epoch under way
+    images: int = 0
+    seconds: float = 0.0
+    factor: float = 1.0  # of the base rate, at the last step
+
+
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Give every group `factor` times its own base rate."""
+    """Give every group `factor` times its own base rate: a number, or in place where a recorded step reads a tensor."""
     for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(group["initial_lr"] * factor)
+        else:
+            group["lr"] = group["initial_lr"] * factor
 
 
-def fit(  # noqa: PLR0913 - what trains, on what, and where to start
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+def in_turns(
+    step: TrainingStep,
     schedule: Schedule,
-    loss: Loss,
-    batches: Callable[[int], Iterable[Batch]],
     *,
     total_steps: int,
-    first_epoch: int = 1,
-    first_step: int = 0,
-    rule: StepRule | None = None,
-) -> Iterator[Epoch]:
-    """Train until `total_steps` and yield one record an epoch; `batches(epoch)` gives the data of an epoch.
+    position: Position | None = None,
+    execute: Callable[[int], None] | None = None,
+) -> Iterator[Epoch | None]:
+    """Train until `total_steps`; yield one record an epoch, and None after every step and while the device is waited for.
 
-    A resumed run starts at (`first_epoch`, `first_step`) with the state of the objects restored. After a record whose loss is
-    not finite the run has diverged and ends.
+    A None is the others' turn, where several networks share a device. `execute` makes the step of a given number of images: the
+    `step` itself, or what was recorded of it. A resumed run starts at `position`, which is kept up to date, with the state of the
+    objects restored. After a record whose loss is not finite the run has diverged and ends.
     """
-    step, epoch, rule = first_step, first_epoch, rule or StepRule()
-    while step < total_steps:
-        rule.batch_norm.begin_epoch(model)
-        began, images, loss_sum, errors = time.perf_counter(), 0, 0.0, 0.0
-        for batch in islice(batches(epoch), total_steps - step):
-            set_rate(optimizer, schedule(step))
-            batch_loss, batch_errors = train_step(model, batch, loss, optimizer, rule)
-            count = len(batch[0])
-            schedule.observe(step, count, batch_errors)
-            images += count
-            loss_sum = loss_sum + batch_loss * count
-            errors = errors + batch_errors
-            step += 1
+    at, execute = position or Position(), execute or step
+    while at.step < total_steps or at.epoch_steps > 0:
+        sizes = step.feed.begin(at.epoch + 1, at.epoch_steps)[: total_steps - at.step]
+        step.rule.batch_norm.train(step.model)
+        if at.epoch_steps == 0:
+            step.rule.batch_norm.begin_epoch(step.model)
+            step.sums.zero_()
+        began = time.perf_counter() - at.seconds
+        for size in sizes:
+            at.factor = schedule(at.step)
+            set_rate(step.optimizer, at.factor)
+            execute(size)
+            schedule.observe(at.step, size, step.errors)
+            at.step, at.epoch_steps, at.images = at.step + 1, at.epoch_steps + 1, at.images + size
+            at.seconds = time.perf_counter() - began
+            yield None
+        loss_sum, errors = yield from read(step.sums)
         record = Epoch(
-            epoch=epoch,
-            step=step,
-            lr=optimizer.param_groups[0]["lr"],
-            loss=float(loss_sum) / images,
-            error=float(errors) / images,
-            images=images,
+            epoch=at.epoch + 1,
+            step=at.step,
+            lr=step.optimizer.param_groups[0]["initial_lr"] * at.factor,
+            loss=loss_sum / at.images,
+            error=errors / at.images,
+            images=at.images,
             seconds=time.perf_counter() - began,
         )
+        at.epoch, at.epoch_steps, at.images, at.seconds = at.epoch + 1, 0, 0, 0.0
         yield record
         if record.diverged:
             return
-        epoch += 1
+
+
+def fit(
+    step: TrainingStep,
+    schedule: Schedule,
+    *,
+    total_steps: int,
+    position: Position | None = None,
+    execute: Callable[[int], None] | None = None,
+) -> Iterator[Epoch]:
+    """`in_turns` for a network that has the device to itself: yield one record an epoch."""
+    turns = in_turns(step, schedule, total_steps=total_steps, position=position, execute=execute)
+    return (record for record in turns if record is not None)

@@ -48,11 +48,18 @@ def prepare(device: torch.device, *, precision: str, fast: bool) -> None:
     torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
     _keep_freed_memory()
     torch.use_deterministic_algorithms(not fast)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check for bugs, at the price of a kernel for each new tensor
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
         torch.backends.cudnn.benchmark = fast
         torch.backends.cudnn.deterministic = not fast
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def user_cache() -> Path:
+    """Where compiled code is kept between runs: $XDG_CACHE_HOME/reslab, by default ~/.cache/reslab."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reslab"
 
 
 def _keep_freed_memory() -> None:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict, dataclass, field
 
-from reslab.training.engine import Epoch
+from reslab.training.engine import Epoch, Position
 from reslab.training.evaluation import Score
 
 
@@ -11,8 +11,7 @@ from reslab.training.evaluation import Score
 class Log:
     """Progress, times and one row of history an epoch."""
 
-    epoch: int = 0
-    step: int = 0
+    position: Position = field(default_factory=Position)
     images: int = 0
     seconds: float = 0.0  # training only
     started: float = field(default_factory=time.time)  # seconds since 1970
@@ -26,16 +25,20 @@ class Log:
         for split, score in scores.items():
             row |= {f"{split}_{name}": value for name, value in asdict(score).items()}
         self.history.append(row)
-        self.epoch, self.step = epoch.epoch, epoch.step
         self.images += epoch.images
         self.seconds += epoch.seconds
         self.diverged = epoch.diverged
+
+    @classmethod
+    def of(cls, state: dict) -> "Log":
+        """What `asdict` made of a log."""
+        return cls(**state | {"position": Position(**state["position"])})
 
     def summary(self) -> dict:
         """The last epoch's numbers (never the best's) and the times, for the record."""
         last = {name: value for name, value in self.history[-1].items() if name != "lr"}
         return last | {
-            "steps": self.step,
+            "steps": self.position.step,
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images / self.seconds, 1),
             "started": round(self.started),

@@ -1,5 +1,6 @@
 """In which number format a network computes, and its forward pass in it."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -62,17 +63,18 @@ PRECISIONS = {
 FLOAT32 = PRECISIONS["float32"]
 
 
-def forward(model: nn.Module, images: Tensor, precision: Precision) -> Tensor:
+def forward(model: nn.Module, images: Tensor, precision: Precision, *, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Logits in float32 or better: (B, K) of images (B, C, H, W), (B, V, K) of views (B, V, C, H, W), a pass for each view.
 
-    In training each pass has random numbers of its own, and batch norm takes statistics of each pass.
+    In training each pass has random numbers of its own, and batch norm takes statistics of each pass. `network`: another form of
+    the model that computes the same, such as a compiled one.
     """
     if images.dim() == 5:
-        return torch.stack([forward(model, view, precision) for view in images.unbind(1)], 1)
+        return torch.stack([forward(model, view, precision, network=network) for view in images.unbind(1)], 1)
     if model.training:
         advance(model)
     if precision.is_pure:
         images = images.to(precision.weights)
     with precision.context(images.device):
-        logits = model(images)
+        logits = (model if network is None else network)(images)
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,19 +1,17 @@
 """One training step: gradients of a batch, whole or in chunks, and the update."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel
 
-from reslab.targets import Targets, split_targets
+from reslab.targets import split_targets
+from reslab.training.average import WeightAverage
 from reslab.training.batch_norm import BatchNormRule
-from reslab.training.evaluation import Loss, wrong
+from reslab.training.evaluation import Batch, Feed, Loss, wrong
 from reslab.training.precision import FLOAT32, Precision, forward
-
-Batch = tuple[Tensor, Targets]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,8 @@ class StepRule:
     gradient_clip: float | None = None  # the largest L2 norm of the whole gradient
     batch_norm: BatchNormRule = field(default_factory=BatchNormRule)
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
-    average: AveragedModel | None = None
+    average: WeightAverage | None = None
+    recomputes: bool = False  # the model's blocks are computed again for the backward pass
 
     def state(self) -> dict:
         """What a resumed run must know: the loss scale and the averaged weights."""
@@ -39,13 +38,25 @@ class StepRule:
             self.average.load_state_dict(state["average"])
 
 
+Network = Callable[[Tensor], Tensor]
+
+
 def train_step(
-    model: nn.Module, batch: Batch, loss: Loss, optimizer: torch.optim.Optimizer, rule: StepRule | None = None
+    model: nn.Module,
+    batch: Batch,
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    rule: StepRule | None = None,
+    *,
+    network: Network | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device."""
+    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device.
+
+    `network` computes what the model does, such as its compiled form.
+    """
     rule = rule or StepRule()
     optimizer.zero_grad(set_to_none=True)
-    value, errors = _gradients(model, batch, loss, rule)
+    value, errors = _gradients(model, batch, loss, rule, network)
     if rule.gradient_clip is not None:
         rule.scaler.unscale_(optimizer)
         clip_grad_norm_(model.parameters(), rule.gradient_clip)
@@ -56,7 +67,7 @@ def train_step(
     return value, errors
 
 
-def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule) -> tuple[Tensor, Tensor]:
+def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, network: Network | None) -> tuple[Tensor, Tensor]:
     """Add up the gradient of the batch's mean loss (scaled, if there is a scaler); return loss, float64, and errors, float64.
 
     In chunks it is ghost batch norm (Hoffer, Hubara, Soudry, arXiv:1705.08741, section 4) with less memory. Each chunk counts as
@@ -66,7 +77,7 @@ def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule) -> tu
     value, errors = 0.0, 0.0
     for images, targets in _chunks(batch, rule.ghost_batch_size):
         share = len(images) / len(batch[0])
-        logits = forward(model, images, rule.precision)
+        logits = forward(model, images, rule.precision, network=network)
         part = loss(logits, targets) * share
         rule.scaler.scale(part).backward()
         value = value + part.detach().double()
@@ -80,3 +91,25 @@ def _chunks(batch: Batch, size: int | None) -> Iterator[Batch]:
     if size is None or size >= len(images):
         return iter([batch])
     return zip(images.split(size), split_targets(targets, size), strict=True)
+
+
+class TrainingStep:
+    """One optimizer step on the feed's next batch, its loss and errors added up on the device.
+
+    All that it changes lies in tensors that stay in place (see `tensors`), so that a CUDA graph can record it.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, feed: Feed, rule: StepRule | None = None
+    ) -> None:
+        self.model, self.optimizer, self.loss, self.feed, self.rule = model, optimizer, loss, feed, rule or StepRule()
+        self.network: Network | None = None  # the model's compiled form
+        device = next(model.parameters()).device
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss of each image, errors
+        self.errors = torch.zeros((), dtype=torch.float64, device=device)  # of the last batch
+
+    def __call__(self, size: int) -> None:
+        batch = self.feed.batch(size)
+        value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, network=self.network)
+        self.sums += torch.stack([value * size, errors])
+        self.errors.copy_(errors)

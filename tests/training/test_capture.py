@@ -1,0 +1,197 @@
+"""What recording a step as a CUDA graph asks of it, as far as it shows without a GPU: no host in the loop, all state in place."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from models.families import CASES
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reslab import config
+from reslab.data.augment import AUGMENTATIONS
+from reslab.data.draws import Draws
+from reslab.data.images import Split
+from reslab.data.mixing import MIXINGS
+from reslab.data.prepared import Prepared
+from reslab.experiment import Run, assemble
+from reslab.training.capture import Kept, check_agreement, obstacle, tensors
+from reslab.training.engine import fit, set_rate
+from reslab.training.optim import OPTIMIZERS
+from reslab.training.precision import PRECISIONS
+
+SECTIONS = {
+    "normalize": {"name": "constants", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+    "model": {"name": "preact_resnet", "depth": 8},
+    "augment": [{"name": "pad_crop", "padding": 2}, {"name": "flip"}],
+    "loss": {"name": "cross_entropy"},
+    "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
+    "schedule": {"name": "cosine"},
+    "train": {"epochs": 2, "batch_size": 16},
+}
+CPU = torch.device("cpu")
+REQUIRED = {"cutout": {"size": 4}, "dual_cutout": {"size": 4}, "pad_crop": {"padding": 2}}
+BY_TORCHVISION = {"colour_jitter", "trivial_augment", "rand_augment"}  # image by image, its choices on the host
+HOST = torch.ops.aten
+WAITING = {HOST._local_scalar_dense, HOST.nonzero, HOST.masked_select, HOST._unique2, HOST.lift_fresh}
+
+
+class NoHost(TorchDispatchMode):
+    """Refuse what on a GPU would make the host wait, or the device wait for values of the host's."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        packet = function.overloadpacket
+        by_mask = packet in (HOST.index, HOST.index_put_) and any(i is not None and i.dtype == torch.bool for i in args[1])
+        assert packet not in WAITING and not by_mask, f"{packet} needs the host"
+        return function(*args, **(kwargs or {}))
+
+
+def run(seed: int = 0, device: torch.device = CPU, **sections) -> Run:
+    generator = np.random.default_rng(0)
+    side = sections.pop("side", 8)
+    splits = (Split(generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8), np.arange(n) % 4) for n in (40, 12))
+    train, test = splits
+    data = Prepared(train, None, test, {"image_shape": [3, side, side], "class_names": list("abcd")})
+    merged = {
+        key: default if key == "augment" else config.merge(default, sections.get(key, {})) for key, default in SECTIONS.items()
+    }
+    merged["augment"] = sections.get("augment", SECTIONS["augment"])
+    return assemble(config.from_sections("x", merged), data, seed=seed, device=device)
+
+
+def steps_without_host(made: Run) -> None:
+    step = made.step()
+    step.feed.draw_on_device()
+    step.rule.batch_norm.train(step.model)
+    for _ in range(2):  # the first one makes lazy state
+        step.feed.begin(1)
+        set_rate(step.optimizer, 1.0)
+        step(16)
+    step.feed.begin(1)
+    with NoHost():
+        step(16)
+    assert step.sums[0].isfinite()
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_no_family_needs_the_host(name, options):
+    side = 64 if name.startswith("imagenet") else 32
+    steps_without_host(run(model={"name": name} | options, side=side))
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS | MIXINGS))
+def test_no_augmentation_of_ours_needs_the_host(name):
+    made = run(augment=[{"name": name} | REQUIRED.get(name, {})])
+    if name not in BY_TORCHVISION:
+        return steps_without_host(made)
+    with pytest.raises(AssertionError, match="needs the host"):
+        steps_without_host(made)
+    return None
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_needs_no_host_or_is_refused_by_name(name):
+    made = run(optimizer={"name": name, "lr": 0.01} | ({"rule": "hysts"} if name == "lars" else {}))
+    refused = obstacle(made.step())
+    assert (refused is None) == (name in ("sgd", "adam", "adamw", "lars"))  # rmsprop and adadelta are capturable on a GPU only
+    if refused:
+        assert type(made.optimizer).__name__ in refused
+    else:
+        steps_without_host(made)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [{"precision": name} for name in PRECISIONS if name != "float16"]
+    + [
+        {"ghost_batch_size": 8},
+        {"gradient_clip": 0.5},
+        {"ema": 0.9},
+        {"replacement": True},
+        {"batch_norm": {"frozen": True}},
+        {"batch_norm": {"momentum": 0.5, "reset": "epoch"}},
+    ],
+    ids=str,
+)
+def test_no_rule_needs_the_host(train):
+    made = run(train=train)
+    assert obstacle(made.step()) is None
+    steps_without_host(made)
+
+
+def test_what_needs_the_host_is_refused_by_name():
+    assert "cumulative" in obstacle(run(train={"batch_norm": {"momentum": "cumulative"}}).step())
+    lars = run(optimizer={"name": "lars", "lr": 0.1, "rule": "hysts"}, train={"precision": "float16"})
+    assert "loss scale" in obstacle(lars.step())
+
+
+def test_no_scoring_needs_the_host():
+    for step in run().scoring_steps().values():
+        step.model.eval()
+        for size in step.feed.begin(1):
+            with NoHost():
+                step(size)
+
+
+OPTIONS = [
+    {}, {"optimizer": {"name": "adam", "lr": 0.01}}, {"optimizer": {"name": "lars", "lr": 0.1, "rule": "hysts"}},
+    {"train": {"ema": 0.9}}, {"train": {"precision": "float16"}}, {"model": {"name": "shake_shake", "depth": 8, "width": 4}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sections", OPTIONS, ids=str)
+def test_what_was_tried_out_leaves_no_trace(sections):
+    plain, tried = run(**sections), run(**sections)
+    steps = plain.step(), tried.step()
+    kept = Kept(steps[1])
+    steps[1].rule.batch_norm.train(tried.model)
+    for _ in range(3):
+        steps[1].feed.begin(1)
+        steps[1](16)
+    changed = {name: value.clone() for name, value in tried.model.state_dict().items()}
+    kept.put_back()
+    assert any(not torch.equal(changed[name], value) for name, value in tried.model.state_dict().items())
+    records = [
+        list(fit(step, made.schedule, total_steps=made.budget.steps)) for step, made in zip(steps, (plain, tried), strict=True)
+    ]
+    assert [record.loss for record in records[0]] == [record.loss for record in records[1]]
+    assert all(torch.equal(a, b) for a, b in zip(tensors(steps[0]), tensors(steps[1]), strict=True))
+
+
+def test_a_recording_that_does_something_else_is_found():
+    step = run().step()
+    before = copy.deepcopy(step.model.state_dict())
+    step.rule.batch_norm.train(step.model)
+    check_agreement(step, step)
+    with pytest.raises(Exception, match="does not do what the plain step does"):
+        check_agreement(step, lambda size: None)
+    assert all(torch.equal(value, step.model.state_dict()[name]) for name, value in before.items())
+
+
+def test_seed_and_epoch_as_tensors_draw_the_same_numbers():
+    index = torch.arange(1000)
+    for epoch in (0, 1, 200):
+        number, tensor = (Draws(make(3), make(epoch), "flip", index) for make in (int, torch.tensor))
+        for draw in (lambda d: d.uniform("x"), lambda d: d.uniforms("x", 3), lambda d: d.at("batch").seeds("x")):
+            assert torch.equal(draw(number), draw(tensor))
+
+
+def test_all_seeds_share_what_was_compiled():
+    """Else the compiler would give up after eight of them, without a word."""
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    torch.compiler.reset()
+    for seed in range(10):
+        made = run(seed=seed)
+        step = made.step()
+        step.rule.batch_norm.train(step.model)
+        step.feed.draw_on_device()
+        step.network = torch.compile(step.model, fullgraph=True, dynamic=False, backend=backend)
+        step.feed.compiled = torch.compile(step.feed.make, dynamic=False, backend=backend)
+        step.feed.begin(1)
+        step(16)
+        assert len(compiled) == 2
