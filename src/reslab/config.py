@@ -29,6 +29,9 @@ class BatchNorm(pydantic.BaseModel):
     frozen: bool = False
 
 
+Precision = Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"]
+
+
 class Train(pydantic.BaseModel):
     """The budget and the numerics of one training run; what is not given is not done."""
 
@@ -43,7 +46,7 @@ class Train(pydantic.BaseModel):
     gradient_clip: Positive | None = None
     batch_norm: BatchNorm | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    precision: Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"] = "float32"
+    precision: Precision = "float32"
     fast: bool = False
 
     def steps(self, images: int) -> int:
@@ -53,6 +56,15 @@ class Train(pydantic.BaseModel):
     def steps_per_epoch(self, images: int) -> int:
         """Batches in one pass over `images` training images, the smaller last one counted unless `drop_last`."""
         return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
+
+    def smallest_chunk(self, images: int) -> int:
+        """The fewest images that batch norm sees at once in a run on `images` training images, 0 if there is no batch."""
+        whole, tail = divmod(images, self.batch_size)
+        batches = [self.batch_size] if whole else []
+        if tail and not self.drop_last and self.steps(images) > whole:
+            batches.append(tail)
+        chunks = [(batch, min(self.ghost_batch_size or batch, batch)) for batch in batches]
+        return min((batch % chunk or chunk for batch, chunk in chunks), default=0)
 
     def contradiction(self) -> str | None:
         """What cannot be meant, on one line."""

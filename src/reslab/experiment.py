@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from reslab.config import Experiment
+from reslab.config import Experiment, Train
 from reslab.data.images import Split
 from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, training_epoch
 from reslab.data.normalize import NORMALIZATIONS, Mean
@@ -18,7 +18,7 @@ from reslab.data.recipe import Recipe, recipe
 from reslab.errors import UserError, located
 from reslab.hashing import key_of
 from reslab.models import MODELS
-from reslab.models.count import count
+from reslab.models.count import count, single_value_norms
 from reslab.schema import bind
 from reslab.training.average import weight_average
 from reslab.training.batch_norm import BatchNormRule
@@ -87,6 +87,13 @@ def make_schedule(spec: Mapping, length: Budget) -> Schedule:
     rest = length if warmup is None else Budget(length.steps - warmup.offset, length.steps_per_epoch)
     main = bind(SCHEDULES, {key: value for key, value in spec.items() if key != "warmup"}, "schedule")(rest)
     return Schedule(main, warmup)
+
+
+def unreached_milestones(spec: Mapping, length: Budget) -> list[int]:
+    """The milestones of a schedule that lie at the end of the run or beyond: the rate never drops there."""
+    warmup = make_schedule(spec, length).warmup
+    last = length.steps - (warmup.offset if warmup else 0)
+    return [milestone for milestone in spec.get("milestones", []) if length.to_steps(milestone, spec.get("unit", "epochs")) >= last]
 
 
 def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Optimizer:
@@ -179,6 +186,23 @@ def check(experiment: Experiment, facts: dict) -> None:
         bind(LOSSES, experiment.loss, "loss")()
         make_optimizer(experiment, nn.Linear(1, 1))
         make_schedule(experiment.schedule, budget(experiment, facts["train"]))
+        with located("train"):
+            check_chunks(experiment.train, network, facts)
+
+
+def check_chunks(train: Train, network: nn.Module, facts: Mapping) -> None:
+    """Raise UserError if batch norm would get a single value of a channel to take the variance of."""
+    images = facts["train"]
+    if train.smallest_chunk(images) > 1 or (train.batch_norm and train.batch_norm.frozen):
+        return
+    if norms := single_value_norms(network, facts["image_shape"]):
+        chunk = f" in chunks of {train.ghost_batch_size}" if train.ghost_batch_size else ""
+        whole_only = train.drop_last or train.model_copy(update={"drop_last": True}).smallest_chunk(images) < 2
+        mend = "another batch_size or ghost_batch_size" + ("" if whole_only else ", or drop_last: true")
+        raise UserError(
+            f"{images} images in batches of {train.batch_size}{chunk} leave one image alone, and batch norm {norms[0]} sees 1x1 "
+            f"maps: one value has no variance; give {mend}"
+        )
 
 
 def try_recipe(steps: Recipe, image_shape: list[int]) -> None:
