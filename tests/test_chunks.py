@@ -1,12 +1,13 @@
 """A single image alone in a batch or chunk: refused where batch norm would have one value to take the variance of."""
 
+import importlib.util
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 from facts import random_images
-from project import SMALL_PARAMS
+from project import REPOSITORY, SMALL_PARAMS
 
 from reslab import config
 from reslab.errors import UserError
@@ -94,3 +95,16 @@ def test_the_message_says_what_mends_it(train, message):
         check(chosen, facts)
     if "drop_last: true" in message:
         check(replace(chosen, train=chosen.train.model_copy(update={"drop_last": True})), facts)
+
+
+def test_the_description_traces_a_network_that_needs_two_images():
+    """Its batches are smaller than the real ones, and so are their chunks and tails: never too small for batch norm."""
+    spec = importlib.util.spec_from_file_location("describe", REPOSITORY / "stages" / "describe.py")
+    describe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(describe)
+    chunked = experiment(TO_ONE_PIXEL, epochs=1, batch_size=8, ghost_batch_size=4)
+    whole = experiment(TO_ONE_PIXEL, epochs=9, batch_size=9)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        describe.trace(chunked, random_images("digits", count=8), batch_size=2)
+    assert len(describe.trace(chunked, random_images("digits", count=8), batch_size=2, least=2)) == describe.TRACE_STEPS
+    assert len(describe.trace(whole, random_images("digits", count=9), batch_size=8, least=2)) == 1

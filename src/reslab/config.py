@@ -57,15 +57,6 @@ class Train(pydantic.BaseModel):
         """Batches in one pass over `images` training images, the smaller last one counted unless `drop_last`."""
         return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
 
-    def smallest_chunk(self, images: int) -> int:
-        """The fewest images that batch norm sees at once in a run on `images` training images, 0 if there is no batch."""
-        whole, tail = divmod(images, self.batch_size)
-        batches = [self.batch_size] if whole else []
-        if tail and not self.drop_last and self.steps(images) > whole:
-            batches.append(tail)
-        chunks = [(batch, min(self.ghost_batch_size or batch, batch)) for batch in batches]
-        return min((batch % chunk or chunk for batch, chunk in chunks), default=0)
-
     def contradiction(self) -> str | None:
         """What cannot be meant, on one line."""
         if (self.epochs is None) == (self.iterations is None):

@@ -190,14 +190,24 @@ def check(experiment: Experiment, facts: dict) -> None:
             check_chunks(experiment.train, network, facts)
 
 
+def smallest_chunk(train: Train, images: int) -> int:
+    """The fewest images that batch norm sees at once in a run on `images` training images, 0 if there is no batch."""
+    whole, tail = divmod(images, train.batch_size)
+    batches = [train.batch_size] if whole else []
+    if tail and not train.drop_last and train.steps(images) > whole:
+        batches.append(tail)
+    chunks = [(batch, min(train.ghost_batch_size or batch, batch)) for batch in batches]
+    return min((batch % chunk or chunk for batch, chunk in chunks), default=0)
+
+
 def check_chunks(train: Train, network: nn.Module, facts: Mapping) -> None:
     """Raise UserError if batch norm would get a single value of a channel to take the variance of."""
     images = facts["train"]
-    if train.smallest_chunk(images) > 1 or (train.batch_norm and train.batch_norm.frozen):
+    if smallest_chunk(train, images) > 1 or (train.batch_norm and train.batch_norm.frozen):
         return
     if norms := single_value_norms(network, facts["image_shape"]):
         chunk = f" in chunks of {train.ghost_batch_size}" if train.ghost_batch_size else ""
-        whole_only = train.drop_last or train.model_copy(update={"drop_last": True}).smallest_chunk(images) < 2
+        whole_only = train.drop_last or smallest_chunk(train.model_copy(update={"drop_last": True}), images) < 2
         mend = "another batch_size or ghost_batch_size" + ("" if whole_only else ", or drop_last: true")
         raise UserError(
             f"{images} images in batches of {train.batch_size}{chunk} leave one image alone, and batch norm {norms[0]} sees 1x1 "
