@@ -19,7 +19,7 @@ from reslab.data import normalize, prepared
 from reslab.data.prepared import Prepared
 from reslab.errors import located, run
 from reslab.experiment import assemble, budget, build_model, check, normalization
-from reslab.models.count import count
+from reslab.models.count import count, single_value_norms
 from reslab.training.engine import set_rate
 from reslab.training.step import train_step
 
@@ -29,15 +29,20 @@ LARGE = 10**9  # multiply-adds of one image, from which on the trace takes the s
 DIVERGED_ABOVE = 1e6
 
 
-def trace(experiment: Experiment, data: Prepared, *, batch_size: int) -> list[float | str]:
-    """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits."""
+def trace(experiment: Experiment, data: Prepared, *, batch_size: int, least: int = 1) -> list[float | str]:
+    """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits.
+
+    `least`: the fewest images that the network's batch norm can take at once.
+    """
     torch.set_num_threads(1)
     network = assemble(experiment, data, seed=0, device=torch.device("cpu"), precision="float64", batch_size=batch_size)
     chunk = network.rule.ghost_batch_size
-    rule = replace(network.rule, ghost_batch_size=chunk and min(chunk, batch_size // 2))  # so that chunks are seen
+    rule = replace(network.rule, ghost_batch_size=chunk and max(least, min(chunk, batch_size // 2)))  # so that chunks are seen
     losses = []
     network.rule.batch_norm.begin_epoch(network.model)
     for step, batch in zip(range(TRACE_STEPS), network.feed.batches(1), strict=False):
+        if len(batch[0]) < least:
+            break
         set_rate(network.optimizer, network.schedule(step))
         loss, _ = train_step(network.model, batch, network.loss, network.optimizer, rule)
         losses.append(loss.item())
@@ -69,7 +74,7 @@ def description(experiment: Experiment, data: Prepared) -> dict:
     facts, length = data.facts, budget(experiment, len(data.train))
     with torch.device("meta"):
         skeleton = build_model(experiment, facts, seed=0)
-    counts = count(skeleton, tuple(facts["image_shape"]))
+    counts, least = count(skeleton, tuple(facts["image_shape"])), 2 if single_value_norms(skeleton, facts["image_shape"]) else 1
     network = assemble(experiment, data, seed=0, device=torch.device("cpu"))
     return {
         "config": experiment.sections,
@@ -87,7 +92,9 @@ def description(experiment: Experiment, data: Prepared) -> dict:
             for group in network.optimizer.param_groups
         ],
         "budget": {"steps": length.steps, "steps_per_epoch": length.steps_per_epoch},
-        "trace": trace(experiment, data, batch_size=TRACE_BATCH if counts["multiply_adds"] < LARGE else SMALL_TRACE_BATCH),
+        "trace": trace(
+            experiment, data, batch_size=TRACE_BATCH if counts["multiply_adds"] < LARGE else SMALL_TRACE_BATCH, least=least
+        ),
     }
 
 

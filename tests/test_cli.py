@@ -24,6 +24,18 @@ def test_check_finds_what_is_wrong_without_running_anything(tmp_path, small_imag
     assert done.stderr.startswith("error: params.yaml: train.epochs: 'two' is not allowed")
 
 
+LATE = SMALL_PARAMS.replace("name: cosine", "{name: multistep, milestones: [1, 2, 5]}").replace("schedule:\n  {", "schedule: {")
+
+
+def test_check_and_schedule_say_which_milestones_are_never_reached(tmp_path, small_images):
+    (tmp_path / "params.yaml").write_text(LATE)
+    prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
+    said = [f"experiments.{name}: the run ends before milestone 2, 5 (epochs)" for name in ("plain-tau", "own-tau")]
+    assert call(tmp_path, "reslab", "check").stdout.splitlines() == [*said, "params.yaml: 2 experiments x 2 seeds, all well"]
+    drawn = call(tmp_path, "reslab", "schedule", "own-tau", "--images", "1000").stdout
+    assert drawn == "the run ends before milestone 2, 5 (epochs)\nschedule.png: 16 steps of 128 images, 8 an epoch\n"
+
+
 def test_relog_says_which_store_it_cannot_use(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://nowhere")

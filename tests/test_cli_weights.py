@@ -12,11 +12,13 @@ from project import SMALL_PARAMS, call
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from reslab import experiment, stored
+from reslab import config, experiment, stored
 from reslab.cli import weights as cli
 from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.training import checkpoint
+from reslab.training.evaluation import evaluate
+from reslab.training.losses import cross_entropy
 
 NETWORK = "data/runs/plain-tau/seed0"
 
@@ -54,6 +56,24 @@ def test_score_is_what_the_pipeline_measured(trained, monkeypatch, capsys):
     (record,) = (run for run in json.loads((trained / "metrics/runs/plain-tau.json").read_text())["runs"] if run["seed"] == 0)
     row = capsys.readouterr().out.splitlines()[-1].split()
     assert row == ["test", "360", f"{100 * record['test_error']:.2f}", "%", f"{record['test_loss']:.4f}"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "pure_bfloat16", "pure_float16", "float64"])
+def test_score_is_in_the_precision_of_the_training(tmp_path, small_images, precision):
+    """The score is the one that the pipeline's own evaluation gives to the same weights."""
+    prepared.save(small_images, tmp_path / "prepared", name="digits", validation=0)
+    data, sections = prepared.load(tmp_path / "prepared"), config.parse_yaml(SMALL_PARAMS)
+    sections = {key: sections[key] for key in config.SECTIONS} | {"train": {"epochs": 1, "batch_size": 8, "precision": precision}}
+    run = experiment.assemble(config.from_sections("it", sections), data, seed=0, device=torch.device("cpu"))
+    mean, std = experiment.normalization(config.from_sections("it", sections), data)
+    description = {"config": sections, "dataset": data.facts, "normalization": {"mean": mean, "std": std}}
+    checkpoint.save_weights(tmp_path / "model.safetensors", run.model, description)
+    expected = evaluate(run.model, run.held_out["test"](), cross_entropy(), precision=run.rule.precision)
+    found = stored.score_network(stored.load_network(tmp_path), data, torch.device("cpu"))["test"]
+    assert (found.loss, found.error) == (expected.loss, expected.error)
+    checkpoint.save_weights(tmp_path / "model.safetensors", run.model, description | {"config": {"model": sections["model"]}})
+    plain = stored.score_network(stored.load_network(tmp_path), data, torch.device("cpu"))["test"]
+    assert (plain.loss == expected.loss) == (precision == "float32")
 
 
 def test_score_refuses_other_images_and_classes(trained, small_images, tmp_path, monkeypatch):
@@ -194,6 +214,7 @@ def test_what_cannot_be_imported_is_named_and_nothing_is_written(project_with_im
     ("change", "message"),
     [
         ({"config": {}}, "metadata.config: missing key 'model'"),
+        ({"config": {"model": {}, "train": {"precision": "half"}}}, "metadata.config.train.precision: 'half' is not allowed"),
         ({"config": [1]}, r"metadata.config: \[1\] is not allowed"),
         ({"dataset": {}}, "metadata.dataset: missing key 'image_shape'"),
         ({"normalization": {"mean": [0.5]}}, "metadata.normalization: missing key 'std'"),

@@ -29,6 +29,9 @@ class BatchNorm(pydantic.BaseModel):
     frozen: bool = False
 
 
+Precision = Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"]
+
+
 class Train(pydantic.BaseModel):
     """The budget and the numerics of one training run; what is not given is not done."""
 
@@ -44,7 +47,7 @@ class Train(pydantic.BaseModel):
     batch_norm: BatchNorm | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     recompute: bool = False  # blocks keep their input only and are computed again for the backward pass: less memory, same numbers
-    precision: Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"] = "float32"
+    precision: Precision = "float32"
     fast: bool = False
 
     def steps(self, images: int) -> int:

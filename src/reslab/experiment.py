@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from reslab.config import Experiment
+from reslab.config import Experiment, Train
 from reslab.data.loader import Feed, HeldOut, Normalize, Resident
 from reslab.data.normalize import NORMALIZATIONS, Mean
 from reslab.data.prepared import Prepared
@@ -17,7 +17,7 @@ from reslab.data.recipe import Recipe, recipe
 from reslab.errors import UserError, located
 from reslab.hashing import key_of
 from reslab.models import MODELS
-from reslab.models.count import count
+from reslab.models.count import count, single_value_norms
 from reslab.schema import bind
 from reslab.training.average import WeightAverage
 from reslab.training.batch_norm import BatchNormRule
@@ -96,6 +96,13 @@ def make_schedule(spec: Mapping, length: Budget) -> Schedule:
     rest = length if warmup is None else Budget(length.steps - warmup.offset, length.steps_per_epoch)
     main = bind(SCHEDULES, {key: value for key, value in spec.items() if key != "warmup"}, "schedule")(rest)
     return Schedule(main, warmup)
+
+
+def unreached_milestones(spec: Mapping, length: Budget) -> list[int]:
+    """The milestones of a schedule that lie at the end of the run or beyond: the rate never drops there."""
+    warmup = make_schedule(spec, length).warmup
+    last = length.steps - (warmup.offset if warmup else 0)
+    return [milestone for milestone in spec.get("milestones", []) if length.to_steps(milestone, spec.get("unit", "epochs")) >= last]
 
 
 def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Optimizer:
@@ -181,6 +188,33 @@ def check(experiment: Experiment, facts: dict) -> None:
         bind(LOSSES, experiment.loss, "loss")()
         make_optimizer(experiment, nn.Linear(1, 1))
         make_schedule(experiment.schedule, budget(experiment, facts["train"]))
+        with located("train"):
+            check_chunks(experiment.train, network, facts)
+
+
+def smallest_chunk(train: Train, images: int) -> int:
+    """The fewest images that batch norm sees at once in a run on `images` training images, 0 if there is no batch."""
+    whole, tail = divmod(images, train.batch_size)
+    batches = [train.batch_size] if whole else []
+    if tail and not train.drop_last and train.steps(images) > whole:
+        batches.append(tail)
+    chunks = [(batch, min(train.ghost_batch_size or batch, batch)) for batch in batches]
+    return min((batch % chunk or chunk for batch, chunk in chunks), default=0)
+
+
+def check_chunks(train: Train, network: nn.Module, facts: Mapping) -> None:
+    """Raise UserError if batch norm would get a single value of a channel to take the variance of."""
+    images = facts["train"]
+    if smallest_chunk(train, images) > 1 or (train.batch_norm and train.batch_norm.frozen):
+        return
+    if norms := single_value_norms(network, facts["image_shape"]):
+        chunk = f" in chunks of {train.ghost_batch_size}" if train.ghost_batch_size else ""
+        whole_only = train.drop_last or smallest_chunk(train.model_copy(update={"drop_last": True}), images) < 2
+        mend = "another batch_size or ghost_batch_size" + ("" if whole_only else ", or drop_last: true")
+        raise UserError(
+            f"{images} images in batches of {train.batch_size}{chunk} leave one image alone, and batch norm {norms[0]} sees 1x1 "
+            f"maps: one value has no variance; give {mend}"
+        )
 
 
 def try_recipe(steps: Recipe, image_shape: list[int]) -> None:

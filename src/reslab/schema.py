@@ -84,13 +84,17 @@ def check(kind: Any, value: Any, where: str) -> Any:
 def _say(problem: Mapping, kind: Any, where: str) -> str:
     location = [part for part in problem["loc"] if not _is_union_branch(part)]
     key = str(location[-1]) if location else ""
-    path = ".".join([where, *map(str, location)])
-    parent = ".".join([where, *map(str, location[:-1])])
+    path, parent = _path(where, location), _path(where, location[:-1])
     if problem["type"] == "extra_forbidden":
         return f"{parent}: {unknown(key, _field_names(kind), 'key')}"
     if problem["type"] == "missing":
         return f"{parent}: missing key {key!r}"
     return f"{path}: {problem['input']!r} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
+
+
+def _path(where: str, location: Sequence[str | int]) -> str:
+    """The path of an error: `augment` and (0, "padding") -> augment[0].padding."""
+    return where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
 def _is_union_branch(part: Any) -> bool:

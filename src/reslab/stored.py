@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from reslab import schema
+from reslab import config, schema
 from reslab.config import Experiment
 from reslab.data.loader import HeldOut, Normalize, Resident
 from reslab.data.normalize import Mean, spread
@@ -21,6 +21,7 @@ from reslab.schema import Count, Positive
 from reslab.training import checkpoint
 from reslab.training.evaluation import Score, evaluate
 from reslab.training.losses import cross_entropy
+from reslab.training.precision import PRECISIONS, Precision
 
 
 class RawPixelClassifier(nn.Module):
@@ -43,10 +44,17 @@ class Facts(pydantic.BaseModel):
     class_names: Annotated[list[str], Field(min_length=1)]
 
 
+class StoredTrain(pydantic.BaseModel):
+    """What it may say of the training: a network is scored in the precision it was trained in."""
+
+    precision: config.Precision = "float32"
+
+
 class Config(pydantic.BaseModel):
-    """What it must say of the experiment."""
+    """What it must say of the experiment; an imported network was not trained here."""
 
     model: dict[str, Any]
+    train: StoredTrain = StoredTrain()
 
 
 class Constants(pydantic.BaseModel):
@@ -70,6 +78,8 @@ class StoredNetwork:
 
     classifier: RawPixelClassifier
     description: dict  # config (at least its model), dataset, normalization
+    weights: Path
+    precision: Precision  # of the training
 
     @property
     def facts(self) -> dict:
@@ -91,7 +101,8 @@ def load_network(path: Path) -> StoredNetwork:
             raise UserError(f"metadata.normalization: expected {channels} numbers each, one a channel")
         network = build_network(described["config"]["model"], described["dataset"], seed=0)
     checkpoint.load_weights(weights, network)
-    return StoredNetwork(RawPixelClassifier(network, **described["normalization"]).eval(), described)
+    classifier = RawPixelClassifier(network, **described["normalization"]).eval()
+    return StoredNetwork(classifier, described, weights, PRECISIONS[said.config.train.precision])
 
 
 def weights_file(path: Path) -> Path:
@@ -109,17 +120,19 @@ def load_classifier(folder: Path) -> RawPixelClassifier:
 
 
 def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Score]:
-    """Each held-out split's loss and error, in float32.
+    """Each held-out split's loss and error, in the precision that the network was trained in, as the pipeline scores it.
 
     Raises UserError if the dataset has images of another shape, or other classes.
     """
     for key in ("image_shape", "class_names"):
         if stored.facts[key] != data.facts[key]:
             raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
-    network = stored.classifier.network.to(device, memory_format=torch.channels_last)
-    normalize = Normalize(**stored.description["normalization"], device=device, dtype=torch.float32)
+    network = stored.precision.convert(build_network(stored.description["config"]["model"], stored.facts, seed=0))
+    checkpoint.load_weights(stored.weights, network)
+    network = network.to(device, memory_format=torch.channels_last)
+    normalize = Normalize(**stored.description["normalization"], device=device, dtype=stored.precision.images)
     return {
-        name: evaluate(network, HeldOut(Resident.of(split, device), normalize), cross_entropy())
+        name: evaluate(network, HeldOut(Resident.of(split, device), normalize), cross_entropy(), precision=stored.precision)
         for name, split in data.held_out().items()
     }
 

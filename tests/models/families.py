@@ -31,6 +31,7 @@ SMALLEST: dict[str, list[dict]] = {
     "activation_resnet": [
         *({"depth": 14, "order": order} for order in ORDERS),
         {"depth": 11, "block": "bottleneck", "order": "full_preactivation", "shortcut": "B"},
+        *({"depth": 8, "block": "one_layer", "order": order} for order in ("original", "full_preactivation")),
     ],
     "shortcut_resnet": [
         {"depth": 8, "shortcut": {"name": "constant", "skip": 0.5, "residual": 0.5}},
@@ -90,6 +91,10 @@ SMALLEST: dict[str, list[dict]] = {
             "preact_stage": [True, False, False, True],
             **IMAGENET,
         },
+    ],
+    "imagenet_activation_resnet": [
+        {"block": "bottleneck", "order": "bn_after_addition", **IMAGENET},
+        {"block": "basic", "order": "full_preactivation", **IMAGENET},
     ],
     "imagenet_tau_resnet": [{"tau": "2/sqrt(L)", **IMAGENET}, {"norm": "none", "tau": 0.5, **IMAGENET}],
     "imagenet_resnext": [{"cardinality": 2, "base_width": 4, **IMAGENET}],

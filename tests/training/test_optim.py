@@ -183,7 +183,7 @@ def test_decay_and_groups_are_off_unless_asked_for(name):
         ({"name": "lars"}, "missing key 'rule'"),
         ({"name": "lars", "rule": "mine"}, "optimizer.rule: 'mine' is not allowed"),
         ({"name": "adam", "beta1": 1.0}, "optimizer.beta1: 1.0 is not allowed"),
-        ({"name": "sgd", "no_decay": ["bn"]}, "optimizer.no_decay.0: 'bn' is not allowed: should be 'batch_norm', 'bias'"),
+        ({"name": "sgd", "no_decay": ["bn"]}, "optimizer.no_decay\\[0\\]: 'bn' is not allowed: should be 'batch_norm', 'bias'"),
         ({"name": "adabound", "final_lr": 0.0}, "optimizer.final_lr: 0.0"),
         ({"name": "adamw", "betas": [0.9, 0.9]}, "unknown key 'betas'"),
     ],

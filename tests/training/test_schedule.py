@@ -1,12 +1,13 @@
 """Schedules against their closed forms at and around every boundary; warm-ups, also the one that watches the error."""
 
 import math
+import re
 
 import pytest
 import torch
 
 from reslab.errors import UserError
-from reslab.experiment import make_schedule
+from reslab.experiment import make_schedule, unreached_milestones
 from reslab.training.schedule import Budget
 
 BUDGET = Budget(steps=100, steps_per_epoch=10)
@@ -46,6 +47,29 @@ def test_warmup_is_inside_the_budget():
     assert [both(9), both(10), both(19), both(20)] == [0.5, 0.5, 0.5, pytest.approx(0.1)]
 
 
+def test_a_warmup_leaves_the_main_schedule_at_least_one_step():
+    longest = schedule(name="constant", warmup={"name": "constant", "iterations": 99, "factor": 0.1})
+    assert [longest(98), longest(99)] == [0.1, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "late"),
+    [
+        ({"name": "multistep", "milestones": [3, 9]}, []),
+        ({"name": "multistep", "milestones": [3, 10, 12]}, [10, 12]),
+        ({"name": "multistep", "milestones": [99, 100], "unit": "iterations"}, [100]),
+        ({"name": "multistep", "milestones": [7, 8], "warmup": {"name": "linear", "epochs": 2}}, []),
+        ({"name": "multistep", "milestones": [7, 8], "warmup": {"name": "linear", "epochs": 2, "main_from": "end"}}, [8]),
+        ({"name": "cosine"}, []),
+    ],
+)
+def test_milestones_that_the_run_never_reaches_are_known(spec, late):
+    assert unreached_milestones(spec, BUDGET) == late
+    factors = {schedule(**spec)(step) for step in range(100)}
+    if spec["name"] == "multistep" and "warmup" not in spec:
+        assert len(factors) == 1 + len(spec["milestones"]) - len(late)
+
+
 def feed(watched, first: int, errors: list[int]) -> list[float]:
     """Tell the schedule of batches of 10 images; return the factor of each step."""
     factors = []
@@ -82,7 +106,7 @@ def test_he_warmup_survives_a_resume_inside_its_window():
     ("spec", "message"),
     [
         ({"name": "multistep", "milestones": [5, 3]}, "milestones"),
-        ({"name": "multistep", "milestones": [0]}, "schedule.milestones.0"),
+        ({"name": "multistep", "milestones": [0]}, "schedule.milestones[0]"),
         ({"name": "multistep", "milestones": [5], "factor": -1.0}, "schedule.factor"),
         ({"name": "multistep", "milestones": [5], "factor": math.nan}, "schedule.factor"),
         ({"name": "cosine", "floor": -5.0}, "schedule.floor"),
@@ -94,9 +118,18 @@ def test_he_warmup_survives_a_resume_inside_its_window():
         ({"name": "constant", "warmup": {"name": "linear", "epochs": 0}}, "schedule.warmup.epochs"),
         ({"name": "constant", "warmup": {"name": "lineal", "epochs": 1}}, "schedule.warmup.name: unknown name 'lineal'"),
         ({"name": "constant", "warmup": {"name": "until_train_error", "below": 1.5}}, "schedule.warmup.below"),
+        (
+            {"name": "cosine", "warmup": {"name": "linear", "epochs": 10}},
+            "schedule.warmup: 10 epochs are 100 steps, which leave nothing",
+        ),
+        (
+            {"name": "cosine", "warmup": {"name": "constant", "factor": 0.1, "iterations": 400}},
+            "400 iterations are 400 steps, which",
+        ),
+        ({"name": "cosine", "warmup": {"name": "exponential", "iterations": 101}}, "nothing of the 100 for the main schedule"),
         ({"name": "cosin"}, "did you mean 'cosine'"),
     ],
 )
 def test_impossible_schedules_are_refused(spec, message):
-    with pytest.raises(UserError, match=message.replace(".", r"\.")):
+    with pytest.raises(UserError, match=re.escape(message)):
         schedule(**spec)

@@ -212,6 +212,27 @@ def test_a_loss_scale_that_overflows_skips_the_step_and_halves():
     assert scaler.get_scale() == 2.0**59
 
 
+def test_the_average_counts_a_skipped_step_as_one_that_changed_nothing():
+    model = preact()
+    rule = StepRule(
+        precision=PRECISIONS["float16"],
+        scaler=torch.amp.GradScaler("cpu", init_scale=1.0),
+        average=WeightAverage(model, decay=0.8),
+    )
+    optimizer, data = sgd(model, lr=0.1), batch(dtype=torch.float32)
+    train_step(model, data, LOSS, optimizer, rule)
+    first = model.fc.weight.detach().clone()
+    train_step(model, data, LOSS, optimizer, rule)
+    second = model.fc.weight.detach().clone()
+    rule.scaler.load_state_dict(rule.scaler.state_dict() | {"scale": 2.0**60})
+    train_step(model, data, LOSS, optimizer, rule)
+    assert not torch.equal(first, second)
+    assert torch.equal(model.fc.weight, second)  # skipped
+    once = 0.8 * first + 0.2 * second
+    torch.testing.assert_close(rule.average.module.fc.weight, 0.8 * once + 0.2 * second)
+    assert all(tensor.isfinite().all() for tensor in rule.average.module.state_dict().values())
+
+
 def test_clipping_is_of_the_gradient_and_not_of_its_scaled_form():
     model = preact().double()
     rule = StepRule(gradient_clip=0.01, scaler=torch.amp.GradScaler("cpu", init_scale=1024.0))

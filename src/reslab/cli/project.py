@@ -25,6 +25,7 @@ def check(params: Params = Path("params.yaml")) -> None:
     study = config.load(params)
     from reslab.data import prepared
     from reslab.data.datasets import DATASETS
+    from reslab.experiment import budget, unreached_milestones
     from reslab.experiment import check as check_experiment
 
     schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
@@ -35,7 +36,14 @@ def check(params: Params = Path("params.yaml")) -> None:
     with located(params):
         for experiment in study.experiments.values():
             check_experiment(experiment, facts)
+            if late := unreached_milestones(experiment.schedule, budget(experiment, facts["train"])):
+                print(f"experiments.{experiment.name}: the run ends before {milestones(experiment, late)}")
     print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well")
+
+
+def milestones(experiment: config.Experiment, numbers: list[int]) -> str:
+    """Milestones as a reader says them: milestone 100, 150 (epochs)."""
+    return f"milestone {', '.join(map(str, numbers))} ({experiment.schedule.get('unit', 'epochs')})"
 
 
 @app.command("studies")

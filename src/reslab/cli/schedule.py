@@ -7,7 +7,7 @@ import typer
 
 from reslab import config
 from reslab.cli.app import app
-from reslab.cli.project import Params
+from reslab.cli.project import Params, milestones
 from reslab.config import Study
 from reslab.errors import UserError, located
 
@@ -30,7 +30,7 @@ def schedule(
     count = training_images(study) if images is None else images
     from torch import nn
 
-    from reslab.experiment import budget, make_optimizer, make_schedule
+    from reslab.experiment import budget, make_optimizer, make_schedule, unreached_milestones
     from reslab.report.rates import plot_rates
     from reslab.training.warmup import ObservedWarmup
 
@@ -43,6 +43,8 @@ def schedule(
         title += f" (from the start {base * warmup.constant:.3g}, until the training error is below {warmup.below:.0%})"
         factor = factor.main
     plot_rates(lambda step: base * factor(step), output, steps=length.steps, steps_per_epoch=length.steps_per_epoch, title=title)
+    if late := unreached_milestones(chosen.schedule, length):
+        print(f"the run ends before {milestones(chosen, late)}")
     print(f"{output}: {length.steps} steps of {chosen.train.batch_size} images, {length.steps_per_epoch} an epoch")
 
 

@@ -100,13 +100,13 @@ def predict(
 
 @app.command()
 def score(network: Network, data: Data = Path("data/prepared")) -> None:
-    """Test error and loss of a trained or imported network, over all held-out images of the prepared dataset."""
+    """Test error and loss of a trained or imported network, over all held-out images, in its own precision."""
     from reslab.data import prepared
     from reslab.stored import load_network, score_network
     from reslab.training import hardware
 
     stored, loaded, device = load_network(network), prepared.load(data), hardware.choose_device()
-    hardware.prepare(device, precision="float32", fast=False)
+    hardware.prepare(device, precision=stored.precision.name, fast=False)
     with located(f"{network} on {data}"):
         scores = score_network(stored, loaded, device)
     rows = [

@@ -2,7 +2,7 @@
 
 from reslab.models.densenet import densenet, imagenet_densenet
 from reslab.models.fixup import fixup_resnet
-from reslab.models.identity_mappings import activation_resnet, torch7_resnet
+from reslab.models.identity_mappings import activation_resnet, imagenet_activation_resnet, torch7_resnet
 from reslab.models.late_downsampling import late_downsampling_resnet
 from reslab.models.preact import imagenet_preact_resnet, preact_resnet
 from reslab.models.pyramidnet import imagenet_pyramidnet, pyramidnet
@@ -44,6 +44,7 @@ MODELS = {
     "imagenet_plain": imagenet_plain,
     "imagenet_resnet": imagenet_resnet,
     "imagenet_preact_resnet": imagenet_preact_resnet,
+    "imagenet_activation_resnet": imagenet_activation_resnet,
     "imagenet_tau_resnet": imagenet_tau_resnet,
     "imagenet_resnext": imagenet_resnext,
     "imagenet_densenet": imagenet_densenet,

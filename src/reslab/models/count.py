@@ -1,9 +1,11 @@
 """Counting a network: parameters, multiply-adds, layers, receptive field."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -90,3 +92,18 @@ def count(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]
         "receptive_field": receptive.last.field,
         "output_stride": receptive.last.stride,
     }
+
+
+def single_value_norms(model: nn.Module, image_shape: Sequence[int]) -> list[str]:
+    """The names of the batch norms that see a map of 1x1: of one image that is one value a channel, which has no variance."""
+    device, found = next(model.parameters()).device, []
+    handles = [
+        module.register_forward_pre_hook(lambda _, inputs, name=name: found.append(name) if inputs[0][0, 0].numel() == 1 else None)
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+    ]
+    with torch.no_grad():
+        model.eval()(torch.empty(1, *image_shape, device=device))
+    for handle in handles:
+        handle.remove()
+    return found

@@ -9,8 +9,18 @@ from typing import Literal
 from torch import Tensor, nn
 
 from reslab.models.init import initialized
-from reslab.models.layers import Network, Projection, ShortcutOption, Stem, conv1x1, convolutions, make_shortcut
-from reslab.models.plans import BlockType, Shape, cifar_plan
+from reslab.models.layers import (
+    ImageNetStem,
+    Network,
+    Projection,
+    ShortcutOption,
+    Stem,
+    conv1x1,
+    conv3x3,
+    convolutions,
+    make_shortcut,
+)
+from reslab.models.plans import Blocks, BlockType, Plan, Shape, blocks_per_stage, cifar_plan, imagenet_plan, make_plan, stage_widths
 from reslab.schema import Size
 
 Order = Literal[
@@ -22,6 +32,8 @@ Order = Literal[
     "no_last_relu",
     "bn_after_addition_no_relu",
 ]
+
+UnitType = Literal["basic", "bottleneck", "one_layer"]
 
 # Modules before each convolution, after the last one, and after the addition; between convolutions without pre-activation
 # stand BN and ReLU. B: batch norm, R: ReLU.
@@ -37,6 +49,20 @@ LAST = {
 FIRST = {"relu_only_preactivation": "R", "full_preactivation": "BR"}
 
 
+def unit_convolutions(unit: UnitType, shape: Shape, *, bias: bool) -> list[nn.Conv2d]:
+    """The convolutions of a unit's branch; of one layer it is a single 3x3 (section 4.1, ResNet-110(1layer) of Table 3)."""
+    if unit == "one_layer":
+        return [conv3x3(*shape, bias=bias)]
+    return convolutions(unit, *shape, bias=bias)
+
+
+def unit_plan(depth: int, width: int, unit: UnitType) -> Plan:
+    """Three stages of 3n+2 (one_layer), 6n+2 (basic) or 9n+2 (bottleneck) layers; raises UserError for another depth."""
+    if unit == "one_layer":
+        return make_plan(width, stage_widths(width, 3, "basic"), [blocks_per_stage(depth, 3, 2)] * 3)
+    return cifar_plan(depth, width, unit)
+
+
 def activation(letters: str, channels: int) -> list[nn.Module]:
     """BR -> batch norm and ReLU."""
     return [nn.BatchNorm2d(channels) if letter == "B" else nn.ReLU() for letter in letters]
@@ -49,10 +75,10 @@ class OrderedBlock(nn.Module):
     """
 
     def __init__(
-        self, shape: Shape, block: BlockType, order: Order, *, shortcut: ShortcutOption, bias: bool, split_first: bool
+        self, shape: Shape, unit: UnitType, order: Order, *, shortcut: ShortcutOption, bias: bool, split_first: bool
     ) -> None:
         super().__init__()
-        convs = convolutions(block, *shape, bias=bias)
+        convs = unit_convolutions(unit, shape, bias=bias)
         last, after = LAST[order]
         modules = [] if split_first else activation(FIRST.get(order, ""), shape.in_channels)
         for conv in convs[:-1]:
@@ -74,22 +100,13 @@ class OrderedBlock(nn.Module):
 
 
 def ordered_network(
-    in_channels: int,
-    num_classes: int,
-    *,
-    depth: int,
-    block: BlockType,
-    order: Order,
-    shortcut: ShortcutOption,
-    width: int,
-    bias: bool,
+    stem: nn.Module, plan: Plan, unit: UnitType, num_classes: int, *, order: Order, shortcut: ShortcutOption, bias: bool = False
 ) -> nn.Module:
-    """A three-stage net of these units: 6n+2 layers (basic) or 9n+2 (bottleneck)."""
-    plan = cifar_plan(depth, width, block)
+    """The network of these units after a stem."""
     body = [
         nn.Sequential(
             *(
-                OrderedBlock(shape, block, order, shortcut=shortcut, bias=bias, split_first=stage == 0 and position == 0)
+                OrderedBlock(shape, unit, order, shortcut=shortcut, bias=bias, split_first=stage == 0 and position == 0)
                 for position, shape in enumerate(shapes)
             )
         )
@@ -97,7 +114,7 @@ def ordered_network(
     ]
     channels = plan[-1][-1].out_channels
     tail = nn.Sequential(*activation(FIRST.get(order, ""), channels))  # the extra activation after the last addition (section 4.1)
-    return Network(Stem(in_channels, width, bias=bias), body, tail, channels=channels, num_classes=num_classes)
+    return Network(stem, body, tail, channels=channels, num_classes=num_classes)
 
 
 @initialized(init="fan_in")
@@ -107,14 +124,30 @@ def activation_resnet(
     *,
     depth: int,
     order: Order,
-    block: BlockType = "basic",
+    block: UnitType = "basic",
     shortcut: ShortcutOption = "A",
     width: Size = 16,
 ) -> nn.Module:
-    """A residual net with one of the orders of Table 2, or two more: 6n+2 layers (basic) or 9n+2 (bottleneck)."""
-    return ordered_network(
-        in_channels, num_classes, depth=depth, block=block, order=order, shortcut=shortcut, width=width, bias=False
-    )
+    """A residual net with one of the orders of Table 2, or two more: 6n+2 layers (basic), 9n+2 (bottleneck) or 3n+2 (one_layer)."""
+    plan = unit_plan(depth, width, block)
+    return ordered_network(Stem(in_channels, width), plan, block, num_classes, order=order, shortcut=shortcut)
+
+
+@initialized(init="fan_in")
+def imagenet_activation_resnet(
+    in_channels: int,
+    num_classes: int,
+    *,
+    order: Order,
+    depth: int | None = None,
+    block: BlockType | None = None,
+    blocks: Blocks | None = None,
+    shortcut: ShortcutOption = "B",
+    width: Size = 64,
+) -> nn.Module:
+    """The orders in a net for large images (section 5): `depth` 18, 34, 50, 101, 152, 200, or `block` and `blocks` per stage."""
+    block, plan = imagenet_plan(depth, block, blocks, width)
+    return ordered_network(ImageNetStem(in_channels, width), plan, block, num_classes, order=order, shortcut=shortcut)
 
 
 TORCH7_ORDERS: dict[tuple[str, bool], Order] = {  # (where batch norm stands, ReLU after the addition)
@@ -141,9 +174,8 @@ def torch7_resnet(
     Its later version is `gamma: uniform` with `first_gamma: near_one`: all from U(0, 1) but the first of each block, N(1, 0.002).
     """
     order = TORCH7_ORDERS[bn, last_relu]
-    network = ordered_network(
-        in_channels, num_classes, depth=depth, block="basic", order=order, shortcut="A", width=width, bias=True
-    )
+    stem, plan = Stem(in_channels, width, bias=True), cifar_plan(depth, width)
+    network = ordered_network(stem, plan, "basic", num_classes, order=order, shortcut="A", bias=True)
     if first_gamma == "near_one":
         for block in (module for module in network.modules() if isinstance(module, OrderedBlock)):
             block.initialize = block.draw_first_gamma

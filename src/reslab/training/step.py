@@ -62,6 +62,8 @@ def train_step(
         clip_grad_norm_(model.parameters(), rule.gradient_clip)
     rule.scaler.step(optimizer)
     rule.scaler.update()
+    # Deviation: a step that the scaler skips for its overflow counts for the average, which moves on to the unchanged weights:
+    # whether it was skipped is known to the device only, and asking would wait for it.
     if rule.average:
         rule.average.update_parameters(model)
     return value, errors

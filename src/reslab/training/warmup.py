@@ -65,12 +65,13 @@ class ObservedWarmup:
 Warmup = FixedWarmup | ObservedWarmup
 
 
-def _length(budget: Budget, epochs: int | None, iterations: int | None, main_from: MainFrom) -> int:
+def _length(budget: Budget, epochs: int | None, iterations: int | None) -> int:
+    """A warm-up's length in steps; raises UserError if it is as long as the whole run."""
     if (epochs is None) == (iterations is None):
         raise UserError("give exactly one of epochs, iterations")
     count, unit = (epochs, "epochs") if iterations is None else (iterations, "iterations")
     steps = budget.to_steps(count, unit)
-    if main_from == "end" and steps >= budget.steps:
+    if steps >= budget.steps:
         raise UserError(f"{count} {unit} are {steps} steps, which leave nothing of the {budget.steps} for the main schedule")
     return steps
 
@@ -84,7 +85,7 @@ def constant_warmup(
     main_from: MainFrom = "start",
 ) -> Warmup:
     """A constant factor for so many epochs or iterations (He et al. 2016: 0.1 for 400 iterations)."""
-    return FixedWarmup(_length(budget, epochs, iterations, main_from), lambda step: factor, main_from)
+    return FixedWarmup(_length(budget, epochs, iterations), lambda step: factor, main_from)
 
 
 def linear_warmup(
@@ -96,7 +97,7 @@ def linear_warmup(
     main_from: MainFrom = "start",
 ) -> Warmup:
     """From `start` to 1 in equal steps (Goyal et al. 2017, arXiv:1706.02677, section 2.2)."""
-    steps = _length(budget, epochs, iterations, main_from)
+    steps = _length(budget, epochs, iterations)
     return FixedWarmup(steps, lambda step: start + (1 - start) * step / steps, main_from)
 
 
@@ -113,7 +114,7 @@ def exponential_warmup(
 
     Its code multiplies this by the base rate twice, which no published number was made with.
     """
-    steps = _length(budget, epochs, iterations, main_from)
+    steps = _length(budget, epochs, iterations)
     return FixedWarmup(steps, lambda step: start + (1 - start) * (step / steps) ** exponent, main_from)
 
 
