@@ -75,7 +75,7 @@ def further(study: Study, series: dict[str, str]) -> list[tuple[Experiment, int]
 
 
 def names_of_series(study: Study, data: Prepared) -> dict[str, str]:
-    """experiment -> series, among the networks with batch norm and among those without."""
+    """The series of each experiment, among the networks with batch norm and among those without."""
     groups = {}
     for experiment in study.experiments.values():
         with torch.device("meta"):

@@ -82,6 +82,7 @@ class Layers(pydantic.BaseModel):
     """What the layer study (layers/dvc.yaml) measures with, and what it measures beside the trained networks."""
 
     model_config = STRICT
+
     images: Count = 64
     depths: list[Count] = Field(default_factory=list)  # measured at initialisation alone
 
@@ -94,7 +95,7 @@ class Report(pydantic.BaseModel):
     title: str = ""
     source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
-    layers: Layers = Field(default_factory=Layers)
+    layers: Layers = Layers()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,4 +154,5 @@ def has_batch_norm(network: nn.Module) -> bool:
 
 def tau_of(network: nn.Module) -> float:
     """The number that scales the branches, as it is now; NaN for a network without one."""
-    return float(getattr(network, "tau", torch.nan))
+    tau = getattr(network, "tau", torch.nan)
+    return tau.item() if isinstance(tau, Tensor) else float(tau)

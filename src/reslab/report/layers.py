@@ -42,7 +42,7 @@ def _varies(rows: Sequence[Mapping] | Any, key: str) -> bool:
 
 
 def growth(stream: pd.DataFrame) -> pd.DataFrame:
-    """One row a network: `forward`, the stream's norm after its last block over the first; `backward`, the gradients' the other way.
+    """One row a network: `forward`, the stream's norm, last block over first; `backward`, its gradient's, first over last.
 
     Blocks that change the stream's size are left out: their factor has nothing to do with depth.
     """
