@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from reslab import config, propagation
+from reslab import config
 from reslab.config import Experiment, Study
 from reslab.data import prepared
 from reslab.data.draws import shuffled
@@ -19,6 +19,7 @@ from reslab.data.loader import Normalize, Resident
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located, run
 from reslab.experiment import build_network, normalization
+from reslab.models import propagation
 from reslab.report import layer_plots, layers
 from reslab.store import project_root
 from reslab.stored import load_network
@@ -120,9 +121,9 @@ def main(
     layer_plots.responses(trained, metrics / "responses_initial.svg", moment=INITIAL)
     layer_plots.responses(trained, metrics / "responses_trained.svg", moment=TRAINED)
     if layer_plots.has_depths(growth):
-        layer_plots.growth(growth, metrics / "growth.svg", against="depth")
+        layer_plots.growth(growth, metrics / "growth.svg", against="blocks")
     if growth["tau"].notna().any():
-        layer_plots.growth(growth, metrics / "threshold.svg", against="threshold")
+        layer_plots.growth(growth, metrics / "threshold.svg", against="scaled")
     attempt(lambda: Store(project_root(), study.name).log_report([metrics]), "the layers")
     print((metrics / "growth.md").read_text())
 

@@ -72,6 +72,8 @@ OTHERS = {  # study -> experiments, published numbers
     "he2016-shortcuts": (12, 7),
     "tau-resnet-cifar10": (10, 10),
     "tau-resnet-nobn-cifar10": (8, 0),
+    "tau-theory-cifar10": (24, 0),
+    "tau-theory-digits": (24, 0),
     "wilber-blocks": (8, 8),
     "wilber-bn-momentum": (4, 4),
     "wilber-gamma": (2, 2),

@@ -79,12 +79,12 @@ class Published(pydantic.BaseModel):
 
 
 class Layers(pydantic.BaseModel):
-    """What the layer study (layers/dvc.yaml) measures with, and what it measures beside the trained networks."""
+    """On how many images the layer study (layers/dvc.yaml) measures, and at which further depths, at initialisation alone."""
 
     model_config = STRICT
 
     images: Count = 64
-    depths: list[Count] = Field(default_factory=list)  # measured at initialisation alone
+    depths: list[Count] = []
 
 
 class Report(pydantic.BaseModel):

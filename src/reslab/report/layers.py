@@ -44,17 +44,17 @@ def _varies(rows: Sequence[Mapping] | Any, key: str) -> bool:
 def growth(stream: pd.DataFrame) -> pd.DataFrame:
     """One row a network: `forward`, the stream's norm, last block over first; `backward`, its gradient's, first over last.
 
-    Blocks that change the stream's size are left out: their factor has nothing to do with depth.
+    First is what the first block takes. Where a stage changes, a part of the stream is left out (every second pixel): without a
+    norm on the shortcut this is a factor in which L has no part.
     """
     rows = []
     for key, points in stream.groupby(NETWORK, sort=False, dropna=False):
         points = points.sort_values("block")
-        same = points["elements"].to_numpy()[1:] == points["elements"].to_numpy()[:-1]
-        logs = {column: np.diff(np.log(points[column].to_numpy()))[same].sum() for column in ("norm", "gradient")}
-        with np.errstate(over="ignore"):
-            rows.append(
-                dict(zip(NETWORK, key, strict=True)) | {"forward": np.exp(logs["norm"]), "backward": np.exp(-logs["gradient"])}
-            )
+        first, last = points.iloc[0], points.iloc[-1]
+        rows.append(
+            dict(zip(NETWORK, key, strict=True))
+            | {"forward": last["norm"] / first["norm"], "backward": first["gradient"] / last["gradient"]}
+        )
     return pd.DataFrame(rows)
 
 
@@ -80,10 +80,10 @@ def markdown(table: pd.DataFrame) -> str:
         rows = [_row(key, rows, direction, table) for key, rows in table.groupby(SERIES, sort=False)]
         parts.append(f"**{meaning}**\n\n{pd.DataFrame(rows).fillna('').to_markdown(index=False, disable_numparse=True)}")
     parts.append(
-        "Growth: geometric mean over the seeds whose signals are finite, over the blocks that keep the stream's shape. Slope: of"
-        " log growth against log L, ± its standard error; a power law L^s has the same slope everywhere, an exponential one has"
-        " no end to its last slope, a bounded one goes to 0. L is the number of residual blocks. Batch norm takes statistics of the"
-        " batch, everything is computed in float64."
+        "Geometric mean over the seeds whose signals are finite. Slope: of its logarithm against log L, ± its standard error; last"
+        " slope: between the two deepest. A power law L^s has the slope s everywhere, for exponential growth the last slope has no"
+        " limit, for a bounded one it goes to 0. L is the number of residual blocks. Batch norm takes the batch's statistics;"
+        " everything is computed in float64."
     )
     return "\n\n".join(parts) + "\n"
 

@@ -30,7 +30,6 @@ class Point:
 
     block: int
     stage: int
-    elements: int  # of one image
     norm: float
     gradient: float  # of each image's own loss (with batch norm: of the batch's summed loss), with respect to the stream
 
@@ -100,6 +99,7 @@ def measure(network: nn.Module, images: Tensor, labels: Tensor) -> Signals:
     before and after training, and its running ones do not change; layers that draw do not, as in evaluation.
     """
     with _batch_statistics(network), _listening(network) as heard:
+        images = images.detach().requires_grad_()  # the stream of a network without a stem starts with them
         F.cross_entropy(network(images), labels, reduction="sum").backward()
     layers = [
         Layer(
@@ -112,7 +112,7 @@ def measure(network: nn.Module, images: Tensor, labels: Tensor) -> Signals:
         for position, ((name, module), response) in enumerate(zip(heard.convs, heard.responses, strict=True), start=1)
     ]
     stream = [
-        Point(block=block, stage=stage, elements=tensor[0].numel(), norm=image_norm(tensor), gradient=image_norm(tensor.grad))
+        Point(block=block, stage=stage, norm=image_norm(tensor), gradient=image_norm(tensor.grad))
         for block, (stage, tensor) in enumerate(heard.stream)
     ]
     network.zero_grad(set_to_none=True)
