@@ -17,7 +17,7 @@ from reslab.data import prepared
 from reslab.data.draws import shuffled
 from reslab.data.loader import Normalize, Resident
 from reslab.data.prepared import Prepared
-from reslab.errors import UserError, located, run
+from reslab.errors import located, run
 from reslab.experiment import build_network, normalization
 from reslab.models import propagation
 from reslab.report import layer_plots, layers
@@ -38,7 +38,10 @@ class Network:
 
 
 def batch(data: Prepared, experiment: Experiment, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The same `count` training images for every network, drawn once from all classes, normalised as the experiment does."""
+    """The same training images for every network, drawn once from all classes, normalised as the experiment does.
+
+    `count` of them, or all if there are fewer.
+    """
     resident = Resident.of(data.train, device)
     index = shuffled(len(resident), seed=0, epoch=0)[:count].to(device)
     mean, std = normalization(experiment, data)
@@ -59,8 +62,7 @@ def networks(study: Study, data: Prepared, runs: Path, series: dict[str, str]) -
         for seed in study.seeds:
             name = f"{experiment.name}@depth{depth}"
             facts = {"experiment": name, "series": series[experiment.name], "seed": seed, "depth": depth, "moment": INITIAL}
-            with located(f"report.layers.depths: {depth}"):
-                yield experiment, Network(facts, build_network(experiment.model | {"depth": depth}, data.facts, seed=seed))
+            yield experiment, Network(facts, build_network(experiment.model | {"depth": depth}, data.facts, seed=seed))
 
 
 def further(study: Study, series: dict[str, str]) -> list[tuple[Experiment, int]]:
@@ -75,6 +77,13 @@ def further(study: Study, series: dict[str, str]) -> list[tuple[Experiment, int]
     return [(first[key], depth) for key in first for depth in study.report.layers.depths if depth not in trained[key]]
 
 
+def check_depths(study: Study, data: Prepared, series: dict[str, str]) -> None:
+    """Raise UserError for a further depth that does not exist, before anything is measured."""
+    for experiment, depth in further(study, series):
+        with located(f"report.layers.depths: {depth}"), torch.device("meta"):
+            build_network(experiment.model | {"depth": depth}, data.facts, seed=0)
+
+
 def names_of_series(study: Study, data: Prepared) -> dict[str, str]:
     """The series of each experiment, among the networks with batch norm and among those without."""
     groups = {}
@@ -86,8 +95,9 @@ def names_of_series(study: Study, data: Prepared) -> dict[str, str]:
 
 def measured(study: Study, data: Prepared, runs: Path, device: torch.device) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tidy rows of every layer and of every point of the stream, of all networks."""
-    responses, stream = [], []
-    for experiment, network in networks(study, data, runs, names_of_series(study, data)):
+    responses, stream, series = [], [], names_of_series(study, data)
+    check_depths(study, data, series)
+    for experiment, network in networks(study, data, runs, series):
         module = network.module.to(device, torch.float64)
         signals = propagation.measure(module, *batch(data, experiment, study.report.layers.images, device))
         blocks = {"blocks": len(signals.stream) - 1}
@@ -107,8 +117,6 @@ def main(
     """Measure the study's networks, new and as trained in RUNS; tidy CSV into ROWS, tables and plots into METRICS."""
     study, loaded, device = config.load(params), prepared.load(data), hardware.choose_device()
     hardware.prepare(device, precision="float64", fast=False)
-    if not 2 <= study.report.layers.images <= len(loaded.train):
-        raise UserError(f"{params}: report.layers.images: {study.report.layers.images} is not allowed: 2 to {len(loaded.train)}")
     with located(params):
         responses, stream = measured(study, loaded, runs, device)
     growth = layers.growth(stream)

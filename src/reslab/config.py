@@ -79,11 +79,11 @@ class Published(pydantic.BaseModel):
 
 
 class Layers(pydantic.BaseModel):
-    """On how many images the layer study (layers/dvc.yaml) measures, and at which further depths, at initialisation alone."""
+    """On how many images the layer study (layers/dvc.yaml) measures at most; further depths, at initialisation alone."""
 
     model_config = STRICT
 
-    images: Count = 64
+    images: Annotated[int, Field(ge=2)] = 64
     depths: list[Count] = []
 
 
@@ -95,7 +95,7 @@ class Report(pydantic.BaseModel):
     title: str = ""
     source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
-    layers: Layers = Layers()
+    layers: Any = Field(default_factory=dict)  # Layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,8 @@ def _report(section: Any, experiments: Mapping) -> Report:
         if report.source and isinstance(value, Mapping):
             value = {"source": report.source, **value}
         published[key] = check(Published, value, f"report.published.{key}")
-    return report.model_copy(update={"published": published})
+    layers = check(Layers, report.layers, "report.layers")  # by itself: the message then names its keys, not the report's
+    return report.model_copy(update={"published": published, "layers": layers})
 
 
 def from_sections(name: str, sections: Mapping) -> Experiment:
