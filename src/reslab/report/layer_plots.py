@@ -104,7 +104,7 @@ def growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
         handles = [plt.Line2D([], [], **look, linestyle="-" if against == "blocks" else "none") for look in looks.values()]
         handles.append(plt.Rectangle((0, 0), 1, 1, color="#D55E00", alpha=0.12, linewidth=0))
         names = [*looks, "above the threshold tau = 1/sqrt(L)"]
-        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), frameon=False)
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), len(columns) + 1), frameon=False)
         save(figure, path)
 
 
