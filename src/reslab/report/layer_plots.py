@@ -60,10 +60,10 @@ def draw_responses(axes: Axes, rows: pd.DataFrame, shades: dict[float, np.ndarra
         axes.text(0.5, 0.5, "all diverged", ha="center", va="center", transform=axes.transAxes, color="#555555")
         axes.set(xticks=[], yticks=[])
         return
-    for depth, group in sorted(finite.groupby(finite["depth"].fillna(0)), key=lambda pair: -pair[0]):
-        mean = group.groupby("layer")["response_std"].agg(stats.gmean)
-        axes.plot(mean.index, mean, color=shades[depth], linewidth=1)
-    low, high = finite["response_std"].min(), finite["response_std"].max()
+    means = finite.groupby([finite["depth"].fillna(0), "layer"])["response_std"].agg(stats.gmean)
+    for depth, mean in sorted(means.groupby(level=0), key=lambda pair: -pair[0]):
+        axes.plot(mean.index.get_level_values("layer"), mean, color=shades[depth], linewidth=1)
+    low, high = means.min(), means.max()
     if high / low > WIDE_RATIO:
         logarithmic(axes.yaxis, low, high)
     else:
