@@ -103,6 +103,33 @@ def test_a_typo_at_the_top_level_is_not_silently_ignored(project):
     assert "error: params.yaml: unknown key 'scedule' (did you mean 'schedule'?)" in done.stderr
 
 
+def test_the_layer_study_measures_what_was_trained_and_trains_nothing(project):
+    before = starts(project)
+    edit(project, "params.yaml", "  title: Small", "  title: Small\n  layers: {depths: [8, 14], images: 32}")
+    call(project, "dvc", "repro", "layers/dvc.yaml")
+    assert starts(project) == before
+    growth = pd.read_csv(project / "metrics" / "layers" / "growth.csv")
+    moments = growth.groupby("experiment")["moment"].agg(lambda column: sorted(set(column)))
+    both = ["after training", "at initialisation"]
+    assert moments.to_dict() == dict.fromkeys(EXPERIMENTS, both) | {f"{name}@depth14": both[1:] for name in EXPERIMENTS}
+    assert (growth.groupby(["experiment", "moment"])["seed"].agg(sorted).map(tuple) == (0, 1)).all()
+    assert set(growth.loc[growth["experiment"] == "own-tau", "blocks"]) == {3}
+    responses = pd.read_csv(project / "data" / "layers" / "responses.csv")
+    sizes = responses.groupby(["experiment", "seed", "moment"]).size()
+    assert sizes["own-tau", 0, both[0]] == 7
+    assert sizes["own-tau@depth14", 1, both[1]] == 13
+    initial = responses[(responses["experiment"] == "plain-tau") & (responses["moment"] == both[1])]
+    assert initial["response_std"].between(0.99, 1.01).all()  # batch norm, before its scale has learnt anything
+    learnt = growth[(growth["experiment"] == "own-tau") & (growth["moment"] == both[0])]["tau"]
+    assert (learnt != growth[growth["experiment"] == "own-tau@depth14"]["tau"].iloc[0]).all()
+    for name in ("growth.svg", "threshold.svg", "responses_initial.svg", "responses_trained.svg"):
+        assert "<svg" in (project / "metrics" / "layers" / name).read_text()
+    assert "| tau: " not in (table := (project / "metrics" / "layers" / "growth.md").read_text())  # one series with, one without
+    assert "at initialisation" in table
+    assert "didn't change, skipping" in call(project, "dvc", "repro", "layers/dvc.yaml").stdout
+    assert "layers" not in call(project, "dvc", "repro").stdout
+
+
 def test_parallel_gives_the_same_networks(trained, tmp_path):
     folder = clone(tmp_path / "reslab", SMALL_PARAMS)
     call(folder, "reslab", "parallel", "--jobs", "2")

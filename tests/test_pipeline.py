@@ -9,7 +9,7 @@ import pytest
 from project import call
 from ruamel.yaml import YAML
 
-STAGES = ("fetch", "preprocess", "describe", "train", "evaluate", "aggregate")
+STAGES = ("fetch", "preprocess", "describe", "train", "evaluate", "aggregate", "layers")
 # These decide whether, where and how visibly something is computed, never what comes out.
 NO_RESULT = {"reslab", "reslab.errors", "reslab.progress", "reslab.provenance", "reslab.store", "reslab.tracking", "reslab.workers"}
 NO_RESULT |= {"reslab.packing", "reslab.records", "reslab.config", "reslab.schema"}
@@ -20,7 +20,12 @@ PINNED["evaluate"] = (*PINNED["train"], "reslab.training")
 
 @pytest.fixture(scope="module")
 def pipeline():
-    return YAML(typ="safe", pure=True).load(Path(__file__).parents[1] / "dvc.yaml")["stages"]
+    """The stages of dvc.yaml, and those of layers/dvc.yaml, which also run at the root."""
+    files = [
+        YAML(typ="safe", pure=True).load(Path(__file__).parents[1] / name)["stages"] for name in ("dvc.yaml", "layers/dvc.yaml")
+    ]
+    assert [stage["wdir"] for stage in files[1].values()] == [".."]
+    return files[0] | files[1]
 
 
 def direct_imports(script: Path) -> set[str]:

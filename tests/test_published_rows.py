@@ -77,6 +77,8 @@ OTHERS = {  # study -> experiments, published numbers
     "tau-resnet-cifar10": (10, 10),
     "tau-resnet-imagenet": (11, 0),
     "tau-resnet-nobn-cifar10": (8, 0),
+    "tau-theory-cifar10": (24, 0),
+    "tau-theory-digits": (24, 0),
     "wilber-blocks": (8, 8),
     "wilber-bn-momentum": (4, 4),
     "wilber-gamma": (2, 2),

@@ -162,6 +162,25 @@ def test_missing_data_and_files_are_named(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("{images: 1}", "params.yaml: report.layers.images: 1 is not allowed: should be greater than or equal to 2"),
+        ("{images: none}", "params.yaml: report.layers.images: 'none' is not allowed"),
+        ("{depth: [14]}", "params.yaml: report.layers: unknown key 'depth' (did you mean 'depths'?); allowed: images, depths"),
+        ("{depths: [9]}", "params.yaml: report.layers.depths: 9: model: depth 9 is impossible: allowed are 6n+2"),
+        ("{images: 8}", "data/runs/plain-tau/seed0: no such folder; trained networks are in data/runs/"),
+    ],
+)
+def test_what_the_layer_study_cannot_measure_is_refused(folder, asked, message):
+    change(folder, "report:\n", f"report:\n  layers: {asked}\n")
+    done = stage(folder, "layers.py", "data/runs", "data/layers", "metrics/layers")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "metrics" / "layers").exists()
+
+
+@pytest.mark.parametrize(
     ("source", "message"),
     [
         ("name: image_folder\n  source: nowhere\n  image_size: 8", "nowhere: no such file or folder"),

@@ -82,6 +82,15 @@ class Published(pydantic.BaseModel):
     runs: Count | None = None
 
 
+class Layers(pydantic.BaseModel):
+    """On how many images the layer study (layers/dvc.yaml) measures at most; further depths, at initialisation alone."""
+
+    model_config = STRICT
+
+    images: Annotated[int, Field(ge=2)] = 64
+    depths: list[Count] = []
+
+
 class Report(pydantic.BaseModel):
     """What only the tables need: the study's title and the published numbers by experiment."""
 
@@ -90,6 +99,7 @@ class Report(pydantic.BaseModel):
     title: str = ""
     source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
+    layers: Any = Field(default_factory=dict)  # Layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,20 +169,19 @@ def parse(document: Any) -> Study:
     if not isinstance(document, Mapping):
         raise UserError(f"expected a mapping with the keys {', '.join(STUDY_KEYS)}")
     _check_keys(document, STUDY_KEYS, "", required=[key for key in STUDY_KEYS if key != "report"])
-    name = _check_name(document["study"], "study")
     seeds = check(list[int], document["seeds"], "seeds")
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise UserError(f"seeds: {seeds} is not allowed: a list of at least one whole number >= 0, none repeated")
-    defaults = {key: document[key] for key in SECTIONS}
     rows = document["experiments"]
     if not isinstance(rows, Mapping) or not rows:
         raise UserError("experiments: expected at least one, as `name: {what differs from the sections above}`")
     experiments = {
-        key: _experiment(_check_name(key, "experiments"), defaults, {} if row is None else row) for key, row in rows.items()
+        key: _experiment(_check_name(key, "experiments"), document, {} if row is None else row) for key, row in rows.items()
     }
     report = _report({} if document.get("report") is None else document["report"], experiments)
     dataset = named(document["dataset"], "dataset")
     validation = check(Annotated[int, Field(ge=0)], dataset.pop("validation", 0), "dataset.validation")
+    name = _check_name(document["study"], "study")
     return Study(name=name, seeds=seeds, dataset=dataset, validation=validation, experiments=experiments, report=report)
 
 
@@ -185,7 +194,8 @@ def _report(section: Any, experiments: Mapping) -> Report:
         if report.source and isinstance(value, Mapping):
             value = {"source": report.source, **value}
         published[key] = check(Published, value, f"report.published.{key}")
-    return report.model_copy(update={"published": published})
+    layers = check(Layers, report.layers, "report.layers")  # by itself: the message then names its keys, not the report's
+    return report.model_copy(update={"published": published, "layers": layers})
 
 
 def from_sections(name: str, sections: Mapping) -> Experiment:
@@ -204,8 +214,7 @@ def _experiment(name: str, defaults: Mapping, row: Mapping) -> Experiment:
     if problem := train.contradiction():
         raise UserError(f"{_origin('train', row, where)}: {problem}")
     place = _origin("augment", row, where)
-    steps = check(list[dict], sections["augment"], place)
-    augment = [named(step, f"{place}[{position}]") for position, step in enumerate(steps)]
+    augment = [named(step, f"{place}[{i}]") for i, step in enumerate(check(list[dict], sections["augment"], place))]
     return Experiment(name=name, train=train, augment=augment, sections=sections, **checked)
 
 

@@ -1,0 +1,140 @@
+"""Measure every layer of every network of the study: `python stages/layers.py data/runs data/layers metrics/layers`.
+
+At initialisation and after training; at further depths (`report.layers.depths`) at initialisation alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from reslab import config
+from reslab.config import Experiment, Study
+from reslab.data import prepared
+from reslab.data.draws import shuffled
+from reslab.data.loader import Normalize, Resident
+from reslab.data.prepared import Prepared
+from reslab.errors import located, run
+from reslab.experiment import build_network, normalization
+from reslab.models import propagation
+from reslab.report import layer_plots, layers
+from reslab.store import project_root
+from reslab.stored import load_network
+from reslab.tracking import Store, attempt
+from reslab.training import hardware
+
+INITIAL, TRAINED = "at initialisation", "after training"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network to measure, with what its rows are to say of it."""
+
+    facts: dict
+    module: nn.Module
+
+
+def batch(data: Prepared, experiment: Experiment, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The same training images for every network, drawn once from all classes, normalised as the experiment does.
+
+    `count` of them, or all if there are fewer.
+    """
+    resident = Resident.of(data.train, device)
+    index = shuffled(len(resident), seed=0, epoch=0)[:count].to(device)
+    mean, std = normalization(experiment, data)
+    normalize = Normalize(mean, std, device=device, dtype=torch.float64)
+    return normalize(resident.images[index]), resident.labels[index]
+
+
+def networks(study: Study, data: Prepared, runs: Path, series: dict[str, str]) -> Iterator[tuple[Experiment, Network]]:
+    """Each experiment's networks, new and trained, seed by seed; then each series at its further depths."""
+    for experiment in study.experiments.values():
+        for seed in study.seeds:
+            facts = {"experiment": experiment.name, "series": series[experiment.name], "seed": seed}
+            initial = build_network(experiment.model, data.facts, seed=seed)
+            yield experiment, Network(facts | {"depth": experiment.model.get("depth"), "moment": INITIAL}, initial)
+            trained = load_network(runs / experiment.name / f"seed{seed}").classifier.network
+            yield experiment, Network(facts | {"depth": experiment.model.get("depth"), "moment": TRAINED}, trained)
+    for experiment, depth in further(study, series):
+        for seed in study.seeds:
+            name = f"{experiment.name}@depth{depth}"
+            facts = {"experiment": name, "series": series[experiment.name], "seed": seed, "depth": depth, "moment": INITIAL}
+            yield experiment, Network(facts, build_network(experiment.model | {"depth": depth}, data.facts, seed=seed))
+
+
+def further(study: Study, series: dict[str, str]) -> list[tuple[Experiment, int]]:
+    """The first experiment of each series that has a depth, with each depth that the series does not train."""
+    first: dict[tuple, Experiment] = {}
+    trained: dict[tuple, set[int]] = {}
+    for experiment in study.experiments.values():
+        if "depth" in experiment.model:
+            key = (series[experiment.name], experiment.model["name"], experiment.model.get("norm"))
+            first.setdefault(key, experiment)
+            trained.setdefault(key, set()).add(experiment.model["depth"])
+    return [(first[key], depth) for key in first for depth in study.report.layers.depths if depth not in trained[key]]
+
+
+def check_depths(study: Study, data: Prepared, series: dict[str, str]) -> None:
+    """Raise UserError for a further depth that does not exist, before anything is measured."""
+    for experiment, depth in further(study, series):
+        with located(f"report.layers.depths: {depth}"), torch.device("meta"):
+            build_network(experiment.model | {"depth": depth}, data.facts, seed=0)
+
+
+def names_of_series(study: Study, data: Prepared) -> dict[str, str]:
+    """The series of each experiment, among the networks with batch norm and among those without."""
+    groups = {}
+    for experiment in study.experiments.values():
+        with torch.device("meta"):
+            groups[experiment.name] = propagation.has_batch_norm(build_network(experiment.model, data.facts, seed=0))
+    return layers.series_names({name: experiment.sections for name, experiment in study.experiments.items()}, groups)
+
+
+def measured(study: Study, data: Prepared, runs: Path, device: torch.device) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tidy rows of every layer and of every point of the stream, of all networks."""
+    responses, stream, series = [], [], names_of_series(study, data)
+    check_depths(study, data, series)
+    for experiment, network in networks(study, data, runs, series):
+        module = network.module.to(device, torch.float64)
+        signals = propagation.measure(module, *batch(data, experiment, study.report.layers.images, device))
+        blocks = {"blocks": len(signals.stream) - 1}
+        about = network.facts | blocks | {"tau": propagation.tau_of(module), "batch_norm": propagation.has_batch_norm(module)}
+        responses += [about | asdict(layer) for layer in signals.layers]
+        stream += [about | asdict(point) for point in signals.stream]
+    return pd.DataFrame(responses), pd.DataFrame(stream)
+
+
+def main(
+    runs: Path,
+    rows: Path,
+    metrics: Path,
+    params: Path = Path("params.yaml"),
+    data: Path = Path("data/prepared"),
+) -> None:
+    """Measure the study's networks, new and as trained in RUNS; tidy CSV into ROWS, tables and plots into METRICS."""
+    study, loaded, device = config.load(params), prepared.load(data), hardware.choose_device()
+    hardware.prepare(device, precision="float64", fast=False)
+    with located(params):
+        responses, stream = measured(study, loaded, runs, device)
+    growth = layers.growth(stream)
+    for folder in (rows, metrics):
+        folder.mkdir(parents=True, exist_ok=True)
+    for table, path in ((responses, rows / "responses.csv"), (stream, rows / "stream.csv"), (growth, metrics / "growth.csv")):
+        table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
+    (metrics / "growth.md").write_text(layers.markdown(growth))
+    trained = responses[responses["experiment"].isin(list(study.experiments))]
+    layer_plots.responses(trained, metrics / "responses_initial.svg", moment=INITIAL)
+    layer_plots.responses(trained, metrics / "responses_trained.svg", moment=TRAINED)
+    if layer_plots.has_depths(growth):
+        layer_plots.growth(growth, metrics / "growth.svg", against="blocks")
+    if growth["tau"].notna().any():
+        layer_plots.growth(growth, metrics / "threshold.svg", against="scaled")
+    attempt(lambda: Store(project_root(), study.name).log_report([metrics]), "the layers")
+    print((metrics / "growth.md").read_text())
+
+
+if __name__ == "__main__":
+    run(main)
