@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import REPOSITORY, SMALL_PARAMS
+from project import REPOSITORY, SMALL_PARAMS, call
 
 from reslab.data import prepared
 from reslab.errors import guard
@@ -220,3 +220,10 @@ def test_impossible_hardware_is_refused(folder, name, value, message):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in done.stderr
+
+
+def test_training_starts_without_what_it_may_not_need(repository):
+    """MLflow, DVC and the compiler take seconds each to import; they are loaded when something uses them."""
+    heavy = "{'mlflow', 'dvc', 'torch._dynamo', 'scipy'}"
+    script = f"import sys; sys.path.insert(0, 'stages'); import train; print(*{heavy} & set(sys.modules))"
+    assert call(repository, sys.executable, "-c", script).stdout.strip() == ""

@@ -26,7 +26,7 @@ def key_of(*parts: int | str) -> int:
     """Hash a sequence of integers and names into one 64-bit key."""
     key = 0
     for part in parts:
-        key = mix(key ^ mix(_number(part) + GOLDEN))
+        key = mix(key ^ mix(number_of(part) + GOLDEN))
     return key
 
 
@@ -35,15 +35,15 @@ def tensor_key_of(*parts: int | str | Tensor) -> Tensor:
     key: int | Tensor = 0
     for part in parts:
         if isinstance(part, Tensor) or isinstance(key, Tensor):
-            bits = mixed(part + signed(GOLDEN)) if isinstance(part, Tensor) else signed(mix(_number(part) + GOLDEN))
+            bits = mixed(part + signed(GOLDEN)) if isinstance(part, Tensor) else signed(mix(number_of(part) + GOLDEN))
             key = mixed((signed(key) if isinstance(key, int) else key) ^ bits)
         else:
-            key = mix(key ^ mix(_number(part) + GOLDEN))
+            key = mix(key ^ mix(number_of(part) + GOLDEN))
     return key
 
 
-@torch.compiler.assume_constant_result  # it cannot look into zlib
-def _number(part: int | str) -> int:
+def number_of(part: int | str) -> int:
+    """A part of a key as a number."""
     return zlib.crc32(part.encode()) if isinstance(part, str) else part
 
 

@@ -1,6 +1,7 @@
 """What recording a step as a CUDA graph asks of it, as far as it shows without a GPU: no host in the loop, all state in place."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from reslab.data.prepared import Prepared
 from reslab.experiment import Run, assemble
 from reslab.training.capture import Kept, check_agreement, obstacle, tensors
 from reslab.training.engine import fit, set_rate
+from reslab.training.ladder import Compiled
 from reslab.training.optim import OPTIMIZERS
 from reslab.training.precision import PRECISIONS
 
@@ -176,7 +178,21 @@ def test_seed_and_epoch_as_tensors_draw_the_same_numbers():
             assert torch.equal(draw(number), draw(tensor))
 
 
-def test_all_seeds_share_what_was_compiled():
+@pytest.mark.parametrize("name", sorted((AUGMENTATIONS | MIXINGS).keys() - BY_TORCHVISION))
+def test_compiled_batches_are_the_same(name, monkeypatch):
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
+    feed = run(augment=[{"name": "flip"}, {"name": name} | REQUIRED.get(name, {})]).feed
+    feed.draw_on_device()
+    plain = next(feed.batches(1))
+    feed.compile()
+    compiled = next(feed.batches(1))
+    assert torch.equal(plain[0], compiled[0])
+    targets = [(batch[1],) if isinstance(batch[1], torch.Tensor) else batch[1] for batch in (plain, compiled)]
+    assert all(torch.equal(a, b) for a, b in zip(*targets, strict=True))
+
+
+def test_all_seeds_share_what_was_compiled(monkeypatch):
     """Else the compiler would give up after eight of them, without a word."""
     compiled = []
 
@@ -185,13 +201,14 @@ def test_all_seeds_share_what_was_compiled():
         return graph
 
     torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     for seed in range(10):
         made = run(seed=seed)
         step = made.step()
         step.rule.batch_norm.train(step.model)
         step.feed.draw_on_device()
-        step.network = torch.compile(step.model, fullgraph=True, dynamic=False, backend=backend)
-        step.feed.compiled = torch.compile(step.feed.make, dynamic=False, backend=backend)
+        step.network = Compiled(step.model, 16)
+        step.feed.compile()
         step.feed.begin(1)
         step(16)
         assert len(compiled) == 2

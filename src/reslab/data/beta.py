@@ -15,13 +15,17 @@ def beta(uniform: Tensor, alpha: float) -> Tensor:
     The quantile function is tabled once on the host and interpolated linearly where the numbers are: scipy's needs them on the
     CPU, and torch's sampler takes no numbers that a hash has drawn.
     """
-    table = _quantiles(alpha, uniform.device)
+    table = quantiles(alpha, uniform.device)
     place = uniform * POINTS
     below = place.long().clamp(max=POINTS - 1)
     return torch.lerp(table[below], table[below + 1], place - below)
 
 
-@torch.compiler.disable  # it would trace through the cache
+def quantiles(alpha: float, device: torch.device) -> Tensor:
+    """The quantile function at 0, 1/POINTS, ..., 1: float64 (POINTS + 1,)."""
+    return _quantiles(alpha, device)
+
+
 @cache
 def _quantiles(alpha: float, device: torch.device) -> Tensor:
     from scipy.special import betaincinv

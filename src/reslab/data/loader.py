@@ -7,9 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from reslab.data.beta import quantiles
 from reslab.data.draws import Draws, shuffled, with_replacement
 from reslab.data.images import Split
 from reslab.data.normalize import Mean, spread
+from reslab.hashing import number_of
 from reslab.targets import Targets
 
 Augmentation = Callable[[Tensor, Draws], Tensor]
@@ -111,6 +113,12 @@ class Feed:
         """Keep seed and epoch as tensors: a recording reads them, one compiled program is for all seeds. It costs a CPU more."""
         self.seed = torch.full_like(self.cursor, self.order_seed)
         self.epoch = torch.zeros_like(self.cursor)
+
+    def compile(self) -> None:
+        """Make batches by compiled code from now on; a compiler knows nothing of what the host computes once."""
+        for computed_once in (number_of, quantiles):
+            torch.compiler.assume_constant_result(computed_once)
+        self.compiled = torch.compile(self.make, dynamic=False)
 
     def begin(self, epoch: int, first: int = 0) -> list[int]:
         """Start an epoch at its 0-based batch `first`; return how many images each batch from there on has.

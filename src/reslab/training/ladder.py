@@ -125,7 +125,7 @@ def _prepare(step: TrainingStep, level: str) -> Execute:
     if recorded:
         rates_on_device(step)
         if level.endswith("compile"):
-            step.feed.compiled = torch.compile(step.feed.make, dynamic=False)
+            step.feed.compile()
     execute = Recorded(step) if recorded else step
     if level != "eager":
         check_agreement(step, execute)
