@@ -81,7 +81,7 @@ def predict(
     """Say what a network takes images for, with probabilities."""
     import torch
 
-    from reslab.data.image_folder import decode
+    from reslab.data.decode import decode
     from reslab.stored import load_network
 
     stored = load_network(network)
