@@ -8,8 +8,7 @@ from torch import Tensor
 
 from reslab.data.images import Split
 from reslab.data.order import Order
-
-RawBatch = tuple[Tensor, Tensor, Tensor]  # images uint8 (B, C, H, W), labels int64 (B,), places int64 (B,)
+from reslab.data.source import RawBatch, moved
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,3 @@ class Hosted:
         shape = (len(samples), *self.images.shape[1:])
         pinned = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         return moved(torch.index_select(self.images, 0, samples, out=pinned), self.device)
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device, without waiting where it is pinned: torch keeps a pinned block until its copy is done."""
-    return tensor.to(device, non_blocking=True)

@@ -19,13 +19,13 @@ from reslab.data.decode import unreadable
 from reslab.data.decoder import Broken, Decoder, Request, unchanged
 from reslab.data.draws import Draws
 from reslab.data.files import Files
-from reslab.data.hosted import RawBatch, moved
 from reslab.data.order import Order
 from reslab.data.resized_crop import windows
+from reslab.data.source import RawBatch, moved
 
 Crop = Callable[[Draws, Tensor, Tensor], tuple[Tensor, ...]]  # heights, widths -> top, left, height, width
 CROPS = {"random_resized_crop": windows}  # the augmentations that the decoding processes do
-PREFETCH = 3  # batches of each process that are under way or waiting
+PREFETCH = 2  # batches of each process that are under way or waiting
 
 
 class _Feed:
