@@ -2,10 +2,10 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -46,6 +46,20 @@ def decode(content: bytes, *, size: tuple[int, int], channels: int, name: str) -
     if image.size != (width, height):
         image = image.resize((width, height), BILINEAR)
     return np.array(_rows(image, channels).transpose(2, 0, 1), order="C")  # a copy: PIL's own pixels are read-only
+
+
+def as_evaluated(content: bytes, image_shape: Sequence[int], resize: int | None, *, name: str) -> np.ndarray:
+    """An image file as a network of that `image_shape` was evaluated, uint8 (C, H, W); raises UserError with `name`.
+
+    That is the centre where images were stored as files with a `resize`, else the whole image.
+    """
+    channels, height, width = image_shape
+    if resize is None:
+        return decode(content, size=(height, width), channels=channels, name=name)
+    try:
+        return np.ascontiguousarray(centre(content, Form(height, resize, channels)).transpose(2, 0, 1))
+    except Unreadable as error:
+        raise unreadable(name, error) from error
 
 
 def opened(content: bytes, channels: int, *, least: tuple[int, int] | None = None) -> Image.Image:
@@ -94,12 +108,10 @@ def window(content: bytes, form: Form, *, top: int, left: int, height: int, widt
     image = opened(content, form.channels, least=(ceil(columns * side / width), ceil(rows * side / height)))
     across, down = image.width / columns, image.height / rows
     box = (left * across, top * down, (left + width) * across, (top + height) * down)
-    return _rows(image.resize((side, side), BILINEAR, box=_within(box, image)), form.channels)
-
-
-def _within(box: tuple[float, ...], image: Image.Image) -> tuple[float, ...]:
-    """The box without what rounding puts beyond the edge."""
-    return box[0], box[1], min(box[2], image.width), min(box[3], image.height)
+    x, y = floor(box[0]), floor(box[1])
+    cut = image.crop((x, y, min(ceil(box[2]), image.width), min(ceil(box[3]), image.height)))  # else pixels around it count too
+    inside = (box[0] - x, box[1] - y, min(box[2] - x, cut.width), min(box[3] - y, cut.height))
+    return _rows(cut.resize((side, side), BILINEAR, box=inside), form.channels)
 
 
 def _resized(image: Image.Image, shorter: int) -> Image.Image:
