@@ -21,7 +21,8 @@ def score(folder: Path, data: prepared.Prepared, device: torch.device) -> dict:
     network = assemble(experiment, data, seed=record["seed"], device=device)
     checkpoint.load_weights(folder / "model.safetensors", network.model)
     for split, batches in network.held_out.items():
-        result = evaluate(network.model, batches(), cross_entropy(), precision=network.rule.precision)
+        rule = network.rule
+        result = evaluate(network.model, batches(), cross_entropy(), precision=rule.precision, average=network.average)
         record |= {f"{split}_loss": result.loss, f"{split}_error": result.error}
     return record
 

@@ -74,7 +74,7 @@ def train(network: Run, log: Log, path: Path, seed: int) -> None:
     pace = checkpoint.Pace()
     for epoch in epochs:
         scores = {
-            split: evaluate(network.result, batches(), cross_entropy(), precision=network.rule.precision)
+            split: evaluate(network.result, batches(), cross_entropy(), precision=network.rule.precision, average=network.average)
             for split, batches in network.held_out.items()
         }
         log.add(epoch, scores)

@@ -7,23 +7,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reslab.config import Experiment
+from reslab.data.files import Files
 from reslab.data.images import Split
 from reslab.data.loader import Batch, Normalize, Resident, evaluation_batches, training_epoch
 from reslab.data.normalize import NORMALIZATIONS, Mean
+from reslab.data.placement import crop_of, placed, placed_for_training
 from reslab.data.prepared import Prepared
 from reslab.data.recipe import Recipe, recipe
+from reslab.data.views import TenCrops
 from reslab.errors import UserError, located
 from reslab.hashing import key_of
 from reslab.models import MODELS
 from reslab.models.count import count
-from reslab.schema import bind
+from reslab.schema import Evaluation, bind
 from reslab.training.average import weight_average
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.budget import Budget
-from reslab.training.evaluation import Loss
+from reslab.training.evaluation import AVERAGES, Loss
 from reslab.training.losses import LOSSES
 from reslab.training.optim import OPTIMIZERS
 from reslab.training.precision import PRECISIONS, Precision
@@ -45,6 +48,7 @@ class Run:
     held_out: dict[str, Callable[[], Iterator[Batch]]]  # "test", and "validation" if there is one
     budget: Budget
     rule: StepRule
+    average: Callable[[Tensor], Tensor]  # of what it says of several views of a held-out image
 
     @property
     def result(self) -> nn.Module:
@@ -130,12 +134,13 @@ def assemble(
     model = numbers.convert(model)
     mean, std = normalization(experiment, data)
     normalize = Normalize(mean, std, device=device, dtype=numbers.images)
-    resident, steps = Resident.of(data.train, device), recipe(experiment.augment)
+    source, steps = placed_for_training(data.train, device, experiment.augment)
+    evaluation = train.evaluation or Evaluation()
     length = budget(experiment, len(data.train))
 
     def epoch(number: int) -> Iterator[Batch]:
         return training_epoch(
-            resident,
+            source,
             number,
             augmentations=steps.augmentations,
             normalize=normalize,
@@ -152,16 +157,19 @@ def assemble(
         schedule=make_schedule(experiment.schedule, length),
         loss=bind(LOSSES, experiment.loss, "loss")(),
         training_epoch=epoch,
-        held_out={name: held_out_batches(split, normalize, device) for name, split in data.held_out().items()},
+        held_out={name: held_out_batches(split, normalize, device, evaluation) for name, split in data.held_out().items()},
         budget=length,
         rule=step_rule(experiment, model, numbers, device),
+        average=AVERAGES[evaluation.average],
     )
 
 
-def held_out_batches(split: Split, normalize: Normalize, device: torch.device) -> Callable[[], Iterator[Batch]]:
-    """A function that starts a pass over a split, kept on the device."""
-    resident = Resident.of(split, device)
-    return lambda: evaluation_batches(resident, normalize=normalize)
+def held_out_batches(
+    split: Split | Files, normalize: Normalize, device: torch.device, evaluation: Evaluation
+) -> Callable[[], Iterator[Batch]]:
+    """A function that starts a pass over a split."""
+    source, ten = placed(split, device), TenCrops(evaluation.padding) if evaluation.crops == "ten" else None
+    return lambda: evaluation_batches(source, normalize=normalize, ten=ten)
 
 
 def check(experiment: Experiment, facts: dict) -> None:
@@ -174,11 +182,24 @@ def check(experiment: Experiment, facts: dict) -> None:
         bind(NORMALIZATIONS, experiment.normalize, "normalize")(facts)
         steps = recipe(experiment.augment)
         try_recipe(steps, facts["image_shape"])
+        check_stored(experiment, as_files=facts.get("stored") == "files")
         if experiment.loss["name"] == "dual_cutout" and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
             raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")
         bind(LOSSES, experiment.loss, "loss")()
         make_optimizer(experiment, nn.Linear(1, 1))
         make_schedule(experiment.schedule, budget(experiment, facts["train"]))
+
+
+def check_stored(experiment: Experiment, *, as_files: bool) -> None:
+    """Raise UserError for a crop or a padding that images cannot have as they are stored."""
+    if as_files:
+        crop_of(experiment.augment)
+    evaluation = experiment.train.evaluation
+    if evaluation is None or evaluation.crops == "single" or (evaluation.padding is None) == as_files:
+        return
+    if as_files:
+        raise UserError("train.evaluation.padding is for images in memory: from files ten crops are cut out of the larger image")
+    raise UserError("train.evaluation: ten crops of images in memory need `padding: ...`, such as that of pad_crop")
 
 
 def try_recipe(steps: Recipe, image_shape: list[int]) -> None:

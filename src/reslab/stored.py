@@ -17,9 +17,9 @@ from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
 from reslab.experiment import build_network, held_out_batches, normalization
-from reslab.schema import Count, Positive
+from reslab.schema import Count, Evaluation, Positive
 from reslab.training import checkpoint
-from reslab.training.evaluation import Score, evaluate
+from reslab.training.evaluation import AVERAGES, Score, evaluate
 from reslab.training.losses import cross_entropy
 
 
@@ -109,7 +109,7 @@ def load_classifier(folder: Path) -> RawPixelClassifier:
 
 
 def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Score]:
-    """Each held-out split's loss and error, in float32.
+    """Each held-out split's loss and error, in float32, with the crops that it was evaluated with in training.
 
     Raises UserError if the dataset has images of another shape, or other classes.
     """
@@ -118,8 +118,11 @@ def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -
             raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
     network = stored.classifier.network.to(device, memory_format=torch.channels_last)
     normalize = Normalize(**stored.description["normalization"], device=device, dtype=torch.float32)
+    said = stored.description["config"].get("train", {}).get("evaluation")
+    evaluation = schema.check(Evaluation, said or {}, "metadata.config.train.evaluation")
+    average = AVERAGES[evaluation.average]
     return {
-        name: evaluate(network, held_out_batches(split, normalize, device)(), cross_entropy())
+        name: evaluate(network, held_out_batches(split, normalize, device, evaluation)(), cross_entropy(), average=average)
         for name, split in data.held_out().items()
     }
 
@@ -129,7 +132,7 @@ def imported_description(experiment: Experiment, data: Prepared, origin: dict) -
     mean, std = normalization(experiment, data)
     return {
         "config": {"model": experiment.model},
-        "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names")},
+        "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names", "resize") if key in data.facts},
         "normalization": {"mean": mean, "std": std},
         "imported": origin,
     }

@@ -49,7 +49,7 @@ def test_epochs_and_seeds_differ_and_repeat(data, normalize):
 
 
 def test_normalisation(data, normalize):
-    (images, _), *_ = evaluation_batches(data, normalize=normalize, batch_size=50)
+    (images, _), *_ = evaluation_batches(data, normalize=normalize)
     mean, std = torch.tensor([0.5, 0.4, 0.3]).double()[:, None, None], torch.tensor([0.2, 0.25, 0.3]).double()[:, None, None]
     torch.testing.assert_close(images, (data.images.double() / 255 - mean) / std, rtol=1e-6, atol=1e-6)
     assert images.is_contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Seeded epochs over images that stay on the device: shuffle, gather, augment, normalise, mix, batch by batch."""
+"""Seeded epochs: raw batches from wherever the images are, then augment, normalise and mix on the device, batch by batch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -7,9 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from reslab.data.draws import Draws, shuffled, with_replacement
+from reslab.data.draws import Draws
 from reslab.data.images import Split
 from reslab.data.normalize import Mean, spread
+from reslab.data.order import Order
+from reslab.data.source import RawBatch, Source
+from reslab.data.views import TenCrops, scored
 from reslab.targets import Targets
 
 Augmentation = Callable[[Tensor, Draws], Tensor]
@@ -31,6 +34,15 @@ class Resident:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def raw_batches(self, order: Order, epoch: int, *, first_batch: int = 0) -> Iterator[RawBatch]:
+        """The batches of an epoch, gathered on the device."""
+        for samples, places in order.batches(epoch, first_batch=first_batch, device=self.labels.device):
+            yield self.images[samples], self.labels[samples], places
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images and labels in their own order."""
+        return zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
 
 
 class Normalize:
@@ -68,7 +80,7 @@ PLAIN = Finish()
 
 
 def training_epoch(  # noqa: PLR0913  an epoch is made of all these
-    data: Resident,
+    data: Source,
     epoch: int,
     *,
     augmentations: list[tuple[str, Augmentation]],
@@ -78,31 +90,32 @@ def training_epoch(  # noqa: PLR0913  an epoch is made of all these
     seed: int,
     finish: Finish = PLAIN,
     replacement: bool = False,
+    first_batch: int = 0,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch, the smaller last one included unless `drop_last`.
+    """Yield the batches of one epoch from `first_batch` on, the smaller last one included unless `drop_last`.
 
     `augmentations` are (stream, function) pairs on pixels; order and draws depend on (seed, epoch, sample) only. With `replacement`
     an epoch is as many independent draws as there are images, and what depends on the sample depends on the draw's place.
     """
-    order = (with_replacement if replacement else shuffled)(len(data), seed=seed, epoch=epoch).to(data.labels.device)
-    places = torch.arange(len(data), device=order.device) if replacement else order
-    for index, place in zip(order.split(batch_size), places.split(batch_size), strict=True):
-        if drop_last and len(index) < batch_size:
-            return
-        images = data.images[index]
+    order = Order(len(data), batch_size, seed, drop_last=drop_last, replacement=replacement)
+    for images, labels, place in data.raw_batches(order, epoch, first_batch=first_batch):
         for stream, augment in augmentations:
             images = augment(images, Draws(seed, epoch, stream, place))
-        yield finish(normalize(images), data.labels[index], partial(_draws, seed, epoch, place))
+        yield finish(normalize(images), labels, partial(_draws, seed, epoch, place))
 
 
 def _draws(seed: int, epoch: int, place: Tensor, stream: str) -> Draws:
     return Draws(seed, epoch, stream, place)
 
 
-def evaluation_batches(data: Resident, *, normalize: Normalize, batch_size: int = 500) -> Iterator[Batch]:
-    """Yield the images in order, normalised, not augmented."""
-    for images, labels in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
-        yield normalize(images), labels
+def evaluation_batches(data: Source, *, normalize: Normalize, ten: TenCrops | None = None) -> Iterator[Batch]:
+    """Yield the images in order, or ten views of each, normalised, not augmented."""
+    for images, labels in scored(data, ten):
+        if images.dim() == 4:
+            yield normalize(images), labels
+            continue
+        views = images.transpose(0, 1)  # view by view, so that each is channels_last
+        yield normalize(views.flatten(0, 1)).unflatten(0, views.shape[:2]).transpose(0, 1), labels
 
 
 def named_streams(augmentations: list[tuple[str, Callable]]) -> list[tuple[str, Augmentation]]:

@@ -1,5 +1,6 @@
 """Loss and error of a model on a split."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -33,13 +34,34 @@ def wrong(logits: Tensor, targets: Targets) -> Tensor:
     return missed.masked_fill(none, 1.0)
 
 
+def mean_probability(logits: Tensor) -> Tensor:
+    """Logits (B, V, K) of V views -> (B, K) whose softmax is the mean of the views' softmax (Krizhevsky et al. 2012)."""
+    return logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1])
+
+
+def mean_logit(logits: Tensor) -> Tensor:
+    """Logits (B, V, K) of V views -> their mean (B, K)."""
+    return logits.mean(1)
+
+
+AVERAGES: dict[str, Callable[[Tensor], Tensor]] = {"softmax": mean_probability, "logits": mean_logit}
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss, *, precision: Precision = FLOAT32) -> Score:
-    """Score a model in eval mode; sums stay on the device and are read once."""
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss,
+    *,
+    precision: Precision = FLOAT32,
+    average: Callable[[Tensor], Tensor] = mean_probability,
+) -> Score:
+    """Score a model in eval mode, the `average` where an image has several views; sums stay on the device and are read once."""
     model.eval()
     count, loss_sum, errors = 0, 0.0, 0
     for images, labels in batches:
         logits = forward(model, images, precision)
+        logits = average(logits) if logits.dim() == 3 else logits
         loss_sum = loss_sum + loss(logits, labels).double() * len(labels)
         errors = errors + wrong(logits, labels).sum()
         count += len(labels)
