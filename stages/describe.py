@@ -27,6 +27,7 @@ TRACE_STEPS = 3
 TRACE_BATCH, SMALL_TRACE_BATCH = 8, 2
 LARGE = 10**9  # multiply-adds of one image, from which on the trace takes the smaller batches: float64 is slow
 DIVERGED_ABOVE = 1e6
+DATASET_FACTS = ("name", "image_shape", "class_names", "train", "validation", "test", "resize", "checksum")  # resize: of files
 
 
 def trace(experiment: Experiment, data: Prepared, *, batch_size: int, least: int = 1) -> list[float | str]:
@@ -78,7 +79,7 @@ def description(experiment: Experiment, data: Prepared) -> dict:
     network = assemble(experiment, data, seed=0, device=torch.device("cpu"))
     return {
         "config": experiment.sections,
-        "dataset": {key: facts[key] for key in ("name", "image_shape", "class_names", "train", "validation", "test", "checksum")},
+        "dataset": {key: facts[key] for key in DATASET_FACTS if key in facts},
         "normalization": normalize.summary(*normalization(experiment, data)),
         "model": counts | tau_of(network.model),
         "state": layout(network.model),

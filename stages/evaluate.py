@@ -21,7 +21,7 @@ def score(folder: Path, data: prepared.Prepared, device: torch.device) -> dict:
     network = assemble(experiment, data, seed=record["seed"], device=device)
     checkpoint.load_weights(folder / "model.safetensors", network.model)
     for split, feed in network.held_out.items():
-        result = evaluate(network.model, feed, cross_entropy(), precision=network.rule.precision)
+        result = evaluate(network.model, feed, cross_entropy(), precision=network.rule.precision, average=network.average)
         record |= {f"{split}_loss": result.loss, f"{split}_error": result.error}
     return record
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from reslab import config
 from reslab.config import Experiment, Study
 from reslab.data import prepared
-from reslab.data.draws import shuffled
-from reslab.data.loader import Normalize, Resident
+from reslab.data.loader import Normalize
+from reslab.data.order import Order
+from reslab.data.placement import placed
 from reslab.data.prepared import Prepared
 from reslab.errors import located, run
 from reslab.experiment import build_network, normalization
@@ -42,11 +43,10 @@ def batch(data: Prepared, experiment: Experiment, count: int, device: torch.devi
 
     `count` of them, or all if there are fewer.
     """
-    resident = Resident.of(data.train, device)
-    index = shuffled(len(resident), seed=0, epoch=0)[:count].to(device)
+    images, labels, _ = next(placed(data.train, device).raw_batches(Order(len(data.train), count, seed=0), 0))
     mean, std = normalization(experiment, data)
     normalize = Normalize(mean, std, device=device, dtype=torch.float64)
-    return normalize(resident.images[index]), resident.labels[index]
+    return normalize(images), labels
 
 
 def networks(study: Study, data: Prepared, runs: Path, series: dict[str, str]) -> Iterator[tuple[Experiment, Network]]:

@@ -1,10 +1,11 @@
-"""Turn raw data into uint8 arrays, stored splits and statistics: `python stages/preprocess.py data/raw data/prepared`."""
+"""Turn raw data into arrays or an index, stored splits and statistics: `python stages/preprocess.py data/raw data/prepared`."""
 
 from pathlib import Path
 
 from reslab import config, schema
 from reslab.data import prepared
 from reslab.data.datasets import DATASETS
+from reslab.data.machine import cores, decoders
 from reslab.errors import run
 
 
@@ -12,7 +13,7 @@ def preprocess(raw: Path, folder: Path, params: Path = Path("params.yaml")) -> N
     """Read the dataset fetched into RAW, split and measure it, and store it in FOLDER."""
     study = config.load(params)
     images = schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).read()
-    facts = prepared.save(images, folder, name=study.dataset["name"], validation=study.validation)
+    facts = prepared.save(images, folder, name=study.dataset["name"], validation=study.validation, workers=decoders(cores()))
     shape = "x".join(map(str, facts["image_shape"]))
     counts = ", ".join(f"{facts[split]} {split}" for split in ("train", "validation", "test") if facts[split])
     print(f"{facts['name']}: {counts} images of {shape}, {len(facts['class_names'])} classes")

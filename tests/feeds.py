@@ -16,5 +16,8 @@ class Given:
         self.left = iter(batches)
         return [len(images) for images, _ in batches]
 
+    def load(self, size: int) -> None:
+        pass
+
     def batch(self, size: int) -> Batch:
         return next(self.left)

@@ -10,8 +10,9 @@ from training.test_capture import run
 
 from reslab.data.augment import flip, pad_crop
 from reslab.data.draws import Draws
+from reslab.data.feed import Feed
 from reslab.data.images import Split
-from reslab.data.loader import Feed, Normalize, Resident
+from reslab.data.loader import Normalize, Resident
 from reslab.data.recipe import STEPS, recipe
 from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reslab.errors import UserError, first_line, located
-from reslab.schema import STRICT, Count, NonNegative, Positive, check, named, unknown
+from reslab.schema import STRICT, Count, Evaluation, NonNegative, Positive, check, named, unknown
 
 SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
 STUDY_KEYS = ("study", "seeds", "dataset", *SECTIONS, "experiments", "report")
@@ -49,6 +49,7 @@ class Train(pydantic.BaseModel):
     recompute: bool = False  # blocks keep their input only and are computed again for the backward pass: less memory, same numbers
     precision: Precision = "float32"
     fast: bool = False
+    evaluation: Evaluation | None = None
 
     def steps(self, images: int) -> int:
         """Optimizer steps of the whole run on `images` training images."""
@@ -68,6 +69,8 @@ class Train(pydantic.BaseModel):
             return "batch_norm that is frozen keeps no statistics: neither momentum nor reset is allowed"
         if self.ema is not None and self.precision.startswith("pure_"):
             return f"ema with precision {self.precision} is not allowed: its small changes need weights in float32"
+        if self.evaluation is not None and self.evaluation.crops == "single" and self.evaluation != Evaluation():
+            return "evaluation: average and padding are for crops: ten"
         return None
 
 

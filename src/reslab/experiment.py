@@ -10,19 +10,24 @@ import torch
 from torch import nn
 
 from reslab.config import Experiment, Train
-from reslab.data.loader import Feed, HeldOut, Normalize, Resident
+from reslab.data.feed import Feed, HeldOut
+from reslab.data.files import Files
+from reslab.data.images import Split
+from reslab.data.loader import Normalize, Resident
 from reslab.data.normalize import NORMALIZATIONS, Mean
+from reslab.data.placement import crop_of, placed, placed_for_training
 from reslab.data.prepared import Prepared
 from reslab.data.recipe import Recipe, recipe
+from reslab.data.views import TenCrops
 from reslab.errors import UserError, located
 from reslab.hashing import key_of
 from reslab.models import MODELS
 from reslab.models.count import count, single_value_norms
-from reslab.schema import bind
+from reslab.schema import Evaluation, bind
 from reslab.training.average import WeightAverage
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.budget import Budget
-from reslab.training.evaluation import Loss, ScoringStep
+from reslab.training.evaluation import AVERAGES, Average, Loss, ScoringStep
 from reslab.training.losses import LOSSES, cross_entropy
 from reslab.training.optim import OPTIMIZERS
 from reslab.training.precision import PRECISIONS, Precision
@@ -45,6 +50,7 @@ class Run:
     held_out: dict[str, HeldOut]  # "test", and "validation" if there is one
     budget: Budget
     rule: StepRule
+    average: Average  # of what it says of several views of a held-out image
 
     @property
     def result(self) -> nn.Module:
@@ -58,7 +64,8 @@ class Run:
     def scoring_steps(self) -> dict[str, ScoringStep]:
         """For each held-out split the step that `scoring` repeats: plain cross entropy, whatever the loss of the training."""
         precision, loss = self.rule.precision, cross_entropy()
-        return {name: ScoringStep(self.result, feed, loss, precision=precision) for name, feed in self.held_out.items()}
+        options = {"precision": precision, "average": self.average}
+        return {name: ScoringStep(self.result, feed, loss, **options) for name, feed in self.held_out.items()}
 
 
 def build_model(experiment: Experiment, facts: dict, *, seed: int) -> nn.Module:
@@ -150,9 +157,10 @@ def assemble(
     model = numbers.convert(model)
     mean, std = normalization(experiment, data)
     normalize = Normalize(mean, std, device=device, dtype=numbers.images)
-    steps, length = recipe(experiment.augment), budget(experiment, len(data.train))
+    source, steps = placed_for_training(data.train, device, experiment.augment)
+    evaluation, length = train.evaluation or Evaluation(), budget(experiment, len(data.train))
     feed = Feed(
-        Resident.of(data.train, device),
+        source,
         augmentations=steps.augmentations,
         normalize=normalize,
         batch_size=batch_size or train.batch_size,
@@ -167,10 +175,16 @@ def assemble(
         schedule=make_schedule(experiment.schedule, length),
         loss=bind(LOSSES, experiment.loss, "loss")(),
         feed=feed,
-        held_out={name: HeldOut(Resident.of(split, device), normalize) for name, split in data.held_out().items()},
+        held_out={name: held_out(split, normalize, device, evaluation) for name, split in data.held_out().items()},
         budget=length,
         rule=step_rule(experiment, model, numbers, device),
+        average=AVERAGES[evaluation.average],
     )
+
+
+def held_out(split: Split | Files, normalize: Normalize, device: torch.device, evaluation: Evaluation) -> HeldOut:
+    """The batches of a split that is only scored."""
+    return HeldOut(placed(split, device), normalize, ten=TenCrops(evaluation.padding) if evaluation.crops == "ten" else None)
 
 
 def check(experiment: Experiment, facts: dict) -> None:
@@ -183,6 +197,7 @@ def check(experiment: Experiment, facts: dict) -> None:
         bind(NORMALIZATIONS, experiment.normalize, "normalize")(facts)
         steps = recipe(experiment.augment)
         try_recipe(steps, facts["image_shape"])
+        check_stored(experiment, as_files=facts.get("stored") == "files")
         if experiment.loss["name"] == "dual_cutout" and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
             raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")
         bind(LOSSES, experiment.loss, "loss")()
@@ -215,6 +230,18 @@ def check_chunks(train: Train, network: nn.Module, facts: Mapping) -> None:
             f"{images} images in batches of {train.batch_size}{chunk} leave one image alone, and batch norm {norms[0]} sees 1x1 "
             f"maps: one value has no variance; give {mend}"
         )
+
+
+def check_stored(experiment: Experiment, *, as_files: bool) -> None:
+    """Raise UserError for a crop or a padding that images cannot have as they are stored."""
+    if as_files:
+        crop_of(experiment.augment)
+    evaluation = experiment.train.evaluation
+    if evaluation is None or evaluation.crops == "single" or (evaluation.padding is None) == as_files:
+        return
+    if as_files:
+        raise UserError("train.evaluation.padding is for images in memory: from files ten crops are cut out of the larger image")
+    raise UserError("train.evaluation: ten crops of images in memory need `padding: ...`, such as that of pad_crop")
 
 
 def try_recipe(steps: Recipe, image_shape: list[int]) -> None:

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from reslab import config, schema
 from reslab.config import Experiment
-from reslab.data.loader import HeldOut, Normalize, Resident
+from reslab.data.loader import Normalize
 from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
-from reslab.experiment import build_network, normalization
-from reslab.schema import Count, Positive
+from reslab.experiment import build_network, held_out, normalization
+from reslab.schema import Count, Evaluation, Positive
 from reslab.training import checkpoint
-from reslab.training.evaluation import Score, evaluate
+from reslab.training.evaluation import AVERAGES, Score, evaluate
 from reslab.training.losses import cross_entropy
 from reslab.training.precision import PRECISIONS, Precision
 
@@ -120,7 +120,7 @@ def load_classifier(folder: Path) -> RawPixelClassifier:
 
 
 def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Score]:
-    """Each held-out split's loss and error, in the precision that the network was trained in, as the pipeline scores it.
+    """Each held-out split's loss and error, in the precision and with the crops of its training, as the pipeline scores it.
 
     Raises UserError if the dataset has images of another shape, or other classes.
     """
@@ -131,8 +131,11 @@ def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -
     checkpoint.load_weights(stored.weights, network)
     network = network.to(device, memory_format=torch.channels_last)
     normalize = Normalize(**stored.description["normalization"], device=device, dtype=stored.precision.images)
+    said = stored.description["config"].get("train", {}).get("evaluation")
+    evaluation = schema.check(Evaluation, said or {}, "metadata.config.train.evaluation")
+    options = {"precision": stored.precision, "average": AVERAGES[evaluation.average]}
     return {
-        name: evaluate(network, HeldOut(Resident.of(split, device), normalize), cross_entropy(), precision=stored.precision)
+        name: evaluate(network, held_out(split, normalize, device, evaluation), cross_entropy(), **options)
         for name, split in data.held_out().items()
     }
 
@@ -142,7 +145,7 @@ def imported_description(experiment: Experiment, data: Prepared, origin: dict) -
     mean, std = normalization(experiment, data)
     return {
         "config": {"model": experiment.model},
-        "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names")},
+        "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names", "resize") if key in data.facts},
         "normalization": {"mean": mean, "std": std},
         "imported": origin,
     }

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from reslab.data.augment import flip
+from reslab.data.feed import Feed, HeldOut
 from reslab.data.images import Split
-from reslab.data.loader import Feed, HeldOut, Normalize, Resident, named_streams
+from reslab.data.loader import Normalize, Resident, named_streams
 
 CPU = torch.device("cpu")
 
@@ -49,7 +50,7 @@ def test_epochs_and_seeds_differ_and_repeat(data, normalize):
 
 
 def test_normalisation(data, normalize):
-    (images, _), *_ = HeldOut(data, normalize, batch_size=50).batches()
+    (images, _), *_ = HeldOut(data, normalize).batches()
     mean, std = torch.tensor([0.5, 0.4, 0.3]).double()[:, None, None], torch.tensor([0.2, 0.25, 0.3]).double()[:, None, None]
     torch.testing.assert_close(images, (data.images.double() / 255 - mean) / std, rtol=1e-6, atol=1e-6)
     assert images.is_contiguous(memory_format=torch.channels_last)

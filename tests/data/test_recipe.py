@@ -6,8 +6,9 @@ import torch
 
 from reslab.config import parse_yaml
 from reslab.data.augment import AUGMENTATIONS
+from reslab.data.feed import Feed
 from reslab.data.images import Split
-from reslab.data.loader import Feed, Normalize, Resident
+from reslab.data.loader import Normalize, Resident
 from reslab.data.mixing import MIXINGS
 from reslab.data.recipe import recipe
 from reslab.errors import UserError

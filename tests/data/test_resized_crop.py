@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from reslab.data.augment import AUGMENTATIONS
 from reslab.data.draws import Draws
-from reslab.data.resized_crop import _window, random_resized_crop, resized_crop
+from reslab.data.resized_crop import random_resized_crop, resized_crop, windows
 from reslab.errors import UserError
 from reslab.schema import bind
 
@@ -31,13 +31,12 @@ def test_the_resize_is_torchvisions(top, left, height, width):
 
 def test_windows_are_distributed_as_torchvisions():
     count, size = 4_000, (24, 32)
-    batch = torch.zeros(count, 1, *size)
     draws = Draws(0, 1, "test", torch.arange(count))
-    height, width = _window(batch, draws, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+    _, _, height, width = windows(draws, *torch.tensor(size).expand(count, 2).T)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         transform = v2.RandomResizedCrop(size)
-        drawn = [transform.make_params([batch[0]]) for _ in range(count)]
+        drawn = [transform.make_params([torch.zeros(1, *size)]) for _ in range(count)]
     for ours, key in ((height, "height"), (width, "width")):
         theirs = torch.tensor([window[key] for window in drawn])
         table = torch.stack([torch.bincount(values, minlength=40) for values in (ours, theirs)])
@@ -57,7 +56,8 @@ def test_every_place_of_a_window_is_reached_equally():
 def test_where_nothing_fits_the_central_window_of_the_nearest_aspect_is_taken():
     batch = images(3, 8, 32)
     out = random_resized_crop(batch, Draws(0, 1, "test", torch.arange(3)), scale=(1.0, 1.0), ratio=(1.0, 1.0))
-    height, width = _window(batch, Draws(0, 1, "test", torch.arange(3)), scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    size = torch.tensor([8, 32]).expand(3, 2).T
+    _, _, height, width = windows(Draws(0, 1, "test", torch.arange(3)), *size, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     assert (height.tolist(), width.tolist()) == ([8] * 3, [8] * 3)
     assert out.shape == batch.shape
 

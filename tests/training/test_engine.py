@@ -8,8 +8,9 @@ import torch
 from feeds import Given
 from torch import nn
 
+from reslab.data.feed import Feed
 from reslab.data.images import Split
-from reslab.data.loader import Feed, Normalize, Resident
+from reslab.data.loader import Normalize, Resident
 from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import checkpoint

@@ -92,10 +92,11 @@ def row(steps: list[dict], images: "np.ndarray") -> list[tuple[str, "np.ndarray"
     import numpy as np
     import torch
 
+    from reslab.data.feed import Feed
     from reslab.data.images import Split
-    from reslab.data.loader import Feed, Normalize, Resident
-    from reslab.data.prepared import channel_statistics
+    from reslab.data.loader import Normalize, Resident
     from reslab.data.recipe import recipe
+    from reslab.data.statistics import channel_statistics
 
     (mean, std), made, cpu = channel_statistics(images), recipe(steps), torch.device("cpu")
     normalize = Normalize(mean, std, device=cpu, dtype=torch.float32)

@@ -81,12 +81,12 @@ def predict(
     """Say what a network takes images for, with probabilities."""
     import torch
 
-    from reslab.data.image_folder import decode
+    from reslab.data.decode import as_evaluated
     from reslab.stored import load_network
 
     stored = load_network(network)
-    channels, *size = stored.facts["image_shape"]
-    decoded = [decode(path.read_bytes(), size=tuple(size), channels=channels, name=str(path)) for path in images]
+    shape, resize = stored.facts["image_shape"], stored.facts.get("resize")
+    decoded = [as_evaluated(path.read_bytes(), shape, resize, name=str(path)) for path in images]
     with torch.no_grad():
         logits = torch.cat([stored.classifier(torch.from_numpy(pixels)[None].float()) for pixels in decoded])
     names = stored.facts["class_names"]

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from reslab.errors import UserError
@@ -88,6 +89,7 @@ def _tar_members(source: Path) -> Iterator[Member]:
                 yield PurePosixPath(member.name), member.size, lambda member=member: archive.extractfile(member).read()
             elif not member.isdir():
                 raise UserError(f"{source}: member {member.name!r} is not a plain file")
+            archive.members.clear()  # a million of them would fill the memory
         while archive.fileobj.read(2**20):  # to the very end, where gzip and xz keep their checksum
             pass
 
@@ -126,7 +128,33 @@ def pack(source: Path, target: Path, wanted: list[PurePosixPath]) -> None:
     """Write the `wanted` files of a folder into one uncompressed tar, sorted and without dates or owners."""
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(wanted):
-            content = (source / name).read_bytes()
-            member = tarfile.TarInfo(str(name))
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+            _add(archive, name, (source / name).read_bytes())
+
+
+@contextmanager
+def repack(contents: Iterator[tuple[PurePosixPath, bytes]], target: Path) -> Iterator[list[PurePosixPath]]:
+    """Write files one by one into an uncompressed tar, without dates or owners, and give their names to the caller's checks.
+
+    The tar is there only once all were read and the checks raised nothing: what is damaged or wrong leaves nothing behind.
+    """
+    existed = target.parent.exists()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft, names = target.with_name(f".{target.name}"), []
+    try:
+        with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as archive:
+            for name, content in contents:
+                _add(archive, name, content)
+                archive.members.clear()
+                names.append(name)
+        yield names
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+        if not existed and not target.exists():
+            target.parent.rmdir()
+
+
+def _add(archive: tarfile.TarFile, name: PurePosixPath, content: bytes) -> None:
+    member = tarfile.TarInfo(str(name))
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))

@@ -1,17 +1,17 @@
 """A user's own images: `train/<class>/` and `test/<class>/` in a folder or an archive."""
 
 import hashlib
-import io
 import shutil
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from reslab.data.archives import is_url, locate, members, pack
+from reslab.data.archives import is_url, locate, members, pack, repack
+from reslab.data.decode import Form, decode
+from reslab.data.files import ARCHIVE, Encoded, scan, table
 from reslab.data.images import Images
 from reslab.errors import UserError, located
 from reslab.schema import Size
@@ -23,18 +23,40 @@ class ImageFolder:
     """Images of any format PIL reads, resized to `image_size` where they differ.
 
     Arguments: `source`, a folder, a .tar, .tar.gz, .tar.xz, .zip, or the URL of such an archive; `channels`, 3 (RGB) or 1
-    (grey); `sha256` of the archive, checked if given.
+    (grey); `sha256` of the archive, checked if given. `stored`: pixels, all of them decoded in memory, or files, which stay encoded
+    and are decoded in each epoch; then `resize` is the shorter side of the image whose centre is evaluated (default: 8/7 of
+    `image_size`, as 256 for 224).
     """
 
-    def __init__(self, raw: Path, *, source: str, image_size: Size, channels: Literal[1, 3] = 3, sha256: str | None = None) -> None:
-        self.raw, self.source, self.sha256 = raw, source, sha256
-        self.image_size, self.channels = image_size, channels
+    def __init__(
+        self,
+        raw: Path,
+        *,
+        source: str,
+        image_size: Size,
+        channels: Literal[1, 3] = 3,
+        sha256: str | None = None,
+        stored: Literal["pixels", "files"] = "pixels",
+        resize: Size | None = None,
+    ) -> None:
+        self.raw, self.source, self.sha256, self.stored = raw, source, sha256, stored
+        self.form = Form(image_size, resize or image_size * 8 // 7, channels)
+        if resize is not None and stored == "pixels":
+            raise UserError("resize is for stored: files; stored pixels are resized to image_size")
+        if self.form.resize < image_size:
+            raise UserError(f"resize {resize} is not allowed: at least image_size, {image_size}")
 
     def fetch(self) -> None:
         """Check the source and put one archive into the raw folder; raises UserError naming what is wrong."""
         source = self._download() if is_url(self.source) else locate(self.source)
         if self.sha256 is not None:
             _check_sha256(source, self.sha256)
+        if self.stored == "files":
+            with repack(_image_members(source), self.raw / ARCHIVE) as names:
+                _check_classes(source, names)
+            if source.parent == self.raw:
+                source.unlink()
+            return
         names = [name for name, _ in _image_members(source)]  # reads it whole: damage is found before anything is stored
         _check_classes(source, names)
         self.raw.mkdir(parents=True, exist_ok=True)
@@ -53,50 +75,46 @@ class ImageFolder:
             raise UserError(f"{self.source}: download failed ({error})") from error
         return self.raw / self.source.rsplit("/", 1)[1]
 
-    def read(self) -> Images:
-        """Decode every image of the fetched archive; raises UserError naming an image that cannot be read."""
+    def read(self) -> Images | Encoded:
+        """Decode every image of the fetched archive, or with `stored: files` only index it.
+
+        Raises UserError naming an image that cannot be read; files are decoded when they are stored.
+        """
         (archive,) = self.raw.iterdir()
-        size = (self.image_size, self.image_size)
+        if self.stored == "files":
+            return self._index(archive)
+        size = (self.form.image_size, self.form.image_size)
         with located(archive):
             decoded = {
-                name: decode(content, size=size, channels=self.channels, name=str(name))
+                name: decode(content, size=size, channels=self.form.channels, name=str(name))
                 for name, content in _image_members(archive)
             }
-        class_names = sorted({_parts(name)[1] for name in decoded})
+        class_names = _class_names(decoded)
         arrays = []
         for split in ("train", "test"):
-            names = sorted(name for name in decoded if _parts(name)[0] == split)
+            names = _names(decoded, split)
             arrays.append(np.stack([decoded.pop(name) for name in names]))
             arrays.append(np.array([class_names.index(_parts(name)[1]) for name in names], dtype=np.int64))
         return Images(*arrays, class_names=class_names)
 
-
-def decode(content: bytes, *, size: tuple[int, int], channels: int, name: str) -> np.ndarray:
-    """An image file as uint8 (channels, height, width), resized to `size` = (height, width) if it differs.
-
-    Channels: 3 (RGB) or 1 (grey). Raises UserError with `name` if it cannot be read.
-    """
-    height, width = size
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = _eight_bits(Image.open(io.BytesIO(content))).convert("RGB" if channels == 3 else "L")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
-        reason = "no image format" if isinstance(error, UnidentifiedImageError) else error  # PIL's text names a buffer
-        raise UserError(f"cannot read image {name!r} ({reason}); remove or mend it") from error
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image).reshape(height, width, channels)
-    return np.array(pixels.transpose(2, 0, 1), order="C")  # a copy: PIL's own pixels are read-only
+    def _index(self, archive: Path) -> Encoded:
+        places = {PurePosixPath(name): place for name, place in scan(archive).items()}
+        class_names = _class_names(places)
+        numbers = {name: number for number, name in enumerate(class_names)}
+        tables = [
+            table((numbers[_parts(name)[1]], *places[name], str(name)) for name in _names(places, split))
+            for split in ("train", "test")
+        ]
+        return Encoded(archive, self.form, *tables, class_names=class_names)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A 16-bit grey image scaled to 8 bits, where PIL would clip it to white; raises ValueError for 32-bit pixels."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits")
-    return image
+def _class_names(names: Iterable[PurePosixPath]) -> list[str]:
+    return sorted({_parts(name)[1] for name in names})
+
+
+def _names(names: Iterable[PurePosixPath], split: str) -> list[PurePosixPath]:
+    """The names of a split in its order: by path."""
+    return sorted(name for name in names if _parts(name)[0] == split)
 
 
 def _image_members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:

@@ -25,3 +25,7 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def mean_image(self) -> np.ndarray:
+        """Mean of each pixel, float64 (C, H, W) in [0, 1], exact (from integer sums)."""
+        return self.images.sum(0, dtype=np.int64) / len(self) / 255

@@ -1,17 +1,16 @@
-"""Seeded epochs over images that stay on the device: shuffle, gather, augment, normalise, mix, batch by batch."""
+"""What is done to a batch on the device, and images that stay there."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from reslab.data.beta import quantiles
-from reslab.data.draws import Draws, shuffled, with_replacement
+from reslab.data.draws import Draws
 from reslab.data.images import Split
 from reslab.data.normalize import Mean, spread
-from reslab.hashing import number_of
+from reslab.data.order import Order
+from reslab.data.source import RawBatch
 from reslab.targets import Targets
 
 Augmentation = Callable[[Tensor, Draws], Tensor]
@@ -33,6 +32,15 @@ class Resident:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def raw_batches(self, order: Order, epoch: int, *, first_batch: int = 0) -> Iterator[RawBatch]:
+        """The batches of an epoch, gathered on the device."""
+        for samples, places in order.batches(epoch, first_batch=first_batch, device=self.labels.device):
+            yield self.images[samples], self.labels[samples], places
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images and labels in their own order."""
+        return zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
 
 
 class Normalize:
@@ -67,117 +75,6 @@ class Finish:
 
 
 PLAIN = Finish()
-
-
-def sizes(count: int, batch_size: int) -> list[int]:
-    """How many images each batch of `count` has; the last may be smaller."""
-    whole, rest = divmod(count, batch_size)
-    return [batch_size] * whole + [rest] * bool(rest)
-
-
-class Feed:
-    """The batches of a run's training epochs, made on the device that holds the data.
-
-    `augmentations` are (stream, function) pairs on pixels; order and draws depend on (seed, epoch, sample) only. With `replacement`
-    an epoch is as many independent draws as there are images, and what depends on the sample depends on the draw's place. What
-    changes between batches (epoch, order, cursor) is written in place: a CUDA graph that has recorded `batch` makes the next one
-    each time it is replayed.
-    """
-
-    def __init__(
-        self,
-        data: Resident,
-        *,
-        augmentations: list[tuple[str, Augmentation]],
-        normalize: Normalize,
-        batch_size: int,
-        drop_last: bool,
-        seed: int,
-        finish: Finish = PLAIN,
-        replacement: bool = False,
-    ) -> None:
-        self.data, self.order_seed, self.replacement = data, seed, replacement
-        self.augmentations, self.normalize, self.finish = augmentations, normalize, finish
-        self.compiled: Callable[[Tensor, Tensor], Batch] | None = None  # a faster form of `make`
-        self.sizes = sizes(len(data), batch_size)[: len(data) // batch_size if drop_last else None]
-        device = data.labels.device
-        self.order = torch.zeros(len(data), dtype=torch.int64, device=device)
-        self.offsets = torch.arange(batch_size, device=device)
-        self.cursor = torch.zeros((), dtype=torch.int64, device=device)
-        self.seed: int | Tensor = seed
-        self.epoch: int | Tensor = 0
-        if device.type != "cpu":
-            self.draw_on_device()
-
-    def draw_on_device(self) -> None:
-        """Keep seed and epoch as tensors: a recording reads them, one compiled program is for all seeds. It costs a CPU more."""
-        self.seed = torch.full_like(self.cursor, self.order_seed)
-        self.epoch = torch.zeros_like(self.cursor)
-
-    def compile(self) -> None:
-        """Make batches by compiled code from now on; a compiler knows nothing of what the host computes once."""
-        for computed_once in (number_of, quantiles):
-            torch.compiler.assume_constant_result(computed_once)
-        self.compiled = torch.compile(self.make, dynamic=False)
-
-    def begin(self, epoch: int, first: int = 0) -> list[int]:
-        """Start an epoch at its 0-based batch `first`; return how many images each batch from there on has.
-
-        The smaller last batch is one of them unless it is to be dropped.
-        """
-        draw = with_replacement if self.replacement else shuffled
-        self.order.copy_(draw(len(self.data), seed=self.order_seed, epoch=epoch))
-        self.epoch = self.epoch.fill_(epoch) if isinstance(self.epoch, Tensor) else epoch
-        self.cursor.fill_(sum(self.sizes[:first]))
-        return self.sizes[first:]
-
-    def batch(self, size: int) -> Batch:
-        """The next batch, of `size` images, which `begin` has announced."""
-        places = self.cursor + self.offsets[:size]
-        self.cursor += size
-        index = self.order[places]
-        return (self.compiled or self.make)(index, places if self.replacement else index)
-
-    def make(self, index: Tensor, places: Tensor) -> Batch:
-        """The batch of these images, augmented by the draws of these places."""
-        images = self.data.images[index]
-        for stream, augment in self.augmentations:
-            images = augment(images, self._draws(places, stream))
-        return self.finish(self.normalize(images), self.data.labels[index], partial(self._draws, places))
-
-    def _draws(self, places: Tensor, stream: str) -> Draws:
-        return Draws(self.seed, self.epoch, stream, places)
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """One epoch, batch by batch."""
-        for size in self.begin(epoch):
-            yield self.batch(size)
-
-
-class HeldOut:
-    """A split that is only scored: in order, normalised, not augmented; in the form of a Feed."""
-
-    def __init__(self, data: Resident, normalize: Normalize, *, batch_size: int = 500) -> None:
-        self.data, self.normalize = data, normalize
-        self.sizes = sizes(len(data), batch_size)
-        self.offsets = torch.arange(batch_size, device=data.labels.device)
-        self.cursor = torch.zeros((), dtype=torch.int64, device=data.labels.device)
-
-    def begin(self, epoch: int = 1, first: int = 0) -> list[int]:
-        """Start again at batch `first`; return the sizes of the batches."""
-        self.cursor.fill_(sum(self.sizes[:first]))
-        return self.sizes[first:]
-
-    def batch(self, size: int) -> Batch:
-        """The next batch."""
-        index = self.cursor + self.offsets[:size]
-        self.cursor += size
-        return self.normalize(self.data.images[index]), self.data.labels[index]
-
-    def batches(self) -> Iterator[Batch]:
-        """All of it."""
-        for size in self.begin():
-            yield self.batch(size)
 
 
 def named_streams(augmentations: list[tuple[str, Callable]]) -> list[tuple[str, Augmentation]]:

@@ -1,4 +1,7 @@
-"""What preprocess stores: uint8 images, labels and split indices as .npy files, with statistics and a checksum."""
+"""What preprocess stores: uint8 images, labels and split indices as .npy files, with statistics and a checksum.
+
+Datasets of encoded files are stored by data/files.py; `save` and `load` are for both.
+"""
 
 import hashlib
 import json
@@ -7,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from reslab.data import files
+from reslab.data.files import Encoded, Files
 from reslab.data.images import Images, Split
+from reslab.data.statistics import channel_statistics, validation_indices
 from reslab.errors import UserError
 
 
@@ -15,12 +21,12 @@ from reslab.errors import UserError
 class Prepared:
     """The stored dataset: `train` is what trains, `validation` is what it was held out from (None without one)."""
 
-    train: Split
-    validation: Split | None
-    test: Split
+    train: Split | Files
+    validation: Split | Files | None
+    test: Split | Files
     facts: dict  # name, class_names, shape, counts, mean and std per channel in [0, 1], checksum
 
-    def held_out(self) -> dict[str, Split]:
+    def held_out(self) -> dict[str, Split | Files]:
         """The splits that are only evaluated, by name."""
         return {"test": self.test} | ({"validation": self.validation} if self.validation else {})
 
@@ -29,16 +35,18 @@ class Prepared:
 
         Not among the facts: it is only asked for by `normalize: {name: mean_image}`, and would be thousands of numbers.
         """
-        return self.train.images.sum(0, dtype=np.int64) / len(self.train) / 255
+        return self.train.mean_image()
 
 
-def save(images: Images, folder: Path, *, name: str, validation: int) -> dict:
-    """Split, measure and store a dataset; return its facts.
+def save(images: Images | Encoded, folder: Path, *, name: str, validation: int, workers: int = 1) -> dict:
+    """Split, measure and store a dataset, files in `workers` processes; return its facts.
 
     The validation split is drawn once, stratified by class, with a fixed seed, and stored as indices: everyone who asks for
     the same number holds out the same images. Raises UserError if it leaves no image of some class to train on.
     """
-    held_out = _validation_indices(images.train_labels, validation, len(images.class_names))
+    if isinstance(images, Encoded):
+        return files.save(images, folder, name=name, validation=validation, workers=workers)
+    held_out = validation_indices(images.train_labels, validation, len(images.class_names))
     kept = np.setdiff1d(np.arange(len(images.train_labels)), held_out)
     mean, std = channel_statistics(images.train_images[kept])
     facts = {
@@ -70,6 +78,8 @@ def load(folder: Path) -> Prepared:
     """Read what `save` stored; raises UserError if something is missing."""
     try:
         facts = json.loads((folder / "dataset.json").read_text())
+        if facts.get("stored") == "files":
+            return Prepared(**files.load(folder, facts), facts=facts)
         arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
         held_out = arrays["validation_indices"]
         kept = np.setdiff1d(np.arange(len(arrays["train_labels"])), held_out)
@@ -79,31 +89,6 @@ def load(folder: Path) -> Prepared:
     train = Split(arrays["train_images"][kept], arrays["train_labels"][kept])
     validation = Split(arrays["train_images"][held_out], arrays["train_labels"][held_out]) if len(held_out) else None
     return Prepared(train, validation, test, facts)
-
-
-def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel over all pixels, in [0, 1] units, exact (from integer sums)."""
-    channels = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1)
-    count = channels.shape[1]
-    sums = [int(channel.sum(dtype=np.int64)) for channel in channels]
-    squares = [int((np.bincount(channel, minlength=256) * np.arange(256, dtype=np.int64) ** 2).sum()) for channel in channels]
-    means = [total / count for total in sums]
-    variances = [square / count - mean**2 for square, mean in zip(squares, means, strict=True)]
-    return [mean / 255 for mean in means], [max(variance, 0.0) ** 0.5 / 255 for variance in variances]
-
-
-def _validation_indices(labels: np.ndarray, count: int, classes: int) -> np.ndarray:
-    if count == 0:
-        return np.zeros(0, dtype=np.int64)
-    if not classes <= count <= len(labels) - classes:
-        raise UserError(f"dataset.validation: {count} is not allowed: 0, or {classes} to {len(labels) - classes} images")
-    rarest = int(np.bincount(labels, minlength=classes).min())
-    if rarest < 2:
-        raise UserError(f"dataset.validation: a class has {rarest} training image(s); at least 2 are needed to hold one out")
-    from sklearn.model_selection import train_test_split
-
-    _, held_out = train_test_split(np.arange(len(labels)), test_size=count, stratify=labels, random_state=0)
-    return np.sort(held_out)
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:

@@ -26,25 +26,38 @@ def random_resized_crop(
     batched form takes one window for all, hence the resize of our own.
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6.
     """
-    (rows, columns), (height, width) = images.shape[2:], _window(images, draws, scale=scale, ratio=ratio)
-    top = (draws.uniform("top") * (rows - height + 1)).long()
-    left = (draws.uniform("left") * (columns - width + 1)).long()
+    size = [torch.full_like(draws.index, side) for side in images.shape[2:]]
+    top, left, height, width = windows(draws, *size, scale=scale, ratio=ratio)
     return resized_crop(images, top=top, left=left, height=height, width=width)
 
 
-def _window(images: Tensor, draws: Draws, *, scale: Sequence[float], ratio: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Height and width of each image's window, int64 (B,)."""
-    rows, columns = images.shape[2:]
+def windows(
+    draws: Draws,
+    rows: Tensor,
+    columns: Tensor,
+    *,
+    scale: FractionInterval = (0.08, 1.0),
+    ratio: Interval = (3 / 4, 4 / 3),
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The windows of `random_resized_crop` in images of `rows` x `columns` pixels: top, left, height, width, int64 (B,) each."""
+    height, width = _sides(draws, rows[:, None], columns[:, None], scale=scale, ratio=ratio)
+    top = (draws.uniform("top") * (rows - height + 1)).long()
+    left = (draws.uniform("left") * (columns - width + 1)).long()
+    return top, left, height, width
+
+
+def _sides(draws: Draws, rows: Tensor, columns: Tensor, *, scale: Sequence[float], ratio: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Height and width of each image's window, int64 (B,), in images of int64 (B, 1) rows and columns."""
     area = (scale[0] + (scale[1] - scale[0]) * draws.uniforms("area", ATTEMPTS)) * rows * columns
     low, high = math.log(ratio[0]), math.log(ratio[1])
     aspect = (low + (high - low) * draws.uniforms("aspect", ATTEMPTS)).exp()
     widths, heights = (area * aspect).sqrt().round().long(), (area / aspect).sqrt().round().long()
     fits = (widths > 0) & (widths <= columns) & (heights > 0) & (heights <= rows)
-    first, some = fits.int().argmax(1, keepdim=True), fits.any(1)
-    central = min(max(columns / rows, ratio[0]), ratio[1])
-    height = torch.where(some, heights.gather(1, first)[:, 0], min(rows, round(columns / central)))
-    width = torch.where(some, widths.gather(1, first)[:, 0], min(columns, round(rows * central)))
-    return height, width
+    first, some = fits.int().argmax(1, keepdim=True), fits.any(1, keepdim=True)
+    central = (columns.double() / rows).clamp(ratio[0], ratio[1])
+    height = torch.where(some, heights.gather(1, first), torch.minimum(rows, (columns / central).round().long()))
+    width = torch.where(some, widths.gather(1, first), torch.minimum(columns, (rows * central).round().long()))
+    return height[:, 0], width[:, 0]
 
 
 def resized_crop(images: Tensor, *, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:

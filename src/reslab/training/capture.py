@@ -19,19 +19,20 @@ class Recorded:
     """A step recorded once for each size of batch; calling it replays the recording in the current stream."""
 
     def __init__(self, step: TrainingStep | ScoringStep) -> None:
-        sizes = sorted(set(step.feed.begin(1)), reverse=True)
+        first, *rest = step.feed.begin(1)
+        step.feed.load(first)
         # The recordings never run at the same time and leave nothing to each other, so that they can share memory.
         self.pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
-        self.graphs = {size: self._record(step, size, stream) for size in sizes}
+        self.graphs = {size: self._record(step, size, stream) for size in sorted({first, *rest}, reverse=True)}
 
     def _record(self, step: TrainingStep | ScoringStep, size: int, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for number in range(WARM_UP):
-                step.feed.begin(1)
+                step.feed.rewind()
                 with refusing_to_wait(number == WARM_UP - 1):
                     step(size)
-            step.feed.begin(1)
+            step.feed.rewind()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool, stream=stream):
@@ -106,10 +107,13 @@ def rates_on_device(step: TrainingStep) -> None:
 def check_agreement(step: TrainingStep, execute: Callable[[int], None]) -> None:
     """Raise UserError unless `execute` does to loss and weights what the plain step does; the state is put back."""
     kept, network, found = Kept(step), step.network, []
+    size = step.feed.begin(1)[0]
+    step.feed.load(size)
     for compute, do in ((None, step), (network, execute)):
         step.network = compute
         step.sums.zero_()
-        do(step.feed.begin(1)[0])
+        step.feed.rewind()
+        do(size)
         found.append([step.sums[0].item(), *(norm.item() for norm in torch._foreach_norm(list(step.model.parameters())))])
         kept.put_back()
     plain, recorded = (torch.tensor(numbers, dtype=torch.float64) for numbers in found)

@@ -76,6 +76,7 @@ def in_turns(
         for size in sizes:
             at.factor = schedule(at.step)
             set_rate(step.optimizer, at.factor)
+            step.feed.load(size)
             execute(size)
             schedule.observe(at.step, size, step.errors)
             at.step, at.epoch_steps, at.images = at.step + 1, at.epoch_steps + 1, at.images + size

@@ -1,5 +1,6 @@
 """Loss and error of a model on a split."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,14 +14,23 @@ from reslab.training.precision import FLOAT32, Precision, forward
 
 Batch = tuple[Tensor, Targets]
 Loss = Callable[[Tensor, Targets], Tensor]
+Average = Callable[[Tensor], Tensor]
 
 
 class Feed(Protocol):
-    """Where batches come from: `begin` an epoch at its 0-based batch `first`, then ask for batches of the sizes it returned."""
+    """Where batches come from: `begin` an epoch at its 0-based batch `first`, then `load` and ask for batches of its sizes."""
 
-    def begin(self, epoch: int, first: int = 0) -> list[int]: ...
+    def begin(self, epoch: int, first: int = 0) -> list[int]:
+        """Start an epoch."""
+        ...
 
-    def batch(self, size: int) -> Batch: ...
+    def load(self, size: int) -> None:
+        """The host's part of the next batch."""
+        ...
+
+    def batch(self, size: int) -> Batch:
+        """The device's part: the next batch."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,17 +54,36 @@ def wrong(logits: Tensor, targets: Targets) -> Tensor:
     return missed.masked_fill(none, 1.0)
 
 
-class ScoringStep:
-    """The loss and errors of a model in eval mode on the feed's next batch, added up on the device."""
+def mean_probability(logits: Tensor) -> Tensor:
+    """Logits (B, V, K) of V views -> (B, K) whose softmax is the mean of the views' softmax (Krizhevsky et al. 2012)."""
+    return logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1])
 
-    def __init__(self, model: nn.Module, feed: Feed, loss: Loss, *, precision: Precision = FLOAT32) -> None:
-        self.model, self.feed, self.loss, self.precision = model, feed, loss, precision
+
+def mean_logit(logits: Tensor) -> Tensor:
+    """Logits (B, V, K) of V views -> their mean (B, K)."""
+    return logits.mean(1)
+
+
+AVERAGES: dict[str, Average] = {"softmax": mean_probability, "logits": mean_logit}
+
+
+class ScoringStep:
+    """The loss and errors of a model in eval mode on the feed's next batch, added up on the device.
+
+    The `average` is scored where an image has several views.
+    """
+
+    def __init__(
+        self, model: nn.Module, feed: Feed, loss: Loss, *, precision: Precision = FLOAT32, average: Average = mean_probability
+    ) -> None:
+        self.model, self.feed, self.loss, self.precision, self.average = model, feed, loss, precision, average
         self.sums = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device)
 
     @torch.no_grad()
     def __call__(self, size: int) -> None:
         images, labels = self.feed.batch(size)
         logits = forward(self.model, images, self.precision)
+        logits = self.average(logits) if logits.dim() == 3 else logits
         errors = wrong(logits, labels).sum(dtype=torch.float64)
         self.sums += torch.stack([self.loss(logits, labels).double() * size, errors])
 
@@ -68,12 +97,15 @@ def scoring(step: ScoringStep, execute: Callable[[int], None] | None = None) -> 
     step.sums.zero_()
     sizes = step.feed.begin(1)
     for size in sizes:
+        step.feed.load(size)
         (execute or step)(size)
         yield None
     loss_sum, errors = yield from read(step.sums)
     return Score(loss=loss_sum / sum(sizes), error=errors / sum(sizes))
 
 
-def evaluate(model: nn.Module, feed: Feed, loss: Loss, *, precision: Precision = FLOAT32) -> Score:
-    """Score a model in eval mode on all of the feed's first epoch."""
-    return finished(scoring(ScoringStep(model, feed, loss, precision=precision)))
+def evaluate(
+    model: nn.Module, feed: Feed, loss: Loss, *, precision: Precision = FLOAT32, average: Average = mean_probability
+) -> Score:
+    """Score a model in eval mode on all of the feed's first epoch, the `average` where an image has several views."""
+    return finished(scoring(ScoringStep(model, feed, loss, precision=precision, average=average)))

@@ -1,0 +1,158 @@
+"""Images per second decoded and cropped, ours beside torchvision's: `python benchmarks/streaming.py --workers 0 --workers 2`.
+
+Both do the same work on the same JPEGs: read, decode, RandomResizedCrop to bytes, batches in this process. Theirs is ImageFolder
+with RandomResizedCrop and PILToTensor in a DataLoader. Processes are started before anything is timed; rounds are interleaved, so
+that a busy machine slows both; numbers are medians over rounds. Then the CPU time of one process alone, which others change less:
+both loaders, and decoding and cropping by PIL, which we use, beside torchvision.io.
+"""
+
+import io
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from tabulate import tabulate
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder as TheirFolder
+from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms import v2
+
+from reslab.data import prepared
+from reslab.data.decode import Form, window
+from reslab.data.image_folder import ImageFolder
+from reslab.data.machine import cores
+from reslab.data.order import Order
+from reslab.data.resized_crop import windows
+from reslab.data.stream import Stream
+from reslab.errors import run
+
+DECODED = 64  # images of one timed call of a decoder
+WIDE, TALL = (500, 400), (400, 500)  # as ImageNet's
+
+
+def write_jpegs(folder: Path, count: int) -> None:
+    """Pictures of ImageNet's usual size: smooth, with grain, quality 90, about 60 kB each; two classes, and a test split."""
+    generator = np.random.default_rng(0)
+    for i in range(count + 4):
+        width, height = (WIDE, TALL)[i % 2]
+        coarse = Image.fromarray(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+        grainy = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)) + generator.integers(
+            -12, 13, (height, width, 3)
+        )
+        path = folder / ("train" if i < count else "test") / str(i // 2 % 2) / f"{i:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+
+
+def loaders(folder: Path, work: Path, *, size: int, batch: int, workers: int) -> dict[str, Callable[[], None]]:
+    """An epoch of each loader."""
+    options = {"size": size, "batch": batch, "workers": workers}
+    ways = {"ours": ours(folder, work, **options), "torchvision": theirs(folder, **options)}
+    return {name: lambda way=way: next(way) for name, way in ways.items()}
+
+
+def ours(folder: Path, work: Path, *, size: int, batch: int, workers: int) -> Iterator[None]:
+    """One epoch at each step."""
+    dataset = ImageFolder(work / "raw", source=str(folder), image_size=size, stored="files")
+    if not (work / "prepared").exists():
+        dataset.fetch()
+        prepared.save(dataset.read(), work / "prepared", name="image_folder", validation=0)
+    files = prepared.load(work / "prepared").train
+    stream = Stream(files, torch.device("cpu"), workers, windows)
+    return epochs(lambda epoch: stream.raw_batches(Order(len(files), batch, 0), epoch))
+
+
+def theirs(folder: Path, *, size: int, batch: int, workers: int) -> Iterator[None]:
+    """One epoch at each step."""
+    transform = v2.Compose([v2.RandomResizedCrop(size), v2.PILToTensor()])
+    running = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
+    loader = DataLoader(TheirFolder(folder / "train", transform), batch, shuffle=True, num_workers=workers, **running)
+    return epochs(lambda _: loader)
+
+
+def epochs(batches: Callable[[int], Iterable]) -> Iterator[None]:
+    """Go through all batches of an epoch at each step."""
+    epoch = 0
+    while True:
+        epoch += 1
+        for _ in batches(epoch):
+            pass
+        yield
+
+
+def seconds(step: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time of one call."""
+    began = clock()
+    step()
+    return clock() - began
+
+
+def medians(
+    steps: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Median time of each over interleaved rounds, after one that does not count."""
+    for step in steps.values():
+        step()
+    times = [{name: seconds(step, clock) for name, step in steps.items()} for _ in range(rounds)]
+    return {name: statistics.median(taken[name] for taken in times) for name in steps}
+
+
+def decoders(folder: Path, size: int) -> dict[str, Callable[[], object]]:
+    """Decoding and the same crop of each picture, by each library, in this process."""
+    contents = [path.read_bytes() for path in sorted(folder.rglob("train/*/*.jpg"))[:DECODED]]
+    form, box = Form(size, size, 3), {"top": 60, "left": 50, "height": 300, "width": 280}
+
+    def pil() -> None:
+        for content in contents:
+            window(content, form, **box)
+
+    def torchvision() -> None:
+        for content in contents:
+            image = decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=ImageReadMode.RGB)
+            v2.functional.resized_crop(image, **box, size=[size, size])
+
+    def decoding_alone() -> None:
+        for content in contents:
+            Image.open(io.BytesIO(content)).convert("RGB")
+
+    return {"PIL": pil, "torchvision.io": torchvision, "PIL, decoding alone": decoding_alone}
+
+
+def main(
+    workers: Annotated[list[int] | None, typer.Option(min=0, help="Processes that decode; may be given several times.")] = None,
+    images: Annotated[int, typer.Option(min=DECODED)] = 512,
+    size: Annotated[int, typer.Option(min=8, help="Pixels a side of the crops.")] = 224,
+    batch: Annotated[int, typer.Option(min=1)] = 64,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+) -> None:
+    """Print images per second by number of processes, and CPU time by decoder."""
+    torch.set_num_threads(1)
+    rows = []
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "in"
+        write_jpegs(folder, images)
+        for count in workers or [0, cores()]:
+            ways = loaders(folder, Path(work), size=size, batch=batch, workers=count)
+            found = medians(ways, rounds)
+            rates = [images / found[name] for name in ways]
+            rows.append([count, *(f"{rate:,.0f}" for rate in rates), f"{rates[0] / rates[1]:.2f}"])
+        alone = medians(decoders(folder, size), rounds, time.process_time)
+        ways = loaders(folder, Path(work), size=size, batch=batch, workers=0)
+        whole = medians(ways, rounds, time.process_time)
+    machine = f"{platform.processor() or platform.machine()}, {cores()} cores, torch {torch.__version__}"
+    print(f"{images} JPEGs of 400x500 to {size}x{size}, median of {rounds} rounds, {machine}; images/s")
+    print(tabulate(rows, ["processes", "ours", "torchvision", "ratio"], disable_numparse=True, colalign=("right",) * 4))
+    costs = {name: taken / DECODED for name, taken in alone.items()} | {name: taken / images for name, taken in whole.items()}
+    print("CPU ms an image, one process:", ", ".join(f"{name} {1000 * cost:.2f}" for name, cost in costs.items()))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,152 @@
+"""Encoded images as pixels, by PIL alone: its arithmetic on whole numbers gives the same bytes on every machine."""
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from reslab.errors import UserError
+
+BILINEAR = Image.Resampling.BILINEAR  # antialiased, as torchvision's transforms on PIL images
+
+
+class Unreadable(ValueError):
+    """Why the bytes of an image cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What images become: `image_size` pixels a side, cut out of the image resized to `resize` on its shorter side."""
+
+    image_size: int
+    resize: int
+    channels: int  # 3 (RGB) or 1 (grey)
+
+
+def unreadable(name: str, reason: object) -> UserError:
+    """The error that names an image which cannot be decoded."""
+    return UserError(f"cannot read image {name!r} ({reason}); remove or mend it")
+
+
+def decode(content: bytes, *, size: tuple[int, int], channels: int, name: str) -> np.ndarray:
+    """An image file as uint8 (channels, height, width), resized to `size` = (height, width) if it differs.
+
+    Channels: 3 (RGB) or 1 (grey). Raises UserError with `name` if it cannot be read.
+    """
+    height, width = size
+    try:
+        image = opened(content, channels)
+    except Unreadable as error:
+        raise unreadable(name, error) from error
+    if image.size != (width, height):
+        image = image.resize((width, height), BILINEAR)
+    return np.array(_rows(image, channels).transpose(2, 0, 1), order="C")  # a copy: PIL's own pixels are read-only
+
+
+def as_evaluated(content: bytes, image_shape: Sequence[int], resize: int | None, *, name: str) -> np.ndarray:
+    """An image file as a network of that `image_shape` was evaluated, uint8 (C, H, W); raises UserError with `name`.
+
+    That is the centre where images were stored as files with a `resize`, else the whole image.
+    """
+    channels, height, width = image_shape
+    if resize is None:
+        return decode(content, size=(height, width), channels=channels, name=name)
+    try:
+        return np.ascontiguousarray(centre(content, Form(height, resize, channels)).transpose(2, 0, 1))
+    except Unreadable as error:
+        raise unreadable(name, error) from error
+
+
+def opened(content: bytes, channels: int, *, least: tuple[int, int] | None = None) -> Image.Image:
+    """An image with all its pixels, in RGB or grey; raises Unreadable.
+
+    A JPEG of at least twice `least` = (width, height) is decoded at 1/2, 1/4 or 1/8 of its size, never below `least`.
+    """
+    with _reading():
+        image = Image.open(io.BytesIO(content))
+        if least is not None:
+            image.draft(None, least)
+        return _eight_bits(image).convert("RGB" if channels == 3 else "L")
+
+
+def shape(content: bytes) -> tuple[int, int]:
+    """Height and width of an image, from its header; raises Unreadable."""
+    with _reading():
+        width, height = Image.open(io.BytesIO(content)).size
+        return height, width
+
+
+def centre(content: bytes, form: Form) -> np.ndarray:
+    """The middle of the image resized to `form.resize` on its shorter side, uint8 (S, S, channels); raises Unreadable.
+
+    The bytes are those of torchvision's Resize and CenterCrop on PIL images.
+    """
+    image = _resized(opened(content, form.channels), form.resize)
+    return _rows(image.crop(_middle(image, form.image_size)), form.channels)
+
+
+def corners(content: bytes, form: Form) -> np.ndarray:
+    """The four corners and the middle of the resized image, uint8 (5, S, S, channels); raises Unreadable."""
+    image, side = _resized(opened(content, form.channels), form.resize), form.image_size
+    right, bottom = image.width - side, image.height - side
+    boxes = [(x, y, x + side, y + side) for y in (0, bottom) for x in (0, right)]
+    return np.stack([_rows(image.crop(box), form.channels) for box in (*boxes, _middle(image, side))])
+
+
+def window(content: bytes, form: Form, *, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """A window of the image resized to uint8 (S, S, channels); raises Unreadable.
+
+    A JPEG is decoded smaller where the window is at least twice as large as needed on both sides.
+    """
+    side = form.image_size
+    rows, columns = shape(content)
+    image = opened(content, form.channels, least=(ceil(columns * side / width), ceil(rows * side / height)))
+    across, down = image.width / columns, image.height / rows
+    box = (left * across, top * down, (left + width) * across, (top + height) * down)
+    x, y = floor(box[0]), floor(box[1])
+    cut = image.crop((x, y, min(ceil(box[2]), image.width), min(ceil(box[3]), image.height)))  # else pixels around it count too
+    inside = (box[0] - x, box[1] - y, min(box[2] - x, cut.width), min(box[3] - y, cut.height))
+    return _rows(cut.resize((side, side), BILINEAR, box=inside), form.channels)
+
+
+def _resized(image: Image.Image, shorter: int) -> Image.Image:
+    width, height = image.size
+    short, long = min(width, height), max(width, height)
+    if short == shorter:
+        return image
+    longer = int(shorter * long / short)
+    return image.resize((shorter, longer) if width <= height else (longer, shorter), BILINEAR)
+
+
+def _middle(image: Image.Image, side: int) -> tuple[int, int, int, int]:
+    left, top = round((image.width - side) / 2), round((image.height - side) / 2)
+    return left, top, left + side, top + side
+
+
+def _rows(image: Image.Image, channels: int) -> np.ndarray:
+    return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
+        reason = "no image format" if isinstance(error, UnidentifiedImageError) else error  # PIL's text names a buffer
+        raise Unreadable(str(reason)) from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A 16-bit grey image scaled to 8 bits, where PIL would clip it to white; raises ValueError for 32-bit pixels."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits")
+    return image

@@ -1,0 +1,74 @@
+"""What a decoding process does: requests in, bytes of images out. It imports little, so that it starts fast."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from reslab.data.decode import Form, Unreadable, centre, corners, window
+
+
+@dataclass(frozen=True)
+class Request:
+    """A batch to decode: where its images are in the archive, and which part of each."""
+
+    samples: np.ndarray  # numbers in the split, for messages
+    offsets: np.ndarray
+    lengths: np.ndarray
+    view: str  # centre, corners or window
+    boxes: np.ndarray | None = None  # int64 (B, 4): top, left, height, width of each window
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An image that could not be decoded: a value, because an exception loses its text between processes."""
+
+    sample: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decoder(Dataset):
+    """Requests -> images uint8 (B, S, S, C), or (B, 5, S, S, C) for corners."""
+
+    archive: Path
+    form: Form
+    _open: list[int] = field(default_factory=list, compare=False, repr=False)  # the descriptor, once it is needed
+
+    def __getitem__(self, request: Request) -> Tensor | Broken:
+        """Decode a batch; the first image that cannot be decoded stands for it."""
+        form = self.form
+        views = (5,) if request.view == "corners" else ()
+        images = torch.empty((len(request.offsets), *views, form.image_size, form.image_size, form.channels), dtype=torch.uint8)
+        pixels = images.numpy()
+        for i in range(len(request.offsets)):
+            content = os.pread(self._descriptor(), int(request.lengths[i]), int(request.offsets[i]))
+            try:
+                pixels[i] = self._view(content, request, i)
+            except Unreadable as error:
+                return Broken(int(request.samples[i]), str(error))
+        return images
+
+    def _view(self, content: bytes, request: Request, i: int) -> np.ndarray:
+        if request.view == "window":
+            top, left, height, width = map(int, request.boxes[i])
+            return window(content, self.form, top=top, left=left, height=height, width=width)
+        return (corners if request.view == "corners" else centre)(content, self.form)
+
+    def _descriptor(self) -> int:
+        if not self._open:
+            self._open.append(os.open(self.archive, os.O_RDONLY))
+        return self._open[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Decoder, (self.archive, self.form)  # a descriptor is this process's own
+
+
+def unchanged(batch: Any) -> Any:
+    """What the loader does with a batch that is whole already."""
+    return batch

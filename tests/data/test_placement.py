@@ -1,0 +1,75 @@
+"""Where a split is kept: the choice, and that it changes no bit."""
+
+import pytest
+import torch
+
+from reslab.data.hosted import Hosted
+from reslab.data.images import Split
+from reslab.data.loader import Resident
+from reslab.data.machine import SHARE, decoders, resident_bytes
+from reslab.data.order import Order
+from reslab.data.placement import placed
+from reslab.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def split(small_images) -> Split:
+    return Split(small_images.train_images, small_images.train_labels)
+
+
+def test_a_split_larger_than_the_share_stays_in_host_memory(split, monkeypatch):
+    assert isinstance(placed(split, CPU), Resident)
+    monkeypatch.setenv("RESLAB_RESIDENT_GIB", str(split.images.nbytes / 2**30))
+    assert isinstance(placed(split, CPU), Resident)
+    monkeypatch.setenv("RESLAB_RESIDENT_GIB", str((split.images.nbytes - 1) / 2**30))
+    assert isinstance(placed(split, CPU), Hosted)
+    monkeypatch.setenv("RESLAB_RESIDENT_GIB", "0")
+    assert isinstance(placed(split, CPU), Hosted)
+
+
+def test_the_share_of_a_devices_free_memory(monkeypatch):
+    assert resident_bytes(None) == float("inf")
+    assert resident_bytes(100) == 100 * SHARE
+    monkeypatch.setenv("RESLAB_RESIDENT_GIB", "1.5")
+    assert resident_bytes(100) == resident_bytes(None) == 1.5 * 2**30
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+@pytest.mark.parametrize("first_batch", [0, 2])
+def test_batches_from_host_memory_are_the_same(split, replacement, first_batch):
+    order = Order(len(split), 12, seed=5, replacement=replacement)
+    for epoch in (1, 2):
+        resident, hosted = (
+            list(kind.of(split, CPU).raw_batches(order, epoch, first_batch=first_batch)) for kind in (Resident, Hosted)
+        )
+        assert len(resident) == 4 - first_batch
+        for one, two in zip(resident, hosted, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    resident, hosted = (list(kind.of(split, CPU).in_order(12)) for kind in (Resident, Hosted))
+    assert all(torch.equal(a, b) for one, two in zip(resident, hosted, strict=True) for a, b in zip(one, two, strict=True))
+
+
+def test_an_order_leaves_out_only_what_it_is_told(split):
+    order = Order(40, 12, seed=0, drop_last=True)
+    assert [len(samples) for samples, _ in order.batches(1)] == [12, 12, 12]
+    assert list(order.batches(1, first_batch=3)) == []
+    assert list(Order(5, 12, seed=0, drop_last=True).batches(1)) == []
+    samples, places = next(Order(40, 40, seed=0, replacement=True).batches(1))
+    assert places.tolist() == list(range(40))
+    assert len(set(samples.tolist())) < 40
+
+
+def test_what_is_asked_of_the_machine_must_be_possible(monkeypatch):
+    assert decoders(3) == 3
+    monkeypatch.setenv("RESLAB_DECODERS", "0")
+    assert decoders(3) == 0
+    for value in ("many", "-1", "99999"):
+        monkeypatch.setenv("RESLAB_DECODERS", value)
+        with pytest.raises(UserError, match=rf"RESLAB_DECODERS={value} is not allowed: a whole number from 0 to 1024"):
+            decoders(3)
+    for value in ("much", "-1", "nan", "inf"):
+        monkeypatch.setenv("RESLAB_RESIDENT_GIB", value)
+        with pytest.raises(UserError, match=rf"RESLAB_RESIDENT_GIB={value} is not allowed: a number of GiB"):
+            resident_bytes(10)
