@@ -11,6 +11,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from reslab.compare import compared
 from reslab.errors import UserError, first_line, located
 from reslab.schema import STRICT, Count, NonNegative, Positive, check, named, unknown
 
@@ -79,13 +80,14 @@ class Published(pydantic.BaseModel):
 
 
 class Report(pydantic.BaseModel):
-    """What only the tables need: the study's title and the published numbers by experiment."""
+    """What only the tables need: the study's title, the published numbers by experiment, what is compared with what."""
 
     model_config = STRICT
 
     title: str = ""
     source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
+    compare: Any = None  # -> list of (experiment, what it is compared with)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +183,7 @@ def _report(section: Any, experiments: Mapping) -> Report:
         if report.source and isinstance(value, Mapping):
             value = {"source": report.source, **value}
         published[key] = check(Published, value, f"report.published.{key}")
-    return report.model_copy(update={"published": published})
+    return report.model_copy(update={"published": published, "compare": compared(report.compare, experiments)})
 
 
 def from_sections(name: str, sections: Mapping) -> Experiment:

@@ -12,15 +12,16 @@ from torch import Tensor, nn
 
 from reslab import schema
 from reslab.config import Experiment
+from reslab.data.images import Split
 from reslab.data.loader import Normalize
 from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
 from reslab.experiment import build_network, held_out_batches, normalization
+from reslab.inference import logits_of
+from reslab.report.predictions import Predictions
 from reslab.schema import Count, Positive
 from reslab.training import checkpoint
-from reslab.training.evaluation import Score, evaluate
-from reslab.training.losses import cross_entropy
 
 
 class RawPixelClassifier(nn.Module):
@@ -108,20 +109,23 @@ def load_classifier(folder: Path) -> RawPixelClassifier:
     return load_network(folder).classifier
 
 
-def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Score]:
-    """Each held-out split's loss and error, in float32.
+def predict_split(stored: StoredNetwork, split: Split, device: torch.device) -> Predictions:
+    """The network's answers to images of its shape and classes, in float32."""
+    network = stored.classifier.network.to(device, memory_format=torch.channels_last)
+    normalize = Normalize(**stored.description["normalization"], device=device, dtype=torch.float32)
+    logits = logits_of(network, held_out_batches(split, normalize, device)())
+    return Predictions(logits, split.labels, stored.facts["class_names"])
+
+
+def predict_held_out(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Predictions]:
+    """The network's answers to each held-out split of a dataset.
 
     Raises UserError if the dataset has images of another shape, or other classes.
     """
     for key in ("image_shape", "class_names"):
         if stored.facts[key] != data.facts[key]:
             raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
-    network = stored.classifier.network.to(device, memory_format=torch.channels_last)
-    normalize = Normalize(**stored.description["normalization"], device=device, dtype=torch.float32)
-    return {
-        name: evaluate(network, held_out_batches(split, normalize, device)(), cross_entropy())
-        for name, split in data.held_out().items()
-    }
+    return {name: predict_split(stored, split, device) for name, split in data.held_out().items()}
 
 
 def imported_description(experiment: Experiment, data: Prepared, origin: dict) -> dict:
