@@ -14,8 +14,8 @@ from reslab.data import prepared
 from reslab.errors import UserError, run
 from reslab.experiment import assemble
 from reslab.inference import logits_of
-from reslab.report import mistakes, predictions
-from reslab.report.predictions import Predictions
+from reslab.report.mistakes import most_confident, sheet
+from reslab.report.predictions import Predictions, save
 from reslab.report.scores import class_errors, confusion, reliability, score
 from reslab.training import checkpoint, hardware
 
@@ -49,17 +49,17 @@ def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
 def store(found: dict[str, Predictions], folder: Path) -> None:
     """Write each split's logits and tables into the network's folder."""
     for split, answers in found.items():
-        predictions.save(folder / f"{split}.safetensors", answers)
+        save(folder / f"{split}.safetensors", answers)
         for name, table in tables(answers, split).items():
             table.to_csv(folder / name, index=False, lineterminator="\n", float_format="%.6g")
 
 
 def draw_mistakes(experiment: str, networks: list[Predictions], data: prepared.Prepared, path: Path) -> None:
     """The sheet of the test images that the networks which did not diverge got wrong most confidently."""
-    found = mistakes.most_confident(networks)
+    found = most_confident(networks)
     how_many = f"{len(found)} most confident mistakes" if found else "no mistakes"
     title = f"{experiment}: {how_many} on {len(data.test)} test images, mean probability of {len(networks)} seed(s)"
-    mistakes.sheet(found, data.test.images, title, networks=len(networks)).save(path)
+    sheet(found, data.test.images, title, networks=len(networks)).save(path)
 
 
 def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path, data: Path = Path("data/prepared")) -> None:
