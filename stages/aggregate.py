@@ -1,38 +1,87 @@
 """Tables, statistics and plots of the whole study: `python stages/aggregate.py metrics`."""
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from reslab import config
 from reslab.errors import run
-from reslab.report import plots, tables
+from reslab.report import comparison_tables, digest, plots, tables
+from reslab.report.calibration import reliability_diagram
+from reslab.report.comparison import comparisons, image_by_image
+from reslab.report.published import against_published
 from reslab.report.summary import epoch_means, headline, runs_table, summarize
 from reslab.store import project_root
 from reslab.tracking import Store, attempt
 
 
-def main(metrics: Path, params: Path = Path("params.yaml")) -> None:
-    """Read METRICS/runs and METRICS/history; write METRICS/summary.json, tables/, curves/ and plots/."""
+def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
+    """Equal tables give equal bytes."""
+    table.to_csv(path, index=False, lineterminator="\n", **options)
+
+
+def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
+    """The tables of experiments, of single networks, and of what was published."""
+    (folder / "results.md").write_text(tables.markdown(summary, runs, study.report.title))
+    write_csv(summary, folder / "results.csv")
+    networks = tables.networks(runs)
+    (folder / "networks.md").write_text(tables.networks_markdown(networks))
+    write_csv(networks, folder / "networks.csv")
+    if study.report.published:
+        published = against_published(study, summary)
+        (folder / "published.md").write_text(comparison_tables.published_markdown(published))
+        write_csv(published, folder / "published.csv")
+
+
+def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.Digests, folder: Path) -> None:
+    """The table of comparisons, and McNemar's of the single networks."""
+    if not study.report.compare:
+        return
+    by_image = image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
+    compared = comparisons(runs, study.report.compare, by_image)
+    (folder / "comparisons.md").write_text(comparison_tables.comparisons_markdown(compared))
+    write_csv(compared, folder / "comparisons.csv")
+    write_csv(by_image, folder / "mcnemar.csv")
+
+
+def write_classes(digests: digest.Digests, metrics: Path) -> None:
+    """What the stored predictions say of classes and of calibration."""
+    if not digests:
+        return
+    classes, confused = digest.by_class(digests), digest.confusions(digests)
+    (metrics / "tables" / "classes.md").write_text(comparison_tables.classes_markdown(classes, confused))
+    write_csv(classes, metrics / "tables" / "classes.csv", float_format="%.6g")
+    reliability_diagram(digest.pooled_reliability(digests), metrics / "plots" / "reliability.svg")
+
+
+def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = Path("data/predictions")) -> None:
+    """Read METRICS/runs, METRICS/history and PREDICTIONS; write METRICS/summary.json, tables/, curves/ and plots/."""
     study = config.load(params)
     runs = runs_table(study, metrics / "runs")
     summary = summarize(study, runs)
     histories = {name: pd.read_csv(metrics / "history" / f"{name}.csv") for name in study.experiments}
     for folder in ("tables", "curves", "plots"):
         (metrics / folder).mkdir(exist_ok=True)
+    digests, missing = digest.read(runs, predictions)
+    if missing:
+        print(f"warning: {predictions}: no predictions of {', '.join(missing)}; `dvc repro evaluate` makes them", file=sys.stderr)
 
     (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n")
-    (metrics / "tables" / "results.md").write_text(tables.markdown(summary, runs, study.report.title))
-    summary.to_csv(metrics / "tables" / "results.csv", index=False, lineterminator="\n")
+    write_results(study, runs, summary, metrics / "tables")
+    write_comparisons(study, runs, digests, metrics / "tables")
+    write_classes(digests, metrics)
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
-    means.to_csv(metrics / "curves" / "curves.csv", index=False, lineterminator="\n", float_format="%.6g")
+    write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
     plots.curves(histories, metrics / "plots" / "curves.svg")
     plots.depth_and_tau(summary, runs, metrics / "plots" / "depth_and_tau.svg")
     shown = [metrics / "tables", metrics / "plots"]
     attempt(lambda: Store(project_root(), study.name).log_report(shown), "the summary")
-    print((metrics / "tables" / "results.md").read_text())
+    for name in ("results", "published", "comparisons"):
+        if (path := metrics / "tables" / f"{name}.md").exists():
+            print(path.read_text())
 
 
 if __name__ == "__main__":

@@ -1,45 +1,86 @@
-"""Score an experiment's stored networks: `python stages/evaluate.py EXPERIMENT data/runs/EXPERIMENT metrics/...`."""
+"""Score an experiment's stored networks: `python stages/evaluate.py EXPERIMENT data/runs/EXPERIMENT`.
 
+The networks answer every held-out image once; what is stored of them, and every number, comes from these logits.
+"""
+
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from reslab import config, records
 from reslab.data import prepared
 from reslab.errors import UserError, run
 from reslab.experiment import assemble
+from reslab.inference import logits_of
+from reslab.report.mistakes import most_confident, sheet
+from reslab.report.predictions import Predictions, save
+from reslab.report.scores import class_errors, confusion, reliability, score
 from reslab.training import checkpoint, hardware
-from reslab.training.evaluation import evaluate
-from reslab.training.losses import cross_entropy
 
 
-def score(folder: Path, data: prepared.Prepared, device: torch.device) -> dict:
-    """The record of one network with the errors and losses of its stored weights."""
-    record = records.read_record(folder / "record.json")
+def predict(record: dict, weights: Path, data: prepared.Prepared, device: torch.device) -> dict[str, Predictions]:
+    """One stored network's answers to each held-out split, in the precision in which it was trained."""
     experiment = config.from_sections("stored", record["config"])
     hardware.prepare(device, precision=experiment.train.precision, fast=False)
     network = assemble(experiment, data, seed=record["seed"], device=device)
-    checkpoint.load_weights(folder / "model.safetensors", network.model)
-    for split, feed in network.held_out.items():
-        result = evaluate(network.model, feed, cross_entropy(), precision=network.rule.precision, average=network.average)
-        record |= {f"{split}_loss": result.loss, f"{split}_error": result.error}
-    return record
+    checkpoint.load_weights(weights, network.model)
+    options = {"precision": network.rule.precision, "average": network.average}
+    return {
+        split: Predictions(logits_of(network.model, feed, **options), data.held_out()[split].labels, data.facts["class_names"])
+        for split, feed in network.held_out.items()
+    }
 
 
-def main(experiment: str, runs: Path, summary: Path, history: Path, data: Path = Path("data/prepared")) -> None:
-    """Score every seed of EXPERIMENT under RUNS; write SUMMARY (json) and HISTORY (csv, all seeds)."""
+def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
+    """File name -> what it says of one network's answers, beyond the numbers of the record."""
+    counts = confusion(found.logits, found.labels, found.class_names)
+    return {
+        f"{split}_confusion.csv": counts.reset_index(),
+        f"{split}_classes.csv": class_errors(counts),
+        f"{split}_reliability.csv": reliability(found.logits, found.labels),
+    }
+
+
+def store(found: dict[str, Predictions], folder: Path) -> None:
+    """Write each split's logits and tables into the network's folder."""
+    for split, answers in found.items():
+        save(folder / f"{split}.safetensors", answers)
+        for name, table in tables(answers, split).items():
+            table.to_csv(folder / name, index=False, lineterminator="\n", float_format="%.6g")
+
+
+def draw_mistakes(experiment: str, networks: list[Predictions], data: prepared.Prepared, path: Path) -> None:
+    """The sheet of the test images that the networks which did not diverge got wrong most confidently."""
+    found = most_confident(networks)
+    how_many = f"{len(found)} most confident mistakes" if found else "no mistakes"
+    title = f"{experiment}: {how_many} on {len(data.test)} test images, mean probability of {len(networks)} seed(s)"
+    pictures = data.test.pictures([mistake.image for mistake in found])
+    sheet(found, pictures, title, networks=len(networks)).save(path)
+
+
+def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path, data: Path = Path("data/prepared")) -> None:
+    """Score every seed of EXPERIMENT under RUNS; write SUMMARY (json), HISTORY (csv, all seeds) and the predictions into OUTPUT."""
     folders = sorted(runs.glob("seed*"), key=lambda folder: int(folder.name.removeprefix("seed")))
     if not folders:
         raise UserError(f"{runs}: no trained networks; run `dvc repro train@{experiment}`")
     device, loaded = hardware.choose_device(), prepared.load(data)
-    scored = [score(folder, loaded, device) for folder in folders]
-    epochs = [
-        {"seed": record["seed"]} | row
-        for folder, record in zip(folders, scored, strict=True)
-        for row in records.read_history(folder / "history.csv")
-    ]
-    for output in (summary, history):
-        output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(output, ignore_errors=True)
+    scored, finished, epochs = [], [], []
+    for folder in folders:
+        record = records.read_record(folder / "record.json")
+        found = predict(record, folder / "model.safetensors", loaded, device)
+        store(found, output / folder.name)
+        for split, answers in found.items():
+            record |= score(answers.logits, answers.labels).named(split)
+        scored.append(record)
+        finished += [found["test"]] if record["status"] != "diverged" else []
+        epochs += [{"seed": record["seed"]} | row for row in records.read_history(folder / "history.csv")]
+    if finished:
+        draw_mistakes(experiment, finished, loaded, output / "mistakes.png")
+    for path in (summary, history):
+        path.parent.mkdir(parents=True, exist_ok=True)
     records.write_record(summary, {"experiment": experiment, "runs": scored})
     records.write_history(history, epochs)
 

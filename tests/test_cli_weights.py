@@ -16,9 +16,10 @@ from reslab import config, experiment, stored
 from reslab.cli import weights as cli
 from reslab.data import prepared
 from reslab.errors import UserError
+from reslab.inference import logits_of
+from reslab.report import predictions
+from reslab.report.samples import wilson_interval
 from reslab.training import checkpoint
-from reslab.training.evaluation import evaluate
-from reslab.training.losses import cross_entropy
 
 NETWORK = "data/runs/plain-tau/seed0"
 
@@ -54,8 +55,11 @@ def test_score_is_what_the_pipeline_measured(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
     cli.score(trained / NETWORK)
     (record,) = (run for run in json.loads((trained / "metrics/runs/plain-tau.json").read_text())["runs"] if run["seed"] == 0)
-    row = capsys.readouterr().out.splitlines()[-1].split()
-    assert row == ["test", "360", f"{100 * record['test_error']:.2f}", "%", f"{record['test_loss']:.4f}"]
+    row = capsys.readouterr().out.splitlines()[-1].replace(" %", "").split()
+    low, high = (100 * bound for bound in wilson_interval(round(360 * record["test_error"]), 360))
+    top5, ece = (f"{100 * record[key]:.2f}" for key in ("test_top5_error", "test_ece"))
+    error, interval = f"{100 * record['test_error']:.2f}", [f"[{low:.2f},", f"{high:.2f}]"]
+    assert row == ["test", "360", error, *interval, top5, f"{record['test_loss']:.4f}", ece]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "pure_bfloat16", "pure_float16", "float64"])
@@ -68,12 +72,12 @@ def test_score_is_in_the_precision_of_the_training(tmp_path, small_images, preci
     mean, std = experiment.normalization(config.from_sections("it", sections), data)
     description = {"config": sections, "dataset": data.facts, "normalization": {"mean": mean, "std": std}}
     checkpoint.save_weights(tmp_path / "model.safetensors", run.model, description)
-    expected = evaluate(run.model, run.held_out["test"](), cross_entropy(), precision=run.rule.precision)
-    found = stored.score_network(stored.load_network(tmp_path), data, torch.device("cpu"))["test"]
-    assert (found.loss, found.error) == (expected.loss, expected.error)
+    expected = logits_of(run.model, run.held_out["test"], precision=run.rule.precision)
+    found = stored.predict_held_out(stored.load_network(tmp_path), data, torch.device("cpu"))["test"]
+    assert np.array_equal(found.logits, expected)
     checkpoint.save_weights(tmp_path / "model.safetensors", run.model, description | {"config": {"model": sections["model"]}})
-    plain = stored.score_network(stored.load_network(tmp_path), data, torch.device("cpu"))["test"]
-    assert (plain.loss == expected.loss) == (precision == "float32")
+    plain = stored.predict_held_out(stored.load_network(tmp_path), data, torch.device("cpu"))["test"]
+    assert np.array_equal(plain.logits, expected) == (precision == "float32")
 
 
 def test_score_refuses_other_images_and_classes(trained, small_images, tmp_path, monkeypatch):
@@ -81,6 +85,35 @@ def test_score_refuses_other_images_and_classes(trained, small_images, tmp_path,
     prepared.save(small_images, tmp_path / "data" / "prepared", name="x", validation=0)
     with pytest.raises(UserError, match=r"image_shape is \[1, 8, 8\] in the network, \[3, 8, 8\] in the dataset"):
         cli.score(trained / NETWORK)
+
+
+def test_score_on_another_test_set_is_the_same_for_the_same_images(trained, tmp_path, monkeypatch, capsys):
+    data, network = prepared.load(trained / "data" / "prepared"), trained / NETWORK
+    np.save(tmp_path / "new.npy", data.test.images[:50, 0])
+    np.save(tmp_path / "labels.npy", data.test.labels[:50].astype(np.int32))
+    for i in range(50):
+        folder = tmp_path / "folder" / "test" / data.facts["class_names"][data.test.labels[i]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.test.images[i, 0]).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    cli.score(network, images=tmp_path / "new.npy", labels=tmp_path / "labels.npy", output=tmp_path / "logits")
+    from_arrays = capsys.readouterr().out.splitlines()[-1].split()
+    cli.score(network, images=tmp_path / "folder")
+    assert capsys.readouterr().out.splitlines()[-1].split()[1:] == from_arrays[1:]
+    assert from_arrays[:2] == ["new", "50"]
+    stored_answers = predictions.load(trained / "data" / "predictions" / "plain-tau" / "seed0" / "test.safetensors")
+    saved = predictions.load(tmp_path / "logits" / "new.safetensors")
+    np.testing.assert_allclose(saved.logits, stored_answers.logits[:50], atol=1e-5)
+    assert saved.labels.tolist() == data.test.labels[:50].tolist()
+
+
+def test_score_says_what_is_wrong_with_another_test_set(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--labels goes with --images"):
+        cli.score(trained / NETWORK, labels=tmp_path / "labels.npy")
+    Image.new("L", (8, 8)).save(tmp_path / "cat.png")
+    with pytest.raises(UserError, match=r"its folders must be the network's classes, .*; the network does not know \['"):
+        cli.score(trained / NETWORK, images=tmp_path)
 
 
 def test_export(trained, tmp_path, capsys):

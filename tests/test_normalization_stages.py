@@ -13,7 +13,8 @@ from reslab import config, onnx_export
 from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.experiment import check, normalization
-from reslab.stored import load_network, score_network
+from reslab.report.scores import score
+from reslab.stored import load_network, predict_held_out
 from reslab.training.checkpoint import read_metadata
 
 
@@ -29,7 +30,7 @@ def test_a_network_is_used_with_the_mean_image_it_was_trained_with(folder):
     for script, *arguments in (
         ("describe.py", "plain-tau", "m.json"),
         ("train.py", "plain-tau", "m.json", "runs"),
-        ("evaluate.py", "plain-tau", "runs", "scores.json", "history.csv"),
+        ("evaluate.py", "plain-tau", "runs", "scores.json", "history.csv", "predictions"),
     ):
         done = stage(folder, script, *arguments, RESLAB_WORKERS="1")
         assert done.returncode == 0, done.stderr
@@ -44,7 +45,8 @@ def test_a_network_is_used_with_the_mean_image_it_was_trained_with(folder):
 
     stored = load_network(folder / "runs" / "seed0")
     record = json.loads((folder / "scores.json").read_text())["runs"][0]
-    assert score_network(stored, data, torch.device("cpu"))["test"].loss == pytest.approx(record["test_loss"], abs=1e-9)
+    found = predict_held_out(stored, data, torch.device("cpu"))["test"]
+    assert score(found.logits, found.labels).loss == pytest.approx(record["test_loss"], abs=1e-9)
     pixels = torch.from_numpy(data.test.images).float()
     logits = stored.classifier.network.float()((pixels / 255 - torch.tensor(kept["mean"])) / kept["std"][0])
     torch.testing.assert_close(stored.classifier(pixels), logits, rtol=1e-4, atol=1e-4)

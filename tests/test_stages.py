@@ -153,7 +153,7 @@ def test_missing_data_and_files_are_named(folder, tmp_path):
     assert "data/prepared: prepared data missing or damaged" in done.stderr
     done = stage(folder, "train.py", "plain-tau", "nothing.json", "data/runs/plain-tau")
     assert done.stderr.startswith("error: nothing.json: no such file")
-    done = stage(folder, "evaluate.py", "plain-tau", "data/runs/plain-tau", "a.json", "b.csv")
+    done = stage(folder, "evaluate.py", "plain-tau", "data/runs/plain-tau", "a.json", "b.csv", "predictions")
     assert done.stderr.startswith("error: data/runs/plain-tau: no trained networks; run `dvc repro train@plain-tau`")
     done = stage(folder, "aggregate.py", "metrics")
     assert done.stderr.startswith("error: metrics/runs/plain-tau.json: no such file")

@@ -11,6 +11,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from reslab.compare import compared
 from reslab.errors import UserError, first_line, located
 from reslab.schema import STRICT, Count, Evaluation, NonNegative, Positive, check, named, unknown
 
@@ -95,7 +96,7 @@ class Layers(pydantic.BaseModel):
 
 
 class Report(pydantic.BaseModel):
-    """What only the tables need: the study's title and the published numbers by experiment."""
+    """What only the tables need: the study's title, the published numbers by experiment, what is compared with what."""
 
     model_config = STRICT
 
@@ -103,6 +104,7 @@ class Report(pydantic.BaseModel):
     source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
     layers: Any = Field(default_factory=dict)  # Layers
+    compare: Any = None  # -> list of (experiment, what it is compared with)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +200,8 @@ def _report(section: Any, experiments: Mapping) -> Report:
             value = {"source": report.source, **value}
         published[key] = check(Published, value, f"report.published.{key}")
     layers = check(Layers, report.layers, "report.layers")  # by itself: the message then names its keys, not the report's
-    return report.model_copy(update={"published": published, "layers": layers})
+    compare = compared(report.compare, experiments)
+    return report.model_copy(update={"published": published, "compare": compare, "layers": layers})
 
 
 def from_sections(name: str, sections: Mapping) -> Experiment:

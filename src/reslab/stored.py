@@ -12,15 +12,18 @@ from torch import Tensor, nn
 
 from reslab import config, schema
 from reslab.config import Experiment
+from reslab.data.files import Files
+from reslab.data.images import Split
 from reslab.data.loader import Normalize
 from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
 from reslab.experiment import build_network, held_out, normalization
+from reslab.inference import logits_of
+from reslab.report.predictions import Predictions
 from reslab.schema import Count, Evaluation, Positive
 from reslab.training import checkpoint
-from reslab.training.evaluation import AVERAGES, Score, evaluate
-from reslab.training.losses import cross_entropy
+from reslab.training.evaluation import AVERAGES
 from reslab.training.precision import PRECISIONS, Precision
 
 
@@ -119,25 +122,28 @@ def load_classifier(folder: Path) -> RawPixelClassifier:
     return load_network(folder).classifier
 
 
-def score_network(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Score]:
-    """Each held-out split's loss and error, in the precision and with the crops of its training, as the pipeline scores it.
-
-    Raises UserError if the dataset has images of another shape, or other classes.
-    """
-    for key in ("image_shape", "class_names"):
-        if stored.facts[key] != data.facts[key]:
-            raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
+def predict_split(stored: StoredNetwork, split: Split | Files, device: torch.device) -> Predictions:
+    """The network's answers to images of its shape and classes, in the precision and with the crops of its training."""
     network = stored.precision.convert(build_network(stored.description["config"]["model"], stored.facts, seed=0))
     checkpoint.load_weights(stored.weights, network)
     network = network.to(device, memory_format=torch.channels_last)
     normalize = Normalize(**stored.description["normalization"], device=device, dtype=stored.precision.images)
     said = stored.description["config"].get("train", {}).get("evaluation")
     evaluation = schema.check(Evaluation, said or {}, "metadata.config.train.evaluation")
-    options = {"precision": stored.precision, "average": AVERAGES[evaluation.average]}
-    return {
-        name: evaluate(network, held_out(split, normalize, device, evaluation), cross_entropy(), **options)
-        for name, split in data.held_out().items()
-    }
+    feed, average = held_out(split, normalize, device, evaluation), AVERAGES[evaluation.average]
+    logits = logits_of(network, feed, precision=stored.precision, average=average)
+    return Predictions(logits, split.labels, stored.facts["class_names"])
+
+
+def predict_held_out(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Predictions]:
+    """The network's answers to each held-out split of a dataset.
+
+    Raises UserError if the dataset has images of another shape, or other classes.
+    """
+    for key in ("image_shape", "class_names"):
+        if stored.facts[key] != data.facts[key]:
+            raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
+    return {name: predict_split(stored, split, device) for name, split in data.held_out().items()}
 
 
 def imported_description(experiment: Experiment, data: Prepared, origin: dict) -> dict:

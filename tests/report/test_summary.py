@@ -3,15 +3,14 @@
 import json
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from reslab import config
 from reslab.errors import UserError
 from reslab.report import plots, tables
-from reslab.report.summary import epoch_means, headline, runs_table, statistics, summarize
+from reslab.report.samples import wilson_interval
+from reslab.report.summary import epoch_means, headline, runs_table, summarize
 
 PARAMS = {
     "study": "test",
@@ -61,24 +60,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_statistics_agree_with_scipy():
-    errors = [0.0812, 0.0840, 0.0799, 0.0871, 0.0825]
-    found = statistics(errors)
-    low, high = stats.t.interval(0.95, 4, loc=np.mean(errors), scale=stats.sem(errors))
-    assert found["n"] == 5
-    assert found["mean"] == pytest.approx(np.mean(errors))
-    assert found["std"] == pytest.approx(np.std(errors, ddof=1))
-    assert (found["median"], found["min"], found["max"]) == (0.0825, 0.0799, 0.0871)
-    assert (found["ci_low"], found["ci_high"]) == (pytest.approx(low), pytest.approx(high))
-
-
-def test_one_or_no_value_has_no_spread():
-    one = statistics([0.05])
-    assert (one["n"], one["mean"]) == (1, 0.05)
-    assert math.isnan(one["std"]) and math.isnan(one["ci_low"])
-    assert math.isnan(statistics([])["mean"])
-
-
 def test_diverged_seeds_are_counted_and_left_out(study, folder):
     summary = summarize(study, runs_table(study, folder)).set_index("experiment")
     assert summary["n"].tolist() == [3, 2, 0]
@@ -113,7 +94,7 @@ def test_table(study, folder):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     cells = {name: values for name, *values in rows}
     assert lines[0] == "**A test**"
-    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "1.00", "6.00", "[0.00, 9.57]", "8.75 ± 0.16", "He 2015", "2.0"]
+    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "[0.00, 9.57]", "8.75 ± 0.16", "2.0"]
     assert cells["mixed"][2:5] == ["2", "1", "4.00 ± 1.41"]
     assert cells["bad"][4] == "diverged (3 of 3)"
     assert "Measured on A CPU, 1 thread(s) per run, torch 2.15.0, commit 0123456789." in lines[-1]
@@ -144,6 +125,41 @@ def test_a_validation_split_is_in_the_table_and_the_headline(study, folder):
     summary = summarize(study, runs)
     assert headline(summary)["good"]["validation_percent"] == 25.0
     assert "validation error %" in tables.markdown(summary, runs, "")
+
+
+def test_top5_and_calibration_are_means_over_the_seeds_that_finished(study, folder):
+    for path in folder.glob("*.json"):
+        content = json.loads(path.read_text())
+        for run in content["runs"]:
+            diverged = run["status"] == "diverged"
+            scores = {"test_top5_error": 1.0 if diverged else run["seed"] / 100, "test_ece": None if diverged else 0.02}
+            run |= {"test_images": 200, "test_loss": None if diverged else 0.5} | scores
+        path.write_text(json.dumps(content))
+    runs = runs_table(study, folder)
+    summary = summarize(study, runs).set_index("experiment")
+    assert summary["test_top5_error"].tolist() == pytest.approx([0.01, 0.005, math.nan], nan_ok=True)
+    assert summary["test_ece"].tolist() == pytest.approx([0.02, 0.02, math.nan], nan_ok=True)
+    page = tables.markdown(summary.reset_index(), runs, "")
+    assert "top-5 error %" in page and "calibration error %" in page
+    networks = tables.networks(runs)
+    low, high = wilson_interval(2, 200)
+    assert (networks["images_low"][0], networks["images_high"][0]) == (low, high)
+    lines = tables.networks_markdown(networks).splitlines()
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
+        *["good", "0", "finished", "1.00", f"[{100 * low:.2f}, {100 * high:.2f}]", "0.00", "2.00", "0.5000", "2.0"]
+    ]
+    assert [cell.strip() for cell in lines[10].split("|")[3:8]] == ["diverged", "100.00", "[98.12, 100.00]", "100.00", ""]
+
+
+def test_records_of_before_have_no_interval_over_images(study, folder):
+    networks = tables.networks(runs_table(study, folder).assign(test_loss=0.5))
+    assert networks["images_low"].isna().all()
+    assert "[" not in tables.networks_markdown(networks).splitlines()[2]
+
+
+def test_a_study_without_tau_has_no_column_for_it(study, folder):
+    runs = runs_table(study, folder)
+    assert "| tau" not in tables.markdown(summarize(study, runs).assign(tau=math.nan), runs, "")
 
 
 def test_plots_of_one_epoch_of_no_error_and_of_tau_zero(study, folder, tmp_path):

@@ -99,18 +99,36 @@ def predict(
 
 
 @app.command()
-def score(network: Network, data: Data = Path("data/prepared")) -> None:
-    """Test error and loss of a trained or imported network, over all held-out images, in its own precision."""
-    from reslab.data import prepared
-    from reslab.stored import load_network, score_network
+def score(
+    network: Network,
+    data: Data = Path("data/prepared"),
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another test set of the same classes instead: a folder or archive of <class>/<image>, or a .npy of images."
+        ),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="The labels of a .npy of images, a .npy too.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the logits, a .safetensors for each split.")] = None,
+) -> None:
+    """Score a trained or imported network on the held-out images of the prepared dataset, or on images of your own."""
+    from reslab.data import other_images, prepared
+    from reslab.report import predictions
+    from reslab.report.score_table import score_table
+    from reslab.stored import load_network, predict_held_out, predict_split
     from reslab.training import hardware
 
-    stored, loaded, device = load_network(network), prepared.load(data), hardware.choose_device()
+    if labels is not None and images is None:
+        raise UserError("--labels goes with --images")
+    stored, device = load_network(network), hardware.choose_device()
     hardware.prepare(device, precision=stored.precision.name, fast=False)
-    with located(f"{network} on {data}"):
-        scores = score_network(stored, loaded, device)
-    rows = [
-        [split, len(loaded.held_out()[split]), f"{100 * result.error:.2f} %", f"{result.loss:.4f}"]
-        for split, result in scores.items()
-    ]
-    print(tabulate(rows, ["split", "images", "error", "loss"], disable_numparse=True, colalign=("left", "right", "right", "right")))
+    if images is None:
+        loaded = prepared.load(data)
+        with located(f"{network} on {data}"):
+            found = predict_held_out(stored, loaded, device)
+    else:
+        shape = {key: stored.facts[key] for key in ("image_shape", "class_names")}
+        found = {images.name.removesuffix(".npy"): predict_split(stored, other_images.read(images, labels=labels, **shape), device)}
+    for split, answers in found.items() if output is not None else ():
+        predictions.save(output / f"{split}.safetensors", answers)
+    print(score_table(found))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.data.decode import Form
+from reslab.data.decode import Form, as_evaluated
 from reslab.data.measure import Measured, measure
 from reslab.data.statistics import mean_and_std, validation_indices
 
@@ -40,6 +40,16 @@ class Files:
     def name(self, number: int) -> str:
         """An image's name in the archive."""
         return bytes(self.table["name"][number]).decode()
+
+    def pictures(self, numbers: list[int]) -> np.ndarray:
+        """Some of the images as they are evaluated, uint8 (n, C, H, W)."""
+        form, found = self.form, np.zeros((len(numbers), self.form.channels, self.form.image_size, self.form.image_size), np.uint8)
+        with self.archive.open("rb") as archive:
+            for place, number in enumerate(numbers):
+                archive.seek(int(self.table["offset"][number]))
+                content = archive.read(int(self.table["length"][number]))
+                found[place] = as_evaluated(content, found.shape[1:], form.resize, name=self.name(number))
+        return found
 
     def mean_image(self) -> np.ndarray:
         """Mean of each pixel of the training images' centres, float64 (C, H, W) in [0, 1], as preprocess measured it."""

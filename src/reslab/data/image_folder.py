@@ -119,10 +119,15 @@ def _names(names: Iterable[PurePosixPath], split: str) -> list[PurePosixPath]:
 
 def _image_members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     """The members that lie in a split's class folder and are named like an image."""
-    Image.init()
     for name, content in members(source):
-        if _parts(name) and name.suffix.lower() in Image.EXTENSION:
+        if _parts(name) and is_image(name):
             yield name, content
+
+
+def is_image(name: PurePosixPath) -> bool:
+    """Whether it is named like an image of a format that PIL reads."""
+    Image.init()
+    return name.suffix.lower() in Image.EXTENSION
 
 
 def _parts(name: PurePosixPath) -> tuple[str, str] | None:

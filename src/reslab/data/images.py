@@ -26,6 +26,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def pictures(self, numbers: list[int]) -> np.ndarray:
+        """Some of the images, uint8 (n, C, H, W)."""
+        return self.images[numbers]
+
     def mean_image(self) -> np.ndarray:
         """Mean of each pixel, float64 (C, H, W) in [0, 1], exact (from integer sums)."""
         return self.images.sum(0, dtype=np.int64) / len(self) / 255

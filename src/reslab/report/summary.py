@@ -1,18 +1,17 @@
 """From run records to one row of statistics an experiment. Errors are fractions here, percent only in tables."""
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from reslab.config import Study
 from reslab.errors import UserError
 from reslab.records import read_record
+from reslab.report.samples import statistics
 
-CONFIDENCE = 0.95
+MEANS = ("test_top5_error", "test_loss", "test_ece", "validation_error")  # of these the table has the mean over seeds
 
 
 def runs_table(study: Study, folder: Path) -> pd.DataFrame:
@@ -30,27 +29,6 @@ def runs_table(study: Study, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def statistics(errors: Iterable[float]) -> dict[str, float]:
-    """Number, mean, sample standard deviation, median, extremes and the t interval of the mean.
-
-    With one value there is no spread, with none there is nothing: those statistics are NaN.
-    """
-    values = pd.Series(list(errors), dtype=float)
-    count = len(values)
-    spread = values.std(ddof=1)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread / math.sqrt(count) if count > 1 else math.nan
-    return {
-        "n": count,
-        "mean": values.mean(),
-        "std": spread,
-        "median": values.median(),
-        "min": values.min(),
-        "max": values.max(),
-        "ci_low": values.mean() - half,
-        "ci_high": values.mean() + half,
-    }
-
-
 def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     """One row an experiment: statistics of the last epoch's test error over the runs that did not diverge."""
     rows = []
@@ -66,7 +44,7 @@ def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
                 "tau": group["tau"].iloc[0] if "tau" in group else math.nan,
                 "parameters": group["parameters"].iloc[0],
                 **statistics(converged["test_error"]),
-                "validation": converged["validation_error"].mean() if "validation_error" in group else math.nan,
+                **{key: mean_of(converged, key) for key in MEANS},
                 "diverged": len(group) - len(converged),
                 "published": published.error / 100 if published else math.nan,
                 "published_std": published.std / 100 if published and published.std is not None else math.nan,
@@ -78,11 +56,16 @@ def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def mean_of(runs: pd.DataFrame, key: str) -> float:
+    """The mean of a column that records may have or not."""
+    return runs[key].astype(float).mean() if key in runs else math.nan
+
+
 def headline(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The few rounded numbers that `dvc metrics diff` compares: error and spread in percent, diverged seeds."""
     rows = {}
     for row in summary.itertuples():
-        values = {"error_percent": row.mean * 100, "std_percent": row.std * 100, "validation_percent": row.validation * 100}
+        values = {"error_percent": row.mean * 100, "std_percent": row.std * 100, "validation_percent": row.validation_error * 100}
         rows[row.experiment] = {key: round(value, 2) for key, value in values.items() if not math.isnan(value)}
         rows[row.experiment]["diverged_seeds"] = int(row.diverged)
     return rows

@@ -1,0 +1,114 @@
+"""What stored logits say of a network: errors, cross entropy, calibration, errors by class. Errors are fractions.
+
+Logits (N, K) and labels int64 (N,). A row with a logit that is not finite is no answer: it counts as wrong in every error, and
+cross entropy and calibration are NaN.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax, softmax
+
+TOP = 5
+BINS = 15  # as Guo et al. 2017
+NO_ANSWER = "(none)"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A network's numbers on one set of images; `top5_error` is NaN where there are no more than five classes."""
+
+    images: int
+    error: float
+    top5_error: float
+    loss: float  # mean cross entropy
+    ece: float  # expected calibration error
+
+    def named(self, split: str) -> dict[str, float]:
+        """As they stand in a run's record: test_error, test_ece and so on; without those that there are not."""
+        values = asdict(self)
+        if math.isnan(self.top5_error):
+            del values["top5_error"]
+        return {f"{split}_{key}": value for key, value in values.items()}
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
+    """Every number of one network on one set of images."""
+    return Scores(
+        images=len(labels),
+        error=float(wrong(logits, labels).mean()),
+        top5_error=float(wrong(logits, labels, top=TOP).mean()) if logits.shape[1] > TOP else math.nan,
+        loss=cross_entropy(logits, labels),
+        ece=calibration_error(reliability(logits, labels)) if answered(logits).all() else math.nan,
+    )
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax of logits, float64 (N, K)."""
+    return softmax(logits.astype(np.float64), axis=1)
+
+
+def answered(logits: np.ndarray) -> np.ndarray:
+    """Which rows are answers, bool (N,)."""
+    return np.isfinite(logits).all(1)
+
+
+def answers(logits: np.ndarray) -> np.ndarray:
+    """The class each image is taken for, int64 (N,); -1 is no answer."""
+    return np.where(answered(logits), logits.argmax(1), -1)
+
+
+def wrong(logits: np.ndarray, labels: np.ndarray, *, top: int = 1) -> np.ndarray:
+    """Which images have their class not among the `top` largest logits, bool (N,); of equal logits the first is the larger."""
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    with np.errstate(invalid="ignore"):
+        before = (logits > own) | ((logits == own) & (np.arange(logits.shape[1]) < labels[:, None]))
+    return (before.sum(1) >= top) | ~answered(logits)
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log probability of the right class; NaN if some row is no answer."""
+    if not answered(logits).all():
+        return math.nan
+    right = np.take_along_axis(log_softmax(logits.astype(np.float64), axis=1), labels[:, None], axis=1)
+    return float(-right.mean())
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """How often answers are right, by how sure the network is of them: one row a bin of confidence (low, high].
+
+    Columns low, high, images, confidence (mean), accuracy; both means are NaN in an empty bin. The bins are 15 equal parts of
+    [0, 1]. Rows that are no answer are left out. Source: Guo et al. 2017, arXiv:1706.04599, section 2.
+    """
+    kept = answered(logits)
+    confidence = probabilities(logits[kept]).max(1)
+    right = ~wrong(logits[kept], labels[kept])
+    edges = np.arange(BINS + 1) / BINS
+    bins = np.clip(np.searchsorted(edges, confidence) - 1, 0, BINS - 1)
+    images = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        means = [np.bincount(bins, weights=values, minlength=BINS) / images for values in (confidence, right.astype(float))]
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "images": images, "confidence": means[0], "accuracy": means[1]})
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy, weighted by images (Guo et al. 2017, eq. 3)."""
+    gaps = (table["confidence"] - table["accuracy"]).abs() * table["images"]
+    return float(gaps.sum() / table["images"].sum()) if table["images"].sum() else math.nan
+
+
+def confusion(logits: np.ndarray, labels: np.ndarray, class_names: list[str]) -> pd.DataFrame:
+    """Images by true class (rows) and by what they were taken for (columns; the last one is no answer)."""
+    counts = np.zeros((len(class_names), len(class_names) + 1), dtype=np.int64)
+    np.add.at(counts, (labels, answers(logits)), 1)  # -1 is the last column
+    return pd.DataFrame(counts, index=pd.Index(class_names, name="true"), columns=[*class_names, NO_ANSWER])
+
+
+def class_errors(counts: pd.DataFrame) -> pd.DataFrame:
+    """From a confusion matrix: images, wrong and error of each class; the error of a class without images is NaN."""
+    images = counts.sum(axis=1).to_numpy()
+    missed = images - np.diag(counts.to_numpy())
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame({"class": counts.index, "images": images, "wrong": missed, "error": missed / images})

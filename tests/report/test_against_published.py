@@ -1,0 +1,87 @@
+"""Ours beside published errors: a published spread is used, a single published run is a soft reference."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from test_summary import PARAMS
+
+from reslab import config
+from reslab.report.comparison_tables import published_markdown
+from reslab.report.published import against_published, difference_interval
+from reslab.report.samples import statistics
+
+OURS = [0.0812, 0.0840, 0.0799, 0.0871, 0.0825]
+
+
+def table(errors: list[float], *, diverged: int = 0, **published) -> pd.DataFrame:
+    report = {"published": {"good": {"source": "He 2015", **published}}}
+    study = config.parse(PARAMS | {"report": report})
+    rows = [
+        {"experiment": "good", "diverged": diverged, **statistics(errors)},
+        {"experiment": "mixed", "diverged": 0, **statistics(OURS)},
+    ]
+    return against_published(study, pd.DataFrame(rows))
+
+
+def test_a_published_spread_gives_welchs_interval():
+    (row,) = table(OURS, error=8.75, std=0.16, runs=5).to_dict("records")
+    theirs = 0.0875 + 0.0016 * stats.zscore(np.arange(5), ddof=1)
+    expected = stats.ttest_ind(OURS, theirs, equal_var=False).confidence_interval()
+    assert row["difference"] == pytest.approx(np.mean(OURS) - 0.0875)
+    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert row["verdict"] == "ours lower"
+
+
+@pytest.mark.parametrize("published", [{"error": 8.4}, {"error": 8.4, "runs": 1}, {"error": 8.4, "std": 0.1}])
+def test_a_single_run_is_a_draw_with_our_spread(published):
+    (row,) = table(OURS, **published).to_dict("records")
+    half = stats.t.ppf(0.975, 4) * np.std(OURS, ddof=1) * math.sqrt(1 / 5 + 1)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((row["difference"] - half, row["difference"] + half))
+    assert row["verdict"] == "agrees"
+
+
+def test_the_interval_for_a_single_run_holds_zero_in_95_of_100_studies():
+    generator = np.random.default_rng(0)
+    held = []
+    for ours, theirs in zip(generator.normal(0.08, 0.002, (3000, 3)), generator.normal(0.08, 0.002, 3000), strict=True):
+        spread = {"n": 3, "mean": ours.mean(), "std": ours.std(ddof=1)}
+        low, high = difference_interval(spread, config.Published(error=100 * theirs, source="a chart"))
+        held.append(low < 0 < high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.012)
+
+
+@pytest.mark.parametrize(
+    ("errors", "error", "verdict"),
+    [
+        ([], 8.0, "ours diverged"),
+        ([0.08], 8.0, "n too small"),
+        ([0.08, 0.08, 0.08], 8.0, "no spread among ours"),
+        (OURS, 8.3, "agrees"),
+        (OURS, 9.9, "ours lower"),
+        (OURS, 6.7, "ours higher"),
+    ],
+)
+def test_verdicts(errors, error, verdict):
+    (row,) = table(errors, error=error).to_dict("records")
+    assert row["verdict"] == verdict
+    assert math.isnan(row["ci_low"]) == (len(set(errors)) < 2)
+
+
+def test_page():
+    rows = [
+        line
+        for found in (
+            table(OURS, diverged=1, error=8.75, std=0.16, runs=5),
+            table([], diverged=3, error=8.0),
+            table([0.08], error=8, runs=1),
+        )
+        for line in published_markdown(found).splitlines()[2:3]
+    ]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert cells[0][:4] == ["good", "n = 5, 1 diverged: 8.29 ± 0.28", "8.75 ± 0.16 (5 runs)", "-0.46"]
+    assert cells[0][5:] == ["ours lower", "He 2015"]
+    assert cells[1] == ["good", "diverged (3 of 3)", "8.00", "", "", "ours diverged", "He 2015"]
+    assert cells[2] == ["good", "n = 1: 8.00", "8.00 (1 run)", "+0.00", "", "n too small", "He 2015"]

@@ -1,0 +1,57 @@
+"""What is said of classes and calibration over all seeds of an experiment, from stored predictions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reslab.report import digest, predictions
+from reslab.report.calibration import reliability_diagram
+from reslab.report.comparison_tables import classes_markdown
+from reslab.report.predictions import Predictions
+from reslab.report.scores import reliability
+
+LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Experiment a with two networks and a diverged one; b with one whose file is missing."""
+    for name, seed, answers in (("a", 0, [0, 0, 0, 1, 1, 1, 2, 2]), ("a", 1, [0, 0, 1, 1, 1, 0, 2, 2])):
+        logits = np.log(0.7 * np.eye(3)[answers] + 0.1).astype(np.float32)
+        predictions.save(tmp_path / name / f"seed{seed}" / "test.safetensors", Predictions(logits, LABELS, ["cat", "dog", "ship"]))
+    rows = [("a", 0, "finished"), ("a", 1, "finished"), ("a", 2, "diverged"), ("b", 0, "finished")]
+    return pd.DataFrame(rows, columns=["experiment", "seed", "status"])
+
+
+def test_digests_are_of_what_finished_and_is_there(runs, tmp_path):
+    digests, missing = digest.read(runs, tmp_path)
+    assert list(digests) == [("a", 0), ("a", 1)]
+    assert missing == ["b-s0"]
+    assert digests["a", 0].wrong.tolist() == [False, False, False, True, False, False, False, False]
+
+
+def test_classes_and_confusions(runs, tmp_path):
+    digests, _ = digest.read(runs, tmp_path)
+    classes = digest.by_class(digests)
+    assert classes["class"].tolist() == ["cat", "dog", "ship"]
+    assert classes["images"].tolist() == [4, 2, 2]
+    assert classes["error"].tolist() == pytest.approx([0.375, 0.25, 0.0])
+    assert classes["std"].tolist() == pytest.approx([np.std([0.25, 0.5], ddof=1), np.std([0, 0.5], ddof=1), 0.0])
+    found = digest.confusions(digests)
+    assert found.to_numpy().tolist() == [["a", "cat", "dog", 3, 0.375], ["a", "dog", "cat", 1, 0.25]]
+    row = classes_markdown(classes, found).splitlines()[2]
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
+        *["a", "cat (37.5), dog (25.0)", "cat as dog (37.5), dog as cat (25.0)"]
+    ]
+
+
+def test_pooled_calibration_is_that_of_all_answers_together(runs, tmp_path):
+    digests, _ = digest.read(runs, tmp_path)
+    pooled = digest.pooled_reliability(digests)["a"]
+    both = [predictions.load(tmp_path / "a" / f"seed{seed}" / "test.safetensors") for seed in (0, 1)]
+    expected = reliability(np.concatenate([network.logits for network in both]), np.tile(LABELS, 2))
+    pd.testing.assert_frame_equal(pooled, expected, check_dtype=False)
+    for name in ("a", "b"):
+        reliability_diagram({"a": pooled}, tmp_path / f"{name}.svg")
+    assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()
+    assert "confidence" in (tmp_path / "a.svg").read_text()
