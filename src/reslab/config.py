@@ -68,22 +68,29 @@ class Train(pydantic.BaseModel):
 
 
 class Published(pydantic.BaseModel):
-    """A published error in percent and where it stands."""
+    """A published error in percent, where it stands, and how long its training took."""
 
     model_config = STRICT
 
     error: Annotated[float, Field(ge=0, le=100)]
     source: str
+    minutes: Positive | None = None  # of one run
+    device: str = ""  # that the minutes were measured on
     std: NonNegative | None = None
     runs: Count | None = None
 
 
 class Report(pydantic.BaseModel):
-    """What only the tables need: the study's title and the published numbers by experiment."""
+    """What only the reader needs: what the study is about, and the published numbers by experiment."""
 
     model_config = STRICT
 
     title: str = ""
+    question: str = ""  # what it asks
+    origin: str = ""  # the paper or repository, and its table
+    differences: list[str] = []  # known ones, of our runs from the published
+    notes: list[str] = []
+    device: str = ""  # that the published minutes were measured on
     source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
 
@@ -178,8 +185,8 @@ def _report(section: Any, experiments: Mapping) -> Report:
     for key, value in report.published.items():
         if key not in experiments:
             raise UserError(f"report.published: {unknown(key, experiments)}")
-        if report.source and isinstance(value, Mapping):
-            value = {"source": report.source, **value}
+        if isinstance(value, Mapping):
+            value = {key: text for key in ("source", "device") if (text := getattr(report, key))} | dict(value)
         published[key] = check(Published, value, f"report.published.{key}")
     return report.model_copy(update={"published": published})
 
