@@ -15,6 +15,7 @@ from reslab.targets import Targets
 Augmentation = Callable[[Tensor, Draws], Tensor]
 Mixing = Callable[[Tensor, Tensor, Draws], tuple[Tensor, Targets]]
 Batch = tuple[Tensor, Targets]  # images (B, C, H, W), or (B, V, C, H, W) where a mixing makes V views of each
+EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _draws(seed: int, epoch: int, place: Tensor, stream: str) -> Draws:
     return Draws(seed, epoch, stream, place)
 
 
-def evaluation_batches(data: Resident, *, normalize: Normalize, batch_size: int = 500) -> Iterator[Batch]:
+def evaluation_batches(data: Resident, *, normalize: Normalize, batch_size: int = EVALUATION_BATCH) -> Iterator[Batch]:
     """Yield the images in order, normalised, not augmented."""
     for images, labels in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
         yield normalize(images), labels
