@@ -120,6 +120,13 @@ def test_the_fit_finds_the_speed_that_made_the_times():
     assert error["worst_percent"] > 10
 
 
+def test_a_left_out_network_has_one_name():
+    """The order of keys and the initial weights change no time."""
+    one = {"name": "shake_shake", "depth": 26, "width": 96, "form": "hysts2018"}
+    assert calibration.network_name(one) == calibration.network_name({**dict(reversed(one.items())), "init": "fan_in"})
+    assert calibration.network_name(one) != calibration.network_name(one | {"width": 64})
+
+
 def test_a_machine_survives_its_file_and_is_found_again(tmp_path):
     measured = Machine(
         name="box", device="A CPU", threads=1, kind="measured", seconds_per=SPEED, rows=[{"network": "a", "seconds": 1.0}]
@@ -150,3 +157,16 @@ def test_shipped_machines_say_what_they_are(repository):
         assert bool(machine.error) == (machine.kind != "predicted")
         assert ("PREDICTED, not measured" in machine.summary()) == (machine.kind == "predicted")
     assert shipped["nvidia-h200-predicted"].kind == "predicted"
+
+
+def test_the_readme_shows_how_far_off_the_machines_are(repository):
+    page = (repository / "README.md").read_text()
+    for name in machines.names(repository / "machines"):
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        error = machines.read(name, repository / "machines").error
+        said = (
+            f"{error['mean_percent']:.0f} % on average, {error['worst_percent']:.0f} % at most"
+            if error
+            else "nobody has measured it"
+        )
+        assert said in row

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from reslab.training.step import train_step
 
 CLASSES = 10
 WARM_UP = 2  # steps
+INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
 BATCHES = {"cpu": (4, 16), "cuda": (128, 512)}
 
 # Thin and wide, shallow and deep, few and many operations: what the published tables are made of.
@@ -139,9 +140,15 @@ def published_rows(study: Study, device: str) -> Iterator[Row]:
     for name, published in study.report.published.items():
         experiment = study.experiments[name]
         if published.device == device and published.minutes is not None and experiment.train.precision == "float32":
-            network = " ".join(map(str, experiment.model.values()))
+            network = network_name(experiment.model)
             row = {"study": study.name, "experiment": name, "network": network, "seconds": 60.0 * published.minutes}
             yield row | {"work": run_work(experiment, facts)}
+
+
+def network_name(model: Mapping) -> str:
+    """One name for all that compute the same: else a network left out of a fit would stay in it under another name."""
+    settings = sorted((key, value) for key, value in model.items() if key not in ("name", *INITIALISATION))
+    return " ".join([model["name"], *(f"{key}={value}" for key, value in settings)])
 
 
 def fit(rows: Sequence[Row]) -> dict[str, float]:

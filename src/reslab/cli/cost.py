@@ -67,9 +67,8 @@ def estimate(
         for cost in found
     ]
     print_rows(rows, csv=False)
-    print(
-        f"\nAll of {chosen.name}: {readable(sum(cost.wall for cost in found))}, {at_once or default_at_once(known)} seed(s) at once."
-    )
+    total, together = readable(sum(cost.wall for cost in found)), at_once or default_at_once(known)
+    print(f"\nAll of {chosen.name}: {total}, {together} seed(s) at once.")
     print(f"Times of {known.summary()}. Start-up of the stages, some seconds each, is not counted.")
     return None
 
