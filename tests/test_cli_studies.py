@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from project import SMALL_PARAMS, call, commit
+from project import SMALL_PARAMS, call, clone, commit, records
 from typer.testing import CliRunner
 
 from reslab import config, machines, studies
@@ -217,3 +217,15 @@ def test_a_stored_machine_is_plain_yaml(tmp_path):
     machine = Machine(name="a", device="b", kind="predicted", seconds_per=dict.fromkeys(machines.UNITS, 0.5))
     path = machines.write(machine, tmp_path)
     assert json.loads(json.dumps(config.read_yaml(path)))["seconds_per"]["gflop"] == 0.5
+
+
+def test_dvc_tries_changes_on_top_of_a_part_of_a_study(tmp_path):
+    """select writes what stands in params.yaml; `dvc exp run -S` changes that, and trains nothing that was not selected."""
+    folder = clone(tmp_path / "reslab")
+    call(folder, "reslab", "select", "digits-tau", "--rows", "*-bn", "--seeds", "4")
+    call(folder, "dvc", "exp", "run", "-S", "train.epochs=1", "-S", "schedule.milestones=[1]")
+    study = config.load(folder / "params.yaml")
+    assert (list(study.experiments), study.seeds) == (["resnet020-bn"], [4])
+    assert study.experiments["resnet020-bn"].train.epochs == 1
+    assert list(json.loads((folder / "metrics" / "summary.json").read_text())) == ["resnet020-bn"]
+    assert set(records(folder)) == {("resnet020-bn", 4)}
