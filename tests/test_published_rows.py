@@ -124,6 +124,7 @@ def test_rows_say_what_the_published_table_says(table, hysts):
     for row, experiment in zip(hysts[table], found.experiments.values(), strict=True):
         published = found.report.published.get(experiment.name)
         assert (published.error if published else None) == row["test_error_pct"], experiment.name
+        assert (published.minutes if published else None) == row["training_time_minutes"], experiment.name
         for key, value in stated(row).items():
             assert value == written(experiment)[key], (experiment.name, key)
 

@@ -87,7 +87,7 @@ def test_unknown_and_faulty_studies_are_named(tmp_path):
 def test_select_without_git_never_overwrites(tmp_path):
     (tmp_path / "params.yaml").write_text("mine")
     with pytest.raises(UserError, match="edits that are not committed"):
-        studies.select("digits-tau", params=tmp_path / "params.yaml", folder=FOLDER)
+        studies.select(studies.compose("digits-tau", FOLDER), params=tmp_path / "params.yaml")
     assert (tmp_path / "params.yaml").read_text() == "mine"
 
 
@@ -104,3 +104,31 @@ def test_select_never_loses_edits(tmp_path):
     assert "study: digits-tau" in (tmp_path / "params.yaml").read_text()
     call(tmp_path, "reslab", "select", "he2015-cifar10", "--force")
     assert "study: he2015-cifar10" in (tmp_path / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_what_it_is_about(name):
+    """One schema for all: what it asks, where it comes from, how we differ; and nothing only in a comment."""
+    document = studies.compose(name, FOLDER)
+    report = config.parse(document).report
+    assert report.title
+    assert report.question.endswith("?")
+    assert report.origin
+    assert not report.origin.endswith(".")
+    assert all(text.endswith(".") for text in report.differences + report.notes)
+    assert all(published.source for published in report.published.values())
+    assert "Known differences" not in (FOLDER / f"{name}.yaml").read_text()
+
+
+def test_what_a_study_is_about_changes_no_experiment():
+    document = studies.compose("he2015-cifar10", FOLDER)
+    assert config.parse(document).experiments == config.parse(document | {"report": {}}).experiments
+
+
+def test_published_minutes_carry_their_device():
+    published = config.parse(studies.compose("hysts-wrn-shake-regularizers", FOLDER)).report.published
+    assert (published["wrn28-10-ricap-epochs200"].minutes, published["wrn28-10-ricap-epochs200"].device) == (
+        395,
+        "GeForce GTX 1080 Ti",
+    )
+    assert published["shake-shake26-2x64d-cutout16-epochs1800"].device == "GeForce GTX 980"

@@ -76,12 +76,14 @@ class Train(pydantic.BaseModel):
 
 
 class Published(pydantic.BaseModel):
-    """A published error in percent and where it stands."""
+    """A published error in percent, where it stands, and how long its training took."""
 
     model_config = STRICT
 
     error: Annotated[float, Field(ge=0, le=100)]
     source: str
+    minutes: Positive | None = None  # of one run
+    device: str = ""  # that the minutes were measured on
     std: NonNegative | None = None
     runs: Count | None = None
 
@@ -96,11 +98,16 @@ class Layers(pydantic.BaseModel):
 
 
 class Report(pydantic.BaseModel):
-    """What only the tables need: the study's title, the published numbers by experiment, what is compared with what."""
+    """What only the reader needs: what the study is about, the published numbers by experiment, what is compared with what."""
 
     model_config = STRICT
 
     title: str = ""
+    question: str = ""  # what it asks
+    origin: str = ""  # the paper or repository, and its table
+    differences: list[str] = []  # known ones, of our runs from the published
+    notes: list[str] = []
+    device: str = ""  # that the published minutes were measured on
     source: str = ""  # where the published numbers stand that do not say it themselves
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
     layers: Any = Field(default_factory=dict)  # Layers
@@ -196,8 +203,8 @@ def _report(section: Any, experiments: Mapping) -> Report:
     for key, value in report.published.items():
         if key not in experiments:
             raise UserError(f"report.published: {unknown(key, experiments)}")
-        if report.source and isinstance(value, Mapping):
-            value = {"source": report.source, **value}
+        if isinstance(value, Mapping):
+            value = {key: text for key in ("source", "device") if (text := getattr(report, key))} | dict(value)
         published[key] = check(Published, value, f"report.published.{key}")
     layers = check(Layers, report.layers, "report.layers")  # by itself: the message then names its keys, not the report's
     compare = compared(report.compare, experiments)

@@ -1,7 +1,8 @@
 """Ready-made studies: studies/<name>.yaml says what differs from studies/defaults.yaml; one of them becomes params.yaml."""
 
+import fnmatch
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def system(name: str) -> str:
     return name.partition("-")[0]
 
 
+def title(name: str, folder: Path = FOLDER) -> str:
+    """A study's title, read without parsing the rest: the shell waits for it."""
+    lines = (folder / f"{name}.yaml").read_text().splitlines()
+    return next((line.partition(":")[2].strip(' "') for line in lines if line.startswith("  title:")), "")
+
+
 def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """The whole params document of a study: the defaults with the study's lines laid over them, checked.
 
@@ -46,6 +53,11 @@ def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     return {key: document[key] for key in config.STUDY_KEYS if key in document}
 
 
+def lines_of(name: str, folder: Path = FOLDER) -> Mapping:
+    """What a study itself says, without the defaults."""
+    return _read(folder / f"{name}.yaml")
+
+
 def _read(path: Path) -> Mapping:
     with located(path):
         content = config.read_yaml(path)
@@ -54,12 +66,43 @@ def _read(path: Path) -> Mapping:
     return content
 
 
-def select(name: str, *, params: Path = Path("params.yaml"), folder: Path = FOLDER, force: bool = False) -> None:
-    """Write a study into the params file.
+def subset(document: Mapping, *, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> dict[str, Any]:
+    """A study with fewer experiments, by name or by patterns such as `resnet*`, and with other seeds.
+
+    Raises UserError for a pattern that no experiment matches.
+    """
+    smaller = dict(document)
+    if seeds is not None:
+        smaller["seeds"] = list(seeds)
+    if rows is not None:
+        chosen = matching(document["experiments"], rows)
+        smaller["experiments"] = {name: document["experiments"][name] for name in chosen}
+        smaller["report"] = _about(document.get("report") or {}, chosen)
+    config.parse(smaller)
+    return smaller
+
+
+def matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """The names that some pattern matches, in their order; raises UserError for a pattern that matches none."""
+    names = list(names)
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise UserError(f"rows: {unknown(pattern, names)}")
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _about(report: Mapping, chosen: Iterable[str]) -> dict[str, Any]:
+    """A study's report section with the published numbers of the chosen experiments only."""
+    published = {name: value for name, value in report.get("published", {}).items() if name in chosen}
+    return {key: value for key, value in report.items() if key != "published"} | ({"published": published} if published else {})
+
+
+def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool = False) -> None:
+    """Write a composed study into the params file.
 
     Raises UserError if that would overwrite edits that git does not have, unless `force`.
     """
-    text = dump(compose(name, folder))
+    text = dump(document)
     if not force and params.exists() and params.read_text() != text and provenance.has_uncommitted_edits(params):
         raise UserError(f"{params} has edits that are not committed; commit them, or say --force to lose them")
     params.write_text(text)

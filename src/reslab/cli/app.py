@@ -2,4 +2,10 @@
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="A laboratory for residual networks.")
+HELP = """A laboratory for residual networks.
+
+`reslab studies` lists what was published, `reslab show STUDY` explains one, `reslab select STUDY` puts it into params.yaml, and
+`dvc repro` trains it. Every command says more with --help.
+"""
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)

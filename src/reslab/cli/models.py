@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from reslab.cli.app import app
+from reslab.cli.completion import model_names
 from reslab.config import parse_yaml
 from reslab.errors import UserError, first_line, located
-from reslab.schema import bind
+from reslab.schema import bind, unknown
 
 PAGE = Path("docs/models.md")
 INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
@@ -18,6 +19,9 @@ INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamm
 
 @app.command()
 def models(
+    family: Annotated[
+        str | None, typer.Argument(help="Only this one, such as `wrn`.", show_default="all", autocompletion=model_names)
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help=f"Write {PAGE}: all families, and the published networks' counts.")
     ] = False,
@@ -29,8 +33,11 @@ def models(
         return
     from reslab.models import MODELS
 
+    if family is not None and family not in MODELS:
+        raise UserError(unknown(family, MODELS, "model"))
     for name, function in MODELS.items():
-        print(f"{name}: {first_sentence(function)}\n    {options(function)}")
+        if family in (None, name):
+            print(f"{name}: {first_sentence(function)}\n    {options(function)}")
 
 
 @app.command()

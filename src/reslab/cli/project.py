@@ -1,22 +1,21 @@
-"""Commands around `dvc repro`: choosing and checking a study, training in parallel, MLflow, tidying."""
+"""Commands around `dvc repro`: checking a study, training in parallel, MLflow, tidying."""
 
 import os
 import re
 import subprocess
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from tabulate import tabulate
 
-from reslab import config, schema, store, studies
+from reslab import config, schema, store
 from reslab.cli.app import app
+from reslab.cli.completion import experiment_names
 from reslab.errors import UserError, located, one_line
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 
-Params = Annotated[Path, typer.Option(help="The study.")]
+Params = Annotated[Path, typer.Option(help="The file of the study.")]
 
 
 @app.command()
@@ -44,34 +43,6 @@ def check(params: Params = Path("params.yaml")) -> None:
 def milestones(experiment: config.Experiment, numbers: list[int]) -> str:
     """Milestones as a reader says them: milestone 100, 150 (epochs)."""
     return f"milestone {', '.join(map(str, numbers))} ({experiment.schedule.get('unit', 'epochs')})"
-
-
-@app.command("studies")
-def list_studies(
-    part: Annotated[str, typer.Argument(help="Only those with this in their name, such as `hysts` or `lars`.")] = "",
-) -> None:
-    """List the ready-made studies, one block for each system that published numbers (the first word of the name)."""
-    found = [name for name in studies.names() if part in name]
-    if not found:
-        systems = sorted({studies.system(name) for name in studies.names()})
-        raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
-    parsed = [config.parse(studies.compose(name)) for name in found]
-    rows = [[study.name, len(study.experiments), len(study.report.published), study.report.title] for study in parsed]
-    header, _, *lines = tabulate(rows, ["study", "experiments", "published", "title"]).splitlines()
-    print(header)
-    for _, block in groupby(zip(found, lines, strict=True), key=lambda pair: studies.system(pair[0])):
-        print("", *(line for _, line in block), sep="\n")
-
-
-@app.command()
-def select(
-    study: Annotated[str, typer.Argument(help="A name that `reslab studies` lists.")],
-    params: Params = Path("params.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite edits that are not committed.")] = False,
-) -> None:
-    """Write a ready-made study into params.yaml; `git diff` shows what was chosen."""
-    studies.select(study, params=params, force=force)
-    print(f"{params}: now the study {study}; `dvc repro` runs it")
 
 
 @app.command()
@@ -121,7 +92,7 @@ def relog(
 
 @app.command()
 def register(
-    experiment: str,
+    experiment: Annotated[str, typer.Argument(help="One of params.yaml's experiments, trained.", autocompletion=experiment_names)],
     seed: Annotated[int, typer.Option(help="Which of its networks.")] = 0,
     runs: Annotated[Path, typer.Option(help="Where train put the networks.")] = Path("data/runs"),
     params: Params = Path("params.yaml"),

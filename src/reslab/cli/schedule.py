@@ -7,6 +7,7 @@ import typer
 
 from reslab import config
 from reslab.cli.app import app
+from reslab.cli.completion import experiment_names
 from reslab.cli.project import Params, milestones
 from reslab.config import Study
 from reslab.errors import UserError, located
@@ -16,7 +17,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 @app.command()
 def schedule(
-    experiment: Annotated[str, typer.Argument(help="One of the study's experiments.")],
+    experiment: Annotated[str, typer.Argument(help="One of params.yaml's experiments.", autocompletion=experiment_names)],
     output: Annotated[Path, typer.Option(help="The file to write: .png, .svg or .pdf.")] = Path("schedule.png"),
     images: Annotated[int | None, typer.Option(min=1, help="Training images, if the data is not there yet.")] = None,
     params: Params = Path("params.yaml"),

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from reslab import config, keymaps
 from reslab.cli.app import app
+from reslab.cli.completion import experiment_names
 from reslab.errors import UserError, located
 
 Network = Annotated[Path, typer.Argument(help="A folder with a trained or imported network, or a .safetensors file of one.")]
@@ -18,7 +19,9 @@ Data = Annotated[Path, typer.Option(help="The prepared dataset.")]
 @app.command()
 def import_weights(
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file, or a torch file with a state dict.")],
-    experiment: Annotated[str, typer.Argument(help="The experiment of params.yaml whose model it is.")],
+    experiment: Annotated[
+        str, typer.Argument(help="The experiment of params.yaml whose model it is.", autocompletion=experiment_names)
+    ],
     key_map: Annotated[str, typer.Option(help=f"{', '.join(keymaps.shipped())}, or the path of your own.")],
     output: Annotated[Path | None, typer.Option(help="Folder for the network.", show_default="data/imported/EXPERIMENT")] = None,
     params: Annotated[Path, typer.Option(help="The study.")] = Path("params.yaml"),

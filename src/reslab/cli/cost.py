@@ -1,0 +1,185 @@
+"""Commands about time: measuring this machine, and saying how long a study takes on a machine."""
+
+import datetime
+import platform
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reslab import config, machines, studies
+from reslab.cli.app import app
+from reslab.cli.completion import machine_names, study_names
+from reslab.cli.project import Params
+from reslab.cli.tables import print_rows
+from reslab.config import Study
+from reslab.errors import UserError
+from reslab.machines import Machine
+
+if TYPE_CHECKING:
+    from reslab.cost import Cost
+
+DATA = Path("data/prepared")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+MachineName = Annotated[
+    str | None,
+    typer.Option(
+        "--machine", help="A file in machines/; without it, the measurement of this machine.", autocompletion=machine_names
+    ),
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(min=1, help="Seeds trained at once.", show_default="RESLAB_WORKERS, or one a core, or one on a GPU"),
+]
+
+
+@app.command()
+def estimate(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name that `reslab studies` lists; without one, params.yaml as it stands.", autocompletion=study_names
+        ),
+    ] = None,
+    machine: MachineName = None,
+    at_once: AtOnce = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with seconds, for programs.")] = False,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Say how long each experiment trains, and the whole study, before anything is trained."""
+    chosen = config.load(params) if study is None else config.parse(studies.compose(study))
+    known = find_machine(machine)
+    found = study_costs(chosen, known, at_once)
+    if csv:
+        rows = [{**cost._asdict(), "seeds": len(chosen.seeds), "machine": known.name, "kind": known.kind} for cost in found]
+        return print_rows(rows, csv=True)
+    rows = [
+        {
+            "experiment": cost.name,
+            "parameters": f"{cost.parameters:,}",
+            "million multiply-adds": f"{cost.multiply_adds / 1e6:,.1f}",
+            "one seed": readable(cost.seconds),
+            f"{len(chosen.seeds)} seeds": readable(cost.wall),
+        }
+        for cost in found
+    ]
+    print_rows(rows, csv=False)
+    total, together = readable(sum(cost.wall for cost in found)), at_once or default_at_once(known)
+    print(f"\nAll of {chosen.name}: {total}, {together} seed(s) at once.")
+    print(f"Times of {known.summary()}. Start-up of the stages, some seconds each, is not counted.")
+    return None
+
+
+@app.command()
+def calibrate(
+    name: Annotated[str | None, typer.Option(help="Name of the file.", show_default="made of the device's name")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Passes over all networks; the quickest counts.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Timed training steps of each network in a round; their median counts.")] = 5,
+    network: Annotated[list[str] | None, typer.Option(help="Only these networks; may be repeated.", show_default="all")] = None,
+    published: Annotated[
+        str | None, typer.Option(help="Measure nothing: fit the training times that studies cite for this device.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="What a reader should know, such as who else uses the machine.")] = "",
+) -> None:
+    """Measure how fast this machine trains (minutes), so that `estimate`, `show` and `select --within` know it."""
+    from reslab import calibration
+
+    if published is not None:
+        rows = [
+            row for study in studies.names() for row in calibration.published_rows(config.parse(studies.compose(study)), published)
+        ]
+        if not rows:
+            raise UserError(f"no study has published minutes for {published!r}; {_known_devices()}")
+        about = {"device": published, "kind": "published", "threads": None}
+    else:
+        rows, about = _measured(network, rounds=rounds, steps=steps)
+    made = {"date": datetime.date.today().isoformat()} | about.pop("made", {})
+    fitted = calibration.fitted(rows, name=name or slug(about["device"], about["threads"]), note=note, made=made, **about)
+    print(f"{machines.write(fitted)}: {fitted.summary()}")
+
+
+def _measured(network: list[str] | None, *, rounds: int, steps: int) -> tuple[list, dict]:
+    from reslab import calibration
+    from reslab.training import hardware
+
+    chosen = studies.matching(calibration.NETWORKS, network or ["*"])
+    device = hardware.choose_device()
+    hardware.prepare(device, precision="float32", fast=False)
+    sizes = calibration.BATCHES[device.type]
+    rows = calibration.measure(device, batch_sizes=sizes, steps=steps, rounds=rounds, networks=chosen)
+    found = hardware.describe(device)
+    made = {"torch": found["torch"], "cuda": found["cuda"], "python": platform.python_version()}
+    return rows, {
+        "device": found["device"],
+        "threads": found["threads"] if device.type == "cpu" else None,
+        "kind": "measured",
+        "made": {key: str(value) for key, value in made.items() if value},
+    }
+
+
+def _known_devices() -> str:
+    reports = [config.parse(studies.compose(study)).report for study in studies.names()]
+    devices = {row.device for report in reports for row in report.published.values() if row.minutes and row.device}
+    return f"allowed: {', '.join(sorted(devices))}"
+
+
+def slug(device: str, threads: int | None) -> str:
+    """A file's name for a device."""
+    words = re.sub(r"\((r|tm)\)|processor|cpu|@.*", " ", device.lower())
+    stem = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+    return f"{stem}-{threads}-thread" if threads else stem
+
+
+def find_machine(name: str | None) -> Machine:
+    """The machine by name, or the measurement of this one; raises UserError if there is none."""
+    found = this_machine() if name is None else machines.read(name)
+    if found is None:
+        raise UserError(f"this machine is not measured yet: run `reslab calibrate`, or give --machine {'|'.join(machines.names())}")
+    return found
+
+
+def this_machine() -> Machine | None:
+    """The measurement of this machine, if there is one."""
+    from reslab.training import hardware
+
+    threads = hardware.count_from_environment("RESLAB_THREADS", 1)
+    return machines.matching(hardware.describe(hardware.choose_device()) | {"threads": threads})
+
+
+def default_at_once(machine: Machine) -> int:
+    """How many seeds train runs at once: RESLAB_WORKERS, else one on a GPU, or one a core of this CPU."""
+    from reslab.training import hardware
+
+    return hardware.count_from_environment("RESLAB_WORKERS", hardware.cpu_count() if machine.threads else 1)
+
+
+def study_costs(study: Study, machine: Machine, at_once: int | None) -> "list[Cost]":
+    """The cost of each experiment of a study on a machine."""
+    from reslab.cost import costs
+    from reslab.data.sizes import size_facts
+
+    facts = size_facts(study.dataset, study.validation, DATA)
+    return costs(study, facts, machine, at_once=at_once or default_at_once(machine))
+
+
+def parse_duration(text: str) -> float:
+    """'90s', '20m', '1.5h' or '2d' in seconds; raises UserError."""
+    found = DURATION.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise UserError(f"{text!r} is not a time: a number and s, m, h or d, such as 20m")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def readable(seconds: float) -> str:
+    """Seconds in the unit a person would use, to two digits: more would promise too much."""
+    for unit, name in (("d", "days"), ("h", "h"), ("m", "min")):
+        if seconds >= 1.5 * SECONDS[unit]:
+            return f"{_two_digits(seconds / SECONDS[unit])} {name}"
+    return f"{_two_digits(seconds)} s"
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"

@@ -1,0 +1,208 @@
+"""Commands about ready-made studies: listing them, showing one, choosing one or a part of it."""
+
+import re
+import textwrap
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tabulate import tabulate
+
+from reslab import config, studies
+from reslab.cli.app import app
+from reslab.cli.completion import study_names
+from reslab.cli.cost import AtOnce, MachineName, find_machine, parse_duration, readable, study_costs, this_machine
+from reslab.cli.models import flow
+from reslab.cli.project import Params
+from reslab.cli.tables import print_rows
+from reslab.config import Published, Study
+from reslab.errors import UserError
+from reslab.machines import Machine, read
+
+SEEDS = re.compile(r"\d+(,\d+)*")
+TEXT_WIDTH = 100
+
+StudyName = Annotated[str, typer.Argument(help="A name that `reslab studies` lists.", autocompletion=study_names)]
+
+
+@app.command("studies")
+def list_studies(
+    part: Annotated[str, typer.Argument(help="Only those with this in their name, such as `hysts` or `lars`.")] = "",
+) -> None:
+    """List the ready-made studies, one block for each system that published numbers (the first word of the name)."""
+    found = [name for name in studies.names() if part in name]
+    if not found:
+        systems = sorted({studies.system(name) for name in studies.names()})
+        raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
+    parsed = [config.parse(studies.compose(name)) for name in found]
+    rows = [[study.name, len(study.experiments), len(study.report.published), study.report.title] for study in parsed]
+    header, _, *lines = tabulate(rows, ["study", "experiments", "published", "title"]).splitlines()
+    print(header)
+    for _, block in groupby(zip(found, lines, strict=True), key=lambda pair: studies.system(pair[0])):
+        print("", *(line for _, line in block), sep="\n")
+
+
+@app.command()
+def show(
+    study: StudyName,
+    machine: MachineName = None,
+    at_once: AtOnce = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print one line of CSV for each experiment, for programs.")] = False,
+) -> None:
+    """Show a ready-made study: what it asks, its experiments, the published numbers and how long it takes."""
+    document = studies.compose(study)
+    parsed, known = config.parse(document), this_machine() if machine is None else read(machine)
+    found = study_costs(parsed, known or NO_MACHINE, at_once)
+    times = {cost.name: cost for cost in found}
+    sources = list(dict.fromkeys(published.source for published in parsed.report.published.values()))
+    if csv:
+        print_rows([_csv_row(parsed, document, times[name], known) for name in parsed.experiments], csv=True)
+        return
+    _print_head(parsed, studies.lines_of(study))
+    rows = []
+    for name, cost in times.items():
+        row = {
+            "experiment": name,
+            "changes": flow(document["experiments"][name] or {})[1:-1],
+            "published %": _published_cell(parsed.report.published.get(name), sources),
+            "parameters": f"{cost.parameters:,}",
+            "M mult-adds": f"{cost.multiply_adds / 1e6:,.0f}",
+        }
+        rows.append(row | ({"one seed": readable(cost.seconds)} if known else {}))
+    print_rows(rows, csv=False, wide="changes")
+    _print_foot(parsed, sources, known, sum(cost.wall for cost in found))
+
+
+NO_MACHINE = Machine(
+    name="none", device="", kind="predicted", seconds_per=dict.fromkeys(("step", "operation", "gflop", "gbyte", "megapixel"), 0.0)
+)
+
+
+def _print_head(study: Study, lines: Any) -> None:
+    report = study.report
+    _paragraph(f"{study.name}: {report.title}")
+    _paragraph(f"Asks: {report.question}")
+    _paragraph(f"From: {report.origin}.")
+    for heading, texts in (("Known differences", report.differences), ("Notes", report.notes)):
+        if texts:
+            print(f"{heading}:")
+            for text in texts:
+                _paragraph(f"- {text}", indent="  ")
+    shared = {key: lines[key] for key in ("dataset", *config.SECTIONS) if key in lines}
+    print("All experiments (what differs from studies/defaults.yaml):" if shared else "All experiments: studies/defaults.yaml.")
+    for key, value in shared.items():
+        _paragraph(f"{key}: {_flow(value)}", indent="  ")
+    print()
+
+
+def _flow(value: Any) -> str:
+    return "[" + ", ".join(map(flow, value)) + "]" if isinstance(value, list) else flow(value)
+
+
+def _paragraph(text: str, *, indent: str = "") -> None:
+    print(
+        textwrap.fill(
+            text, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False
+        )
+    )
+
+
+def _published_cell(published: Published | None, sources: list[str]) -> str:
+    """6.61 ± 0.16 (n=5) [1], where [1] stands below the table."""
+    if published is None:
+        return ""
+    spread = "" if published.std is None else f" ± {published.std:.2f}"
+    runs = "" if published.runs is None else f" (n={published.runs})"
+    number = f" [{sources.index(published.source) + 1}]" if len(sources) > 1 else ""
+    return f"{published.error:.2f}{spread}{runs}{number}"
+
+
+def _print_foot(study: Study, sources: list[str], known: Machine | None, seconds: float) -> None:
+    print()
+    for number, source in enumerate(sources, 1):
+        _paragraph(f"[{number}] {source}" if len(sources) > 1 else f"Published: {source}.")
+    timed = {name: row for name, row in study.report.published.items() if row.minutes}
+    if timed:
+        devices = ", ".join(sorted({row.device for row in timed.values() if row.device})) or "a device that is not stated"
+        total = readable(60 * sum(row.minutes for row in timed.values()))
+        _paragraph(f"One run of each published row took {total} in all there ({devices}).")
+    size = f"{len(study.experiments)} experiments x {len(study.seeds)} seeds"
+    if known is None:
+        _paragraph(f"{size}; how long they take here is not known: `reslab calibrate` measures this machine (minutes).")
+        return
+    _paragraph(f"{size}: {readable(seconds)} in all.")
+    _paragraph(f"Times of {known.summary()}.")
+
+
+def _csv_row(study: Study, document: dict, cost: Any, known: Machine | None) -> dict[str, Any]:
+    published = study.report.published.get(cost.name)
+    said = published.model_dump() if published else dict.fromkeys(Published.model_fields)
+    return {
+        "study": study.name,
+        "experiment": cost.name,
+        "changes": flow(document["experiments"][cost.name] or {}),
+        **{f"published_{key}": said[key] for key in ("error", "std", "runs", "source", "minutes", "device")},
+        "parameters": cost.parameters,
+        "multiply_adds": round(cost.multiply_adds),
+        "seconds_per_seed": round(cost.seconds, 1) if known else None,
+        "seeds": len(study.seeds),
+        "machine": known.name if known else None,
+        "machine_kind": known.kind if known else None,
+    }
+
+
+@app.command()
+def select(
+    study: StudyName,
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Only these experiments: names or patterns, such as 'resnet0020,preact*'.", show_default="all"),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="These seeds, such as 0,1,2.", show_default="the study's")] = None,
+    within: Annotated[
+        str | None, typer.Option(help="Only the cheapest experiments that train in this time (90s, 20m, 3h, 2d), all seeds.")
+    ] = None,
+    machine: MachineName = None,
+    at_once: AtOnce = None,
+    params: Params = Path("params.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite edits that are not committed.")] = False,
+) -> None:
+    """Write a ready-made study, or a part of it, into params.yaml; `git diff` shows what was chosen.
+
+    `dvc repro` then runs it, `dvc exp run -S ...` tries changes on top of it.
+    """
+    chosen = studies.subset(studies.compose(study), rows=_words(rows), seeds=_seeds(seeds))
+    if within is not None:
+        chosen = _affordable(chosen, within, find_machine(machine), at_once)
+    studies.select(chosen, params=params, force=force)
+    size = f"{len(chosen['experiments'])} experiments x {len(chosen['seeds'])} seeds"
+    print(f"{params}: now the study {study}, {size}; `dvc repro` runs it")
+
+
+def _affordable(document: dict, within: str, machine: Machine, at_once: int | None) -> dict:
+    """The part of a study that fits into the time, and a word on what was left out."""
+    from reslab.cost import fitting
+
+    found, seconds = study_costs(config.parse(document), machine, at_once), parse_duration(within)
+    kept = fitting(found, seconds)
+    if not kept:
+        least = min(found, key=lambda cost: cost.wall)
+        raise UserError(f"nothing fits into {within}: the cheapest experiment, {least.name}, takes {readable(least.wall)}")
+    left_out = [cost for cost in found if cost.name not in kept]
+    print(f"Fits into {within}: {readable(sum(cost.wall for cost in found if cost.name in kept))}, by {machine.summary()}.")
+    if left_out:
+        print(f"Left out: {', '.join(f'{cost.name} ({readable(cost.wall)})' for cost in left_out)}")
+    return studies.subset(document, rows=kept)
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word for word in text.replace(",", " ").split() if word]
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    if not SEEDS.fullmatch(text):
+        raise UserError(f"seeds: {text!r} is not allowed: whole numbers with commas between, such as 0,1,2")
+    return [int(seed) for seed in text.split(",")]

@@ -1,0 +1,35 @@
+"""How large the known datasets are, for whoever asks before they are there."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError
+
+SIZES: dict[str, dict[str, Any]] = {  # images are (C, H, W)
+    "digits": {"image_shape": [1, 8, 8], "classes": 10, "train": 1_437, "test": 360},
+    "mnist": {"image_shape": [1, 28, 28], "classes": 10, "train": 60_000, "test": 10_000},
+    "fashion_mnist": {"image_shape": [1, 28, 28], "classes": 10, "train": 60_000, "test": 10_000},
+    "kmnist": {"image_shape": [1, 28, 28], "classes": 10, "train": 60_000, "test": 10_000},
+    "cifar10": {"image_shape": [3, 32, 32], "classes": 10, "train": 50_000, "test": 10_000},
+    "cifar100": {"image_shape": [3, 32, 32], "classes": 100, "train": 50_000, "test": 10_000},
+}
+
+
+def size_facts(dataset: Mapping, validation: int, folder: Path) -> dict[str, Any]:
+    """The prepared dataset's facts that have no statistics: name, image_shape, class_names, train, validation, test.
+
+    For a dataset of unknown size they come from the prepared data in `folder`; raises UserError if it is not there.
+    """
+    name = dataset["name"]
+    if name in SIZES:
+        known = SIZES[name]
+        counts = {"train": known["train"] - validation, "validation": validation, "test": known["test"]}
+        names = [str(number) for number in range(known["classes"])]
+        return {"name": name, "image_shape": known["image_shape"], "class_names": names, **counts}
+    path = folder / "dataset.json"
+    facts = json.loads(path.read_text()) if path.exists() else {}
+    if facts.get("name") != name:
+        raise UserError(f"{folder}: no {name} there yet, and its size is not known before; run `dvc repro preprocess`")
+    return facts

@@ -1,0 +1,64 @@
+"""Counting what a forward pass asks of a machine: arithmetic, memory traffic, calls."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+IMAGES = 2  # batch norm refuses to train on one
+
+
+@dataclass(frozen=True)
+class ForwardWork:
+    """One forward pass in training mode; multiply-adds and bytes are those of one image, operations those of any batch."""
+
+    multiply_adds: float
+    bytes: float  # read and written by all operations, in float32
+    operations: int  # calls that do something; views are none
+    parameters: int
+    tensors: int  # of parameters
+
+
+class Traffic(TorchDispatchMode):
+    """Count the operations under it, the bytes of images and features that they read and write, and their floating point work.
+
+    torch's FlopCounterMode has the same table, but follows every module as well, which takes longer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.bytes = self.flops = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        outputs = function(*args, **(kwargs or {}))
+        if function.overloadpacket in flop_registry:
+            self.flops += flop_registry[function.overloadpacket](*args, **(kwargs or {}), out_val=outputs)
+        if not _is_view(function):
+            self.operations += 1
+            tensors = [leaf for leaf in tree_leaves((args, outputs)) if isinstance(leaf, Tensor)]
+            self.bytes += sum(tensor.nbytes for tensor in tensors if not isinstance(tensor, nn.Parameter))
+        return outputs
+
+
+def _is_view(function: Any) -> bool:
+    aliases = [value.alias_info for value in function._schema.returns]
+    return any(alias is not None and not alias.is_write for alias in aliases)
+
+
+def forward_work(model: nn.Module, image_shape: tuple[int, int, int]) -> ForwardWork:
+    """Count a forward pass in training mode on images (C, H, W); on the meta device it costs no memory."""
+    images, traffic = torch.empty(IMAGES, *image_shape, device=next(model.parameters()).device), Traffic()
+    with torch.no_grad(), traffic:
+        model.train()(images)
+    parameters = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
+    return ForwardWork(
+        multiply_adds=traffic.flops / 2 / IMAGES,
+        bytes=traffic.bytes / IMAGES,
+        operations=traffic.operations,
+        parameters=sum(parameters),
+        tensors=len(parameters),
+    )
