@@ -60,9 +60,7 @@ def main(  # noqa: PLR0913 - a command's options
         print(chosen.describe())
         return
     if chosen.device != hardware.choose_device().type:
-        raise UserError(
-            f"--preset {preset}: no GPU here; --preset cpu measures this machine, --plan says what {preset} would measure"
-        )
+        raise UserError(f"--preset {preset}: no GPU here; --preset cpu measures this machine, --plan says what is planned")
     folder = output or RESULTS / preset
     with tempfile.TemporaryDirectory() as temporary:
         session = Session(

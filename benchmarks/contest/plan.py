@@ -35,6 +35,11 @@ class Case:
     recipe: Mapping = field(default_factory=lambda: RECIPE)
 
     @property
+    def precision(self) -> str:
+        """What the experiment says, or the default."""
+        return self.sections["train"].get("precision", "float32")
+
+    @property
     def sections(self) -> dict:
         """The whole experiment."""
         return {key: _laid_over(self.recipe[key], self.change.get(key)) for key in SECTIONS}
@@ -89,7 +94,7 @@ class Plan:
         lines += [f"{name}: {text}" for name, (*_, text) in LOOPS.items()]
         for case in self.cases:
             train = case.sections["train"]
-            what = f"{_spoken(case.sections['model'])}, batch {train['batch_size']}, {train['precision']}, {case.images:,} images"
+            what = f"{_spoken(case.sections['model'])}, batch {train['batch_size']}, {case.precision}, {case.images:,} images"
             lines.append(f"case {case.name}: {what}; {self.rounds} rounds of {self.seconds:g} s or one epoch of each of")
             lines.append(f"    {', '.join(self.loops_of(case))}")
         for sweep in self.sweeps:

@@ -7,6 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 STYLE = {"svg.hashsalt": "reslab", "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
 GIGA = 1e9
@@ -48,8 +49,17 @@ def _roof(panel: plt.Axes, precision: str, members: list[tuple[str, dict]]) -> N
             )
         panel.axvline(x, color="lightgrey", linewidth=0.8, zorder=0)
         panel.annotate(case_name, (x, panel.get_ylim()[0]), rotation=90, ha="right", va="bottom", color="grey", fontsize=8)
-    panel.set(xscale="log", yscale="log", title=precision, xlabel="FLOP for each byte of fused traffic", ylabel="GFLOP/s")
-    panel.legend(frameon=False, fontsize=8, loc="lower right")
+    panel.set(
+        xscale="log",
+        yscale="log",
+        title=precision,
+        xlabel="FLOP for each byte of fused traffic",
+        ylabel="GFLOP/s (CPU: by CPU second)",
+    )
+    panel.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.02))
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter())
 
 
 def scaling(results: dict, path: Path) -> None:

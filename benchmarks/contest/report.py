@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from contest import plots
-from contest.compare import CONFIDENCE, EPOCH_IMAGES, EPOCH_TESTS
+from contest.compare import CONFIDENCE, EPOCH_IMAGES, EPOCH_TESTS, per_cpu_second, ratio, steady
 from contest.plan import AGAIN
 
 HEADER = {
@@ -19,14 +19,14 @@ HEADER = {
     "seconds_per_epoch": "s/epoch",
     "first_epoch_seconds": "first epoch s",
     "peak_mib": "peak MiB",
-    "flops": "GFLOP/s",
+    "flops": "GFLOP/s*",
     "guard": "guard",
 }
 METHOD = f"""\
 Medians over interleaved rounds. A ratio is the median of the rounds' ratios with its {CONFIDENCE:.0%} bootstrap interval; above 1
 the reference, the first row, is faster. The row that says again is the reference a second time: what is no farther from 1 is noise.
 s/epoch: {EPOCH_IMAGES:,} images and {EPOCH_TESTS:,} evaluated, from the measured rates. CPU seconds include workers; peak memory is
-the training process's alone."""
+the training process's alone. * by wall clock on a GPU, by CPU seconds on a CPU, as the ceilings."""
 
 
 def load(folder: Path) -> dict:
@@ -103,6 +103,7 @@ def markdown(results: dict, rows: list[dict]) -> str:
         parts.append(f"## {case}: {found['images']:,} images ({found['data']})")
         parts.append(_table([row for row in rows if row["case"] == case]))
         parts.append(f"Ceilings: {limits['flops'] / 1e9:,.0f} GFLOP/s (matrix product), {limits['bytes'] / 1e9:,.1f} GB/s (copy).")
+        parts += [_levels(found)]
         parts += [f"{name} failed: {why}" for name, why in found["failed"].items()]
     parts += [f"## Guard, {precision}\n\n{_guard_line(found)}" for precision, found in _guards(results)]
     parts += ["## Scaling of the reference, images/s by wall clock\n\n" + _sweeps(results)] if results.get("sweeps") else []
@@ -143,11 +144,27 @@ def _table(rows: list[dict]) -> str:
     )
 
 
+def _levels(found: dict) -> str:
+    """What our other levels are to each loop, by CPU seconds and by wall clock."""
+    ours, *rest = [name for name in found["segments"] if name.startswith("ours-") and not name.endswith(AGAIN)] or [""]
+    lines = []
+    for level in rest:
+        for other in [name for name in found["segments"] if not name.startswith("ours-") or name == ours]:
+            for clock, rate in (("CPU", per_cpu_second), ("wall", steady)):
+                both = [[rate(segment) for segment in found["segments"][name]] for name in (level, other)]
+                if len(both[0]) == len(both[1]):
+                    lines.append({"ratio": f"{level} / {other}, {clock}", "": _spoken(ratio(*both))})
+    return pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True) if lines else ""
+
+
+def _spoken(found: dict) -> str:
+    return f"{found['ratio']:.2f}" + (f" [{found['low']:.2f}, {found['high']:.2f}]" if found["low"] is not None else "")
+
+
 def _ratio(row: dict, clock: str) -> str:
     if f"{clock}_ratio" not in row:
         return ""
-    low, high = row[f"{clock}_low"], row[f"{clock}_high"]
-    return f"{row[f'{clock}_ratio']:.2f}" + (f" [{low:.2f}, {high:.2f}]" if low is not None else "")
+    return _spoken({key: row[f"{clock}_{key}"] for key in ("ratio", "low", "high")})
 
 
 def _sweeps(results: dict) -> str:

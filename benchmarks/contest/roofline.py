@@ -77,22 +77,26 @@ def ceilings(job: Job) -> dict:
 
 
 def fastest(function: Callable[[], object], device: torch.device) -> float:
-    """The least seconds of one call among calls that take half a second together, after one that does not count."""
+    """The least seconds of one call among calls that take half a second together, after one that does not count.
+
+    On a CPU they are CPU seconds of this one thread, as everything that is compared with them.
+    """
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
     function()
     best, until = float("inf"), time.perf_counter() + SECONDS
     while time.perf_counter() < until:
         wait_for(device)
-        began = time.perf_counter()
+        began = clock()
         function()
         wait_for(device)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, clock() - began)
     return best
 
 
-def reached(images_per_second: float, need: Needs) -> dict[str, float]:
-    """FLOP/s and bytes/s at this rate, and the FLOPs for each byte."""
+def reached(rate: float, need: Needs) -> dict[str, float]:
+    """FLOP/s and bytes/s at this rate (of wall clock on a GPU, of CPU seconds on a CPU), and the FLOPs for each byte."""
     return {
-        "flops": images_per_second * need.flops,
-        "bytes": images_per_second * need.bytes,
+        "flops": rate * need.flops,
+        "bytes": rate * need.bytes,
         "intensity": need.flops / need.bytes,
     }

@@ -61,6 +61,7 @@ class Session:
         found = contest(entrants, rounds=self.plan.rounds, seconds=self.plan.seconds, say=self.say)
         self._check_same_work(case, found)
         need = needs(case.sections, facts_of(data))
+        rate = "images_per_second" if self.plan.device == "cuda" else "images_per_cpu_second"
         rows = summarize(found, reference=f"ours-{self.plan.levels[0]}", tests=case.tests)
         return {
             "images": case.images,
@@ -70,7 +71,7 @@ class Session:
             "needs": asdict(need),
             "ceilings": in_a_process(ceilings, self.job(case, data, "")),
             "failed": {name: entry["failed"] for name, entry in found.items() if "failed" in entry},
-            "summary": {name: row | {"reached": reached(row["images_per_second"], need)} for name, row in rows.items()},
+            "summary": {name: row | {"reached": reached(row[rate], need)} for name, row in rows.items()},
             "segments": {name: entry["segments"] for name, entry in found.items() if "failed" not in entry},
         }
 
@@ -105,7 +106,7 @@ class Session:
         timed: dict[str, dict[str, tuple[str, str]]] = {}
         for case in self.plan.cases or (guard,):
             loops = {name: loop for name, loop in self.plan.loops_of(case).items() if not name.endswith(AGAIN)}
-            timed.setdefault(case.sections["train"].get("precision", "float32"), {}).update(loops)
+            timed.setdefault(case.precision, {}).update(loops)
         return {precision: self._guarded(guard, precision, loops) for precision, loops in timed.items()}
 
     def _guarded(self, guard: Case, precision: str, loops: dict[str, tuple[str, str]]) -> dict:
