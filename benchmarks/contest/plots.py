@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 STYLE = {"svg.hashsalt": "reslab", "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
 GIGA = 1e9
@@ -58,6 +58,7 @@ def _roof(panel: plt.Axes, precision: str, members: list[tuple[str, dict]]) -> N
     )
     panel.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.02))
     for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_formatter(NullFormatter())
 
@@ -78,6 +79,8 @@ def scaling(results: dict, path: Path) -> None:
             panel.set(xscale="log", yscale="log", xlabel=name)
             panel.set_xticks(list(done), [f"{point:g}" for point in done])
             panel.minorticks_off()
+            panel.yaxis.set_major_locator(MaxNLocator(5))
+            panel.yaxis.set_major_formatter(ScalarFormatter())
         panels[0][0].set_ylabel("µs an image")
         _save(figure, path)
 
