@@ -1,0 +1,44 @@
+"""The accuracy guard: each loop that was timed also trains on real digits, and must end where the others end."""
+
+import multiprocessing
+import statistics
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from loops import build
+from loops.job import Job
+
+LEAST_RATE = 0.01  # the least error for which the bound is worked out
+
+
+def in_a_process(function: Callable, *arguments: Any) -> Any:
+    """Call it in a fresh process, which ends with it."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def trained_error(loop: str, job: Job, epochs: int) -> float:
+    """The test error, a fraction, after training to the end: the mean over the job's seeds, one after the other."""
+    errors = []
+    for seed in job.seeds:
+        trained = build(loop, replace(job, seeds=(seed,)))
+        trained.train(epochs)
+        errors.append(trained.evaluate())
+    return statistics.mean(errors)
+
+
+def judge(errors: dict[str, float], *, tests: int) -> dict[str, dict]:
+    """Each loop's error, the bound, and whether it kept it.
+
+    The bound is on the distance to the median of all loops: three standard deviations of the difference of two error rates that
+    were counted on `tests` images each (binomial; the images are the same, so it is rather too wide than too narrow).
+    """
+    middle = statistics.median(errors.values())
+    rate = max(middle, LEAST_RATE)
+    bound = 3 * (2 * rate * (1 - rate) / tests) ** 0.5
+    return {
+        name: {"error": error, "median": middle, "bound": bound, "kept": abs(error - middle) <= bound}
+        for name, error in errors.items()
+    }

@@ -1,0 +1,73 @@
+"""The arrays that all loops read: real images if a folder of them is given, else generated; stored once for each size."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reslab.data import prepared
+from reslab.data.datasets import DATASETS
+from reslab.data.images import Images
+from reslab.errors import UserError
+
+GENERATED = "generated"
+CLASSES = 10
+
+
+@dataclass
+class Workspace:
+    """A folder for this run's prepared data; `source` is a prepared folder, one with CIFAR-10's files, or None."""
+
+    folder: Path
+    source: Path | None = None
+    whole: Images | None = None
+
+    def subset(self, images: int, tests: int) -> Path:
+        """Prepared data with so many images; raises UserError if there are fewer."""
+        target = self.folder / f"{images}-{tests}"
+        if not target.exists():
+            everything = self._everything(images, tests)
+            if len(everything.train_labels) < images or len(everything.test_labels) < tests:
+                have = f"{len(everything.train_labels)} and {len(everything.test_labels)}"
+                raise UserError(f"--data {self.source}: holds {have} images, {images} and {tests} are wanted")
+            cut = (everything.train_images[:images], everything.train_labels[:images])
+            cut += (everything.test_images[:tests], everything.test_labels[:tests])
+            prepared.save(Images(*cut, everything.class_names), target, name="benchmark", validation=0)
+        return target
+
+    def digits(self) -> Path:
+        """Scikit-learn's digits, prepared."""
+        target = self.folder / "digits"
+        if not target.exists():
+            dataset = DATASETS["digits"](self.folder / "raw-digits")
+            dataset.fetch()
+            prepared.save(dataset.read(), target, name="digits", validation=0)
+        return target
+
+    def _everything(self, images: int, tests: int) -> Images:
+        if self.source is None:
+            return generated(images, tests)
+        self.whole = self.whole or self._read()
+        return self.whole
+
+    def _read(self) -> Images:
+        if (self.source / "dataset.json").exists():
+            data = prepared.load(self.source)
+            return Images(data.train.images, data.train.labels, data.test.images, data.test.labels, data.facts["class_names"])
+        dataset = DATASETS["cifar10"](self.folder / "raw-cifar10", source=str(self.source))
+        dataset.fetch()
+        return dataset.read()
+
+
+def facts_of(data: Path) -> dict:
+    """What is known of a prepared folder: the shape of its images, the names of its classes."""
+    return json.loads((data / "dataset.json").read_text())
+
+
+def generated(images: int, tests: int) -> Images:
+    """Random pixels of CIFAR's shape, random labels: they cost what real ones cost, and teach nothing."""
+    generator = np.random.default_rng(0)
+    pixels = [generator.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8) for count in (images, tests)]
+    labels = [generator.integers(0, CLASSES, count) for count in (images, tests)]
+    return Images(pixels[0], labels[0], pixels[1], labels[1], [str(label) for label in range(CLASSES)])
