@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 from reslab import config, records
+from reslab.check import check
 from reslab.config import Experiment
 from reslab.data import normalize, prepared
 from reslab.data.prepared import Prepared
 from reslab.errors import located, run
-from reslab.experiment import assemble, budget, build_model, check, normalization
+from reslab.experiment import assemble, budget, build_model, normalization
 from reslab.models.count import count, single_value_norms
 from reslab.training.engine import set_rate
 from reslab.training.step import train_step

@@ -10,8 +10,9 @@ from facts import random_images
 from project import REPOSITORY, SMALL_PARAMS
 
 from reslab import config
+from reslab.check import check
 from reslab.errors import UserError
-from reslab.experiment import assemble, check
+from reslab.experiment import assemble
 from reslab.training.engine import fit
 
 TO_ONE_PIXEL = {"name": "imagenet_resnet", "block": "basic", "blocks": [1, 1], "width": 4}  # 8x8 images: its last maps are 1x1

@@ -6,6 +6,7 @@ import pytest
 
 from reslab import config
 from reslab.errors import UserError
+from reslab.sections import Train
 
 GOOD = """
 study: test
@@ -160,5 +161,5 @@ def test_unknown_experiment_names_the_others(tmp_path):
     ],
 )
 def test_budget_in_steps(images, train, steps, per_epoch):
-    budget = config.Train(**train)
+    budget = Train(**train)
     assert (budget.steps(images), budget.steps_per_epoch(images)) == (steps, per_epoch)

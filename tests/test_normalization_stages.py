@@ -10,9 +10,10 @@ from project import SMALL_PARAMS
 from test_stages import stage
 
 from reslab import config, onnx_export
+from reslab.check import check
 from reslab.data import prepared
 from reslab.errors import UserError
-from reslab.experiment import check, normalization
+from reslab.experiment import normalization
 from reslab.report.scores import score
 from reslab.stored import load_network, predict_held_out
 from reslab.training.checkpoint import read_metadata

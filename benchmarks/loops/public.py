@@ -14,6 +14,7 @@ from reslab.errors import UserError
 from reslab.experiment import budget, build_model, make_optimizer, make_schedule, normalization
 from reslab.hashing import NetworkDraws
 from reslab.schema import bind
+from reslab.sections import Train
 from reslab.training import hardware
 from reslab.training.losses import LOSSES
 from reslab.training.precision import PRECISIONS
@@ -37,7 +38,7 @@ def recipe(experiment: Experiment, data: Prepared) -> Recipe:
     names = [step["name"] for step in experiment.augment]
     if names not in ([], ["pad_crop"], ["flip"], ["pad_crop", "flip"]) or steps.get("pad_crop", {}).get("mode", "zero") != "zero":
         raise UserError(f"augment: {names} cannot be compared: only pad_crop (mode zero), then flip, is known to every loop")
-    plain = config.Train(batch_size=1, epochs=1).model_dump(exclude={"batch_size", "epochs", "iterations", "drop_last", "fast"})
+    plain = Train(batch_size=1, epochs=1).model_dump(exclude={"batch_size", "epochs", "iterations", "drop_last", "fast"})
     for key in plain.keys() - {"precision"}:
         if getattr(experiment.train, key) != plain[key]:
             raise UserError(f"train.{key}: cannot be compared: only plain steps are known to every loop")

@@ -4,7 +4,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
@@ -34,16 +34,6 @@ def _ascending(ends: Sequence[float]) -> Sequence[float]:
 _Ends = (Field(min_length=2, max_length=2), AfterValidator(_ascending))
 Interval = Annotated[Sequence[Positive], *_Ends]  # [low, high]
 FractionInterval = Annotated[Sequence[Fraction], *_Ends]
-
-
-class Evaluation(pydantic.BaseModel):
-    """How held-out images are shown to the network: once, or in ten crops whose answers are averaged (data/views.py)."""
-
-    model_config = STRICT
-
-    crops: Literal["single", "ten"] = "single"
-    average: Literal["softmax", "logits"] = "softmax"
-    padding: Size | None = None  # of images in memory, which have no pixels to spare
 
 
 def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:

@@ -21,7 +21,8 @@ from reslab.errors import UserError, located
 from reslab.experiment import build_network, held_out, normalization
 from reslab.inference import logits_of
 from reslab.report.predictions import Predictions
-from reslab.schema import Count, Evaluation, Positive
+from reslab.schema import Count, Positive
+from reslab.sections import Evaluation
 from reslab.training import checkpoint
 from reslab.training.evaluation import AVERAGES
 from reslab.training.precision import PRECISIONS, Precision

@@ -12,6 +12,7 @@ from reslab import config
 from reslab.report.comparison_tables import published_markdown
 from reslab.report.published import against_published, difference_interval
 from reslab.report.samples import statistics
+from reslab.sections import Published
 
 OURS = [0.0812, 0.0840, 0.0799, 0.0871, 0.0825]
 
@@ -48,7 +49,7 @@ def test_the_interval_for_a_single_run_holds_zero_in_95_of_100_studies():
     held = []
     for ours, theirs in zip(generator.normal(0.08, 0.002, (3000, 3)), generator.normal(0.08, 0.002, 3000), strict=True):
         spread = {"n": 3, "mean": ours.mean(), "std": ours.std(ddof=1)}
-        low, high = difference_interval(spread, config.Published(error=100 * theirs, source="a chart"))
+        low, high = difference_interval(spread, Published(error=100 * theirs, source="a chart"))
         held.append(low < 0 < high)
     assert np.mean(held) == pytest.approx(0.95, abs=0.012)
 

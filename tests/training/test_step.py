@@ -9,10 +9,10 @@ from feeds import Given
 from torch import nn
 from torch.nn import functional as F
 
-from reslab.config import Train
 from reslab.experiment import make_schedule
 from reslab.hashing import NetworkDraws
 from reslab.models import MODELS
+from reslab.sections import Train
 from reslab.targets import MixedTargets
 from reslab.training.average import WeightAverage
 from reslab.training.batch_norm import BatchNormRule

@@ -22,10 +22,10 @@ Params = Annotated[Path, typer.Option(help="The file of the study.")]
 def check(params: Params = Path("params.yaml")) -> None:
     """Check params.yaml without running anything."""
     study = config.load(params)
+    from reslab.check import check as check_experiment
     from reslab.data import prepared
     from reslab.data.datasets import DATASETS
     from reslab.experiment import budget, unreached_milestones
-    from reslab.experiment import check as check_experiment
 
     schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
     facts = prepared.load(Path("data/prepared")).facts if Path("data/prepared").exists() else {}

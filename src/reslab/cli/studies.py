@@ -16,9 +16,10 @@ from reslab.cli.cost import AtOnce, MachineName, find_machine, parse_duration, r
 from reslab.cli.models import flow
 from reslab.cli.project import Params
 from reslab.cli.tables import print_rows
-from reslab.config import Published, Study
+from reslab.config import Study
 from reslab.errors import UserError
 from reslab.machines import Machine, read
+from reslab.sections import Published
 
 SEEDS = re.compile(r"\d+(,\d+)*")
 TEXT_WIDTH = 100

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from reslab.config import Published, Study
+from reslab.config import Study
 from reslab.report.samples import SAME, Interval
 from reslab.report.significance import student, welch_freedom
+from reslab.sections import Published
 
 
 def against_published(study: Study, summary: pd.DataFrame) -> pd.DataFrame:

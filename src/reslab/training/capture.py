@@ -1,5 +1,6 @@
 """A step recorded as a CUDA graph: one launch by the host instead of hundreds, whatever the step does on the device."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,7 +28,8 @@ class Recorded:
 
     def _record(self, step: TrainingStep | ScoringStep, size: int, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*running without CUDA graph capture")  # not yet
             for number in range(WARM_UP):
                 step.feed.rewind()
                 with refusing_to_wait(number == WARM_UP - 1):
@@ -88,7 +90,7 @@ def tensors(step: TrainingStep) -> Iterator[Tensor]:
 def obstacle(step: TrainingStep) -> str | None:
     """Why this step cannot be recorded, as far as it is known before it is tried."""
     optimizer, groups = step.optimizer, step.optimizer.param_groups
-    on_device = isinstance(optimizer, Lars) or all(group.get("fused") or group.get("capturable") for group in groups)
+    on_device = isinstance(optimizer, Lars) or all(group.get("fused") or "capturable" in group for group in groups)
     if not on_device:
         return f"{type(optimizer).__name__} counts its steps on the host"
     if step.rule.scaler.is_enabled() and not all(group.get("fused") for group in groups):
@@ -98,10 +100,15 @@ def obstacle(step: TrainingStep) -> str | None:
     return None
 
 
-def rates_on_device(step: TrainingStep) -> None:
-    """Make the learning rates tensors, which a recorded step reads anew each time."""
-    for group in step.optimizer.param_groups:
-        group["lr"] = torch.tensor(float(group["lr"]), device=step.sums.device)
+def count_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Make the optimizer keep rates and counts of steps in tensors on the device, which a recorded step reads anew each time."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True
+    for state in optimizer.state.values():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].to(device)
 
 
 def check_agreement(step: TrainingStep, execute: Callable[[int], None]) -> None:

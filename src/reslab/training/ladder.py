@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reslab.errors import UserError, first_line
-from reslab.training.capture import Kept, Recorded, check_agreement, obstacle, rates_on_device
+from reslab.training.capture import Kept, Recorded, check_agreement, count_on_device, obstacle
 from reslab.training.evaluation import ScoringStep
 from reslab.training.step import TrainingStep
 
@@ -67,7 +67,7 @@ def climb(step: TrainingStep, work: Work) -> tuple[Execute, Rung]:
     levels, refused = _levels(step.sums.device, work)
     step.rule.batch_norm.train(step.model)
     for level in levels:
-        kept, rates = Kept(step), [group["lr"] for group in step.optimizer.param_groups]
+        kept, settings = Kept(step), [dict(group) for group in step.optimizer.param_groups]
         try:
             return _prepare(step, level), Rung(level, refused)
         except torch.OutOfMemoryError:
@@ -75,8 +75,8 @@ def climb(step: TrainingStep, work: Work) -> tuple[Execute, Rung]:
         except Exception as error:  # noqa: BLE001 - compilers and drivers raise many kinds; a slower level needs neither
             refused = refused | {level: first_line(error)}
             step.network, step.feed.compiled = None, None
-            for group, rate in zip(step.optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate
+            for group, before in zip(step.optimizer.param_groups, settings, strict=True):
+                group.update(before)
         finally:
             kept.put_back()
     raise AssertionError("eager always works")
@@ -123,7 +123,7 @@ def _prepare(step: TrainingStep, level: str) -> Execute:
         size = step.feed.begin(1)[0]
         step.network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
     if recorded:
-        rates_on_device(step)
+        count_on_device(step.optimizer, step.sums.device)
         if level.endswith("compile"):
             step.feed.compile()
     execute = Recorded(step) if recorded else step

@@ -81,8 +81,7 @@ def rmsprop(
 ) -> torch.optim.Optimizer:
     """RMSprop (Tieleman, Hinton, lecture 6.5, 2012); `centered`: divided by the variance (Graves, arXiv:1308.0850, eq. 38-45)."""
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    options = {"alpha": alpha, "eps": eps, "momentum": momentum, "centered": centered}
-    return torch.optim.RMSprop(groups, lr=lr, **options, foreach=True, capturable=_on_gpu(model))
+    return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, foreach=True)
 
 
 def adagrad(
@@ -115,7 +114,7 @@ def adadelta(
 ) -> torch.optim.Optimizer:
     """Adadelta (Zeiler, arXiv:1212.5701, Algorithm 1), which has no rate of its own: `lr` multiplies its steps."""
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    return torch.optim.Adadelta(groups, lr=lr, rho=rho, eps=eps, foreach=True, capturable=_on_gpu(model))
+    return torch.optim.Adadelta(groups, lr=lr, rho=rho, eps=eps, foreach=True)
 
 
 def lars(
@@ -156,11 +155,6 @@ def adabound(
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
     bounds = {"final_lr": final_lr, "gamma": gamma}
     return AdaBound(groups, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, decoupled=decoupled, **bounds)
-
-
-def _on_gpu(model: nn.Module) -> bool:
-    """Whether steps can be counted on the device, so that a CUDA graph can record them; a CPU refuses to."""
-    return next(model.parameters()).is_cuda
 
 
 OPTIMIZERS = {

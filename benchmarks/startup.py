@@ -1,0 +1,75 @@
+"""From the command to the first training step: `python benchmarks/startup.py`.
+
+Each measurement is a new process; rounds are interleaved and the first does not count (it fills the file cache). A bare
+`import torch` is what no program on torch can be faster than.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tabulate import tabulate
+
+from reslab.errors import UserError, run
+
+FIRST_STEP = """
+import sys, time
+sys.path.insert(0, "stages")
+import train
+from reslab import config
+from reslab.data import prepared
+from reslab.experiment import assemble
+from reslab.training import hardware, ladder
+experiment = config.load("params.yaml").experiment(sys.argv[1])
+device = hardware.choose_device()
+hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
+made = assemble(experiment, prepared.load("data/prepared"), seed=0, device=device)
+step = made.step()
+execute, rung = ladder.climb(step, ladder.Work(0, 1, 0))
+size = step.feed.begin(1)[0]
+step.feed.load(size)
+execute(size)
+step.sums.tolist()
+print(time.time(), rung.level)
+"""
+COMMANDS = {
+    "import torch": "import time, torch; print(time.time(), '')",
+    "import stages/train.py": "import sys, time; sys.path.insert(0, 'stages'); import train; print(time.time(), '')",
+    "first step": FIRST_STEP,
+}
+
+
+def seconds(script: str, experiment: str) -> tuple[float, str]:
+    """Time from the start of a new process until its script says so, and what it adds."""
+    began = time.time()
+    done = subprocess.run([sys.executable, "-c", script, experiment], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"the first step failed: {done.stderr.strip().splitlines()[-1]}")
+    ended, _, note = done.stdout.strip().splitlines()[-1].partition(" ")
+    return float(ended) - began, note
+
+
+def main(
+    experiment: Annotated[str, typer.Option(help="An experiment of params.yaml.")] = "resnet020-bn",
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+) -> None:
+    """Print medians over rounds; wants `dvc repro preprocess` done."""
+    if not Path("data/prepared").exists():
+        raise UserError("data/prepared: not there; run `dvc repro preprocess`")
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    notes = {}
+    for number in range(rounds + 1):
+        for name, script in COMMANDS.items():
+            took, notes[name] = seconds(script, experiment)
+            if number:
+                times[name].append(took)
+    rows = [[name, f"{statistics.median(taken):.2f}", f"{min(taken):.2f}", notes[name]] for name, taken in times.items()]
+    print(tabulate(rows, [f"{experiment}: s until", "median", "least", "level"], disable_numparse=True))
+
+
+if __name__ == "__main__":
+    run(main)
