@@ -5,7 +5,7 @@ import os
 import pytest
 from project import SMALL_PARAMS, call
 
-from reslab.cli.project import README_MARKS, with_results
+from reslab.cli.results import README_MARKS, with_results
 from reslab.data import prepared
 from reslab.errors import UserError
 

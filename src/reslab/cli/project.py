@@ -1,7 +1,6 @@
 """Commands around `dvc repro`: checking a study, training in parallel, MLflow, tidying."""
 
 import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,6 @@ from reslab import config, schema, store
 from reslab.cli.app import app
 from reslab.cli.completion import experiment_names
 from reslab.errors import UserError, located, one_line
-
-README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 
 Params = Annotated[Path, typer.Option(help="The file of the study.")]
 
@@ -119,21 +116,3 @@ def prune(
     """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
     for folder in store.prune(keep_days=days, dry_run=dry_run):
         print(f"{'would delete' if dry_run else 'deleted'} {folder}")
-
-
-@app.command()
-def readme(
-    path: Annotated[Path, typer.Option(help="The page with the marks.")] = Path("README.md"),
-    table: Annotated[Path, typer.Option(help="The table to put there.")] = Path("metrics/tables/results.md"),
-) -> None:
-    """Put the results table into README.md, between its marks."""
-    path.write_text(with_results(path.read_text(), table.read_text()))
-
-
-def with_results(page: str, table: str) -> str:
-    """The page with `table` between the marks; raises UserError if a mark is missing."""
-    start, end = map(re.escape, README_MARKS)
-    page, found = re.subn(f"({start}\n).*?({end})", lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", page, flags=re.DOTALL)
-    if not found:
-        raise UserError(f"the page has no lines {README_MARKS[0]} and {README_MARKS[1]}")
-    return page
