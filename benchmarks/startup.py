@@ -29,7 +29,7 @@ device = hardware.choose_device()
 hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
 made = assemble(experiment, prepared.load("data/prepared"), seed=0, device=device)
 step = made.step()
-execute, rung = ladder.climb(step, ladder.Work(0, 1, 0))
+execute, rung = ladder.climb(step, ladder.Work(0, 1, 0, 0))
 size = step.feed.begin(1)[0]
 step.feed.load(size)
 execute(size)

@@ -25,10 +25,10 @@ from torchvision.datasets import ImageFolder as TheirFolder
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
+from reslab.cores import cpu_count
 from reslab.data import prepared
 from reslab.data.decode import Form, window
 from reslab.data.image_folder import ImageFolder
-from reslab.data.machine import cores
 from reslab.data.order import Order
 from reslab.data.resized_crop import windows
 from reslab.data.stream import Stream
@@ -139,7 +139,7 @@ def main(
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "in"
         write_jpegs(folder, images)
-        for count in workers or [0, cores()]:
+        for count in workers or [0, cpu_count()]:
             ways = loaders(folder, Path(work), size=size, batch=batch, workers=count)
             found = medians(ways, rounds)
             rates = [images / found[name] for name in ways]
@@ -147,7 +147,7 @@ def main(
         alone = medians(decoders(folder, size), rounds, time.process_time)
         ways = loaders(folder, Path(work), size=size, batch=batch, workers=0)
         whole = medians(ways, rounds, time.process_time)
-    machine = f"{platform.processor() or platform.machine()}, {cores()} cores, torch {torch.__version__}"
+    machine = f"{platform.processor() or platform.machine()}, {cpu_count()} cores, torch {torch.__version__}"
     print(f"{images} JPEGs of 400x500 to {size}x{size}, median of {rounds} rounds, {machine}; images/s")
     print(tabulate(rows, ["processes", "ours", "torchvision", "ratio"], disable_numparse=True, colalign=("right",) * 4))
     costs = {name: taken / DECODED for name, taken in alone.items()} | {name: taken / images for name, taken in whole.items()}

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from reslab import config, schema
+from reslab.cores import cpu_count
 from reslab.data import prepared
 from reslab.data.datasets import DATASETS
-from reslab.data.machine import cores, decoders
+from reslab.data.machine import decoders
 from reslab.errors import run
 
 
@@ -13,7 +14,7 @@ def preprocess(raw: Path, folder: Path, params: Path = Path("params.yaml")) -> N
     """Read the dataset fetched into RAW, split and measure it, and store it in FOLDER."""
     study = config.load(params)
     images = schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).read()
-    facts = prepared.save(images, folder, name=study.dataset["name"], validation=study.validation, workers=decoders(cores()))
+    facts = prepared.save(images, folder, name=study.dataset["name"], validation=study.validation, workers=decoders(cpu_count()))
     shape = "x".join(map(str, facts["image_shape"]))
     counts = ", ".join(f"{facts[split]} {split}" for split in ("train", "validation", "test") if facts[split])
     print(f"{facts['name']}: {counts} images of {shape}, {len(facts['class_names'])} classes")

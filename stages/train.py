@@ -5,6 +5,7 @@ as many as there is room for (RESLAB_WORKERS says how many at most). A seed's st
 interrupted seed resumes, a finished one is taken as it is.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ import torch
 
 import reslab.training
 from reslab import config, provenance, records, workers
+from reslab.cores import count_from_environment, cpu_count
 from reslab.data import prepared
 from reslab.errors import run
 from reslab.experiment import Run, assemble, normalization
@@ -72,8 +74,8 @@ def train_network(job: Job) -> Iterator[None]:
 def work(job: Job, network: Run) -> ladder.Work:
     """What the run computes, for the choice of how."""
     counts = job.description["model"]
-    images = network.budget.steps * network.feed.sizes[0]
-    return ladder.Work(counts["multiply_adds"], counts["conv_layers"], images)
+    steps = network.budget.steps
+    return ladder.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.sizes[0], steps)
 
 
 def train(
@@ -157,13 +159,14 @@ def train_all(jobs: list[Job], device: torch.device, shown: Display) -> Iterator
     if device.type == "cpu":
         return workers.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
     workers.report_to(shown)
+    os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # all of them decode
     return run_together(train_network, jobs, device=device, most=jobs[0].at_once)
 
 
 def networks_at_once(networks: int) -> int:
     """How many networks train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for."""
-    most = MOST if hardware.choose_device().type == "cuda" else hardware.cpu_count()
-    return hardware.count_from_environment("RESLAB_WORKERS", min(networks, most))
+    most = MOST if hardware.choose_device().type == "cuda" else cpu_count()
+    return count_from_environment("RESLAB_WORKERS", min(networks, most))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def turns(job: Job, done: list, sections: dict):
     hardware.prepare(device, precision="float32", fast=False)
     made = run(seed=job.seed, device=device, **sections)
     step = made.step()
-    execute, rung = ladder.climb(step, ladder.Work(10**6, 7, 80))
+    execute, rung = ladder.climb(step, ladder.Work(10**6, 7, 80, 10**6))
     losses = []
     for record in in_turns(step, made.schedule, total_steps=made.budget.steps, execute=execute):
         losses += [record.loss] if record else []

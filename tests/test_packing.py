@@ -75,18 +75,37 @@ def test_one_that_does_not_fit_alone_is_said():
         list(run_together(lambda job: counting(job, [], room=0), [Job(0)], device=CPU))
 
 
-def test_a_failure_ends_the_others_and_comes_through():
+def test_a_failure_comes_through_when_the_others_have_ended():
     def start(job):
         try:
-            yield
-            if job.seed == 1:
-                raise UserError("seed 1 is refused")
-            yield
-            yield
+            for _ in range(3):
+                yield
+                if job.seed == 1:
+                    raise UserError("seed 1 is refused")
+            finished.append(job.seed)
         finally:
             closed.append(job.seed)
 
+    finished: list[int] = []
     closed: list[int] = []
+    done = []
     with pytest.raises(UserError, match="seed 1 is refused"):
-        list(run_together(start, [Job(0), Job(1)], device=CPU))
+        done.extend(job.seed for job in run_together(start, [Job(0), Job(1), Job(2)], device=CPU))
+    assert finished == [0, 2]
+    assert set(closed) == {0, 1, 2}
+
+
+def test_who_stops_listening_ends_them_all():
+    closed: list[int] = []
+
+    def start(job):
+        try:
+            for _ in range(1 + 9 * job.seed):
+                yield
+        finally:
+            closed.append(job.seed)
+
+    turns = run_together(start, [Job(0), Job(1)], device=CPU)
+    assert next(turns).seed == 0
+    turns.close()
     assert set(closed) == {0, 1}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import torch
 
 from reslab import provenance
+from reslab.cores import count_from_environment, cpu_count
 from reslab.training import hardware
 
 GPU_FACTS = (
@@ -22,8 +23,8 @@ def machine(device: torch.device) -> dict:
     """What must be quoted with every number of this run."""
     return {
         **hardware.describe(device),
-        "threads": hardware.count_from_environment("RESLAB_THREADS", 1),
-        "cores": hardware.cpu_count(),
+        "threads": count_from_environment("RESLAB_THREADS", 1),
+        "cores": cpu_count(),
         "load": [round(load, 2) for load in os.getloadavg()],
         "clocks_mhz": gpu_facts() if device.type == "cuda" else cpu_clocks(),
         "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,

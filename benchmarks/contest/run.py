@@ -17,8 +17,8 @@ from contest.rounds import contest
 from contest.workspace import GENERATED, Workspace, facts_of
 from loops.job import Job
 from loops.peer import Peer
+from reslab.cores import cpu_count
 from reslab.errors import UserError, first_line
-from reslab.training import hardware
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Session:
 
     def job(self, case: Case, data: Path, level: str) -> Job:
         """What a loop is told for a case."""
-        return Job(case.sections, data, self.plan.device, hardware.cpu_count(), tuple(range(case.seeds)), level)
+        return Job(case.sections, data, self.plan.device, cpu_count(), tuple(range(case.seeds)), level)
 
     def case(self, case: Case) -> dict:
         """Ours at each level, the control and the others, side by side."""

@@ -17,7 +17,7 @@ from reslab.training.engine import Epoch, in_turns
 from reslab.training.evaluation import scoring
 
 LEVELS = ladder.LEVELS
-NO_MATTER_HOW_LONG = ladder.Work(0, 1, 0)  # the level is asked for
+NO_MATTER_HOW_LONG = ladder.Work(0, 1, 0, 10**6)  # the level is asked for
 
 
 class Engine:

@@ -8,6 +8,7 @@ from torch import Tensor
 from loops.job import Job
 from reslab import config
 from reslab.config import Experiment
+from reslab.cores import count_from_environment
 from reslab.data import prepared
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError
@@ -15,7 +16,6 @@ from reslab.experiment import budget, build_model, make_optimizer, make_schedule
 from reslab.hashing import NetworkDraws
 from reslab.schema import bind
 from reslab.sections import Train
-from reslab.training import hardware
 from reslab.training.losses import LOSSES
 from reslab.training.precision import PRECISIONS
 
@@ -86,7 +86,7 @@ class Trainee:
 
 def public_numerics(device: torch.device, precision: str) -> None:
     """The threads of ours; else what public training scripts do: benchmark mode, nothing deterministic, torch's allocator."""
-    torch.set_num_threads(hardware.count_from_environment("RESLAB_THREADS", 1))
+    torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
     torch.manual_seed(0)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True

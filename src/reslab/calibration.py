@@ -23,7 +23,7 @@ from reslab.training.ladder import Work as RunWork
 from reslab.training.ladder import climb
 
 CLASSES = 10
-NOT_WORTH_COMPILING = RunWork(0, 1, 0)  # on a CPU; on a GPU steps are recorded and compiled as in any run
+NOT_WORTH_COMPILING = RunWork(0, 1, 0, 0)  # on a CPU; on a GPU steps are recorded and compiled as in any run
 WARM_UP = 2  # steps
 INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
 BATCHES = {"cpu": (4, 16), "cuda": (128, 512)}

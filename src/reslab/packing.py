@@ -4,6 +4,7 @@ A small network leaves most of a GPU idle. Each executes exactly the kernels tha
 bits; what they share is the time.
 """
 
+import gc
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -32,51 +33,68 @@ def run_together(start: Callable[[Job], Turns], jobs: list[Job], *, device: torc
     """Run the generators that `start` makes of the jobs, at most `most` at a time, and yield each job as it finishes.
 
     Another one starts while the GPU has room for what the largest so far has taken. One that runs out of memory beside others
-    starts again when they are done; alone it raises UserError.
+    starts again when there is room; alone it raises UserError. Any other failure is raised when the others have ended.
     """
-    waiting, places, need = deque(jobs), [], 0
+    waiting, places, need, failure = deque(jobs), [], 0, None
     try:
         while waiting or places:
+            turn = _Turn()
             if waiting and (not places or (len(places) < most and _free(device) > ROOM * need)):
                 free = _free(device)
                 job = waiting.popleft()
                 places.append(_Place(job, start(job), _stream(device)))
-                done, lost = _take_turns(places[-1:])
+                turn.take(places[-1:])
                 need = max(need, free - _free(device))
             else:
-                done, lost = _take_turns(places)
-            places = [place for place in places if place not in done + lost]
-            if lost:
-                most = _make_room(places)
-                waiting.extend(place.job for place in lost)
-            yield from (place.job for place in done)
+                turn.take(places)
+            if turn.lost and len(places) == 1:
+                raise UserError("out of GPU memory; train.recompute: true or a smaller train.ghost_batch_size needs less")
+            if turn.lost:
+                most = max(1, len(places) - len(turn.lost))
+                waiting.extend(place.job for place in turn.lost)
+            failure = failure or turn.failure
+            places = [place for place in places if place not in turn.ended]
+            if turn.ended:
+                _give_memory_back()
+            yield from (place.job for place in turn.done)
     finally:
         for place in places:
             place.turns.close()
+    if failure is not None:
+        raise failure
 
 
-def _make_room(places: list[_Place]) -> int:
-    """Give freed memory back; return how many networks fit."""
-    if not places:
-        raise UserError("out of GPU memory; train.recompute: true or a smaller train.ghost_batch_size needs less")
+class _Turn:
+    """One step of each network: which finished, which ran out of memory, and the first other failure."""
+
+    def __init__(self) -> None:
+        self.done: list[_Place] = []
+        self.lost: list[_Place] = []
+        self.ended: list[_Place] = []
+        self.failure: Exception | None = None
+
+    def take(self, places: list[_Place]) -> None:
+        """Let each network make its step."""
+        for place in places:
+            try:
+                with place.stream:
+                    next(place.turns)
+                continue
+            except StopIteration:
+                self.done.append(place)
+            except torch.OutOfMemoryError:
+                self.lost.append(place)
+            except Exception as error:  # noqa: BLE001 - raised at the end: the others must not lose what they have computed
+                self.failure = self.failure or error
+            place.turns.close()
+            self.ended.append(place)
+
+
+def _give_memory_back() -> None:
+    """Free what ended networks have left: recordings and compiled code hold themselves until they are collected."""
+    gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    return len(places)
-
-
-def _take_turns(places: list[_Place]) -> tuple[list[_Place], list[_Place]]:
-    """One step of each network; return those that finished and those that ran out of memory."""
-    done, lost = [], []
-    for place in places:
-        try:
-            with place.stream:
-                next(place.turns)
-        except StopIteration:
-            done.append(place)
-        except torch.OutOfMemoryError:
-            place.turns.close()
-            lost.append(place)
-    return done, lost
 
 
 def _stream(device: torch.device) -> AbstractContextManager:

@@ -15,12 +15,14 @@ from reslab.data.draws import Draws
 from reslab.data.images import Split
 from reslab.data.mixing import MIXINGS
 from reslab.data.prepared import Prepared
+from reslab.errors import UserError
 from reslab.experiment import Run, assemble
-from reslab.training.capture import Kept, check_agreement, obstacle, tensors
+from reslab.training.capture import obstacle
 from reslab.training.engine import fit, set_rate
 from reslab.training.ladder import Compiled
 from reslab.training.optim import OPTIMIZERS
 from reslab.training.precision import PRECISIONS
+from reslab.training.trial import Kept, changes, check_agreement, tensors
 
 SECTIONS = {
     "normalize": {"name": "constants", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
@@ -136,9 +138,12 @@ def test_no_scoring_needs_the_host():
 
 
 OPTIONS = [
-    {}, {"optimizer": {"name": "adam", "lr": 0.01}}, {"optimizer": {"name": "lars", "lr": 0.1, "rule": "hysts"}},
-    {"train": {"ema": 0.9}}, {"train": {"precision": "float16"}}, {"model": {"name": "shake_shake", "depth": 8, "width": 4}},
-]  # fmt: skip
+    {},
+    {"train": {"ema": 0.9}},
+    {"train": {"precision": "float16"}},
+    {"model": {"name": "shake_shake", "depth": 8, "width": 4}},
+]
+OPTIONS += [{"optimizer": {"name": name, "lr": 0.01} | ({"rule": "hysts"} if name == "lars" else {})} for name in OPTIMIZERS]
 
 
 @pytest.mark.parametrize("sections", OPTIONS, ids=str)
@@ -157,17 +162,65 @@ def test_what_was_tried_out_leaves_no_trace(sections):
         list(fit(step, made.schedule, total_steps=made.budget.steps)) for step, made in zip(steps, (plain, tried), strict=True)
     ]
     assert [record.loss for record in records[0]] == [record.loss for record in records[1]]
-    assert all(torch.equal(a, b) for a, b in zip(tensors(steps[0]), tensors(steps[1]), strict=True))
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(tensors(steps[0]), tensors(steps[1]), strict=True))
 
 
-def test_a_recording_that_does_something_else_is_found():
-    step = run().step()
+@pytest.fixture
+def step():
+    made = run(train={"ema": 0.9}).step()
+    made.rule.batch_norm.train(made.model)
+    made.feed.load(made.feed.begin(1)[0])
+    return made
+
+
+def test_the_same_step_agrees_and_leaves_no_trace(step):
     before = copy.deepcopy(step.model.state_dict())
-    step.rule.batch_norm.train(step.model)
-    check_agreement(step, step)
-    with pytest.raises(Exception, match="does not do what the plain step does"):
-        check_agreement(step, lambda size: None)
+    check_agreement(changes(step, step), changes(step, step))
     assert all(torch.equal(value, step.model.state_dict()[name]) for name, value in before.items())
+
+
+def without_update(step, size):
+    kept = [parameter.detach().clone() for parameter in step.model.parameters()]
+    step(size)
+    with torch.no_grad():
+        for parameter, value in zip(step.model.parameters(), kept, strict=True):
+            parameter.copy_(value)
+
+
+def with_one_rate(step, size):
+    set_rate(step.optimizer, 1.0)
+    step(size)
+
+
+def without_the_tail(step, size):
+    if size == 16:
+        step(size)
+
+
+def without_average(step, size):
+    kept = [tensor.clone() for tensor in step.rule.average.parameters()]
+    step(size)
+    with torch.no_grad():
+        for tensor, value in zip(step.rule.average.parameters(), kept, strict=True):
+            tensor.copy_(value)
+
+
+@pytest.mark.parametrize("wrong", [without_update, with_one_rate, without_the_tail, without_average, lambda step, size: None])
+def test_a_recording_that_does_something_else_is_found(step, wrong):
+    with pytest.raises(UserError, match="it does not do what the plain step does: changes of"):
+        check_agreement(changes(step, step), changes(step, partial(wrong, step)))
+
+
+def test_a_skipped_first_step_leaves_no_momentum():
+    """Torch's own momentum is unset memory then."""
+    made = run(train={"precision": "float16"})
+    made.rule.scaler.load_state_dict(made.rule.scaler.state_dict() | {"scale": 2.0**60})
+    step = made.step()
+    step.rule.batch_norm.train(step.model)
+    for size in step.feed.begin(1)[:1]:
+        step(size)
+    assert made.rule.scaler.get_scale() < 2.0**60
+    assert all(not state["momentum_buffer"].any() for state in made.optimizer.state.values())
 
 
 def test_seed_and_epoch_as_tensors_draw_the_same_numbers():

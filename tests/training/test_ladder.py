@@ -10,7 +10,7 @@ from reslab.errors import UserError
 from reslab.training import ladder
 from reslab.training.engine import fit
 
-SHORT, LONG = ladder.Work(10**6, 7, 10**3), ladder.Work(40_000_000, 19, 8_000_000)
+SHORT, LONG = ladder.Work(10**6, 7, 10**3, 10), ladder.Work(40_000_000, 19, 8_000_000, 62_500)
 NO_GPU = {"graph+compile": "no GPU", "graph": "no GPU"}
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 

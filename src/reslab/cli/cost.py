@@ -14,6 +14,7 @@ from reslab.cli.completion import machine_names, study_names
 from reslab.cli.project import Params
 from reslab.cli.tables import print_rows
 from reslab.config import Study
+from reslab.cores import count_from_environment, cpu_count
 from reslab.errors import UserError
 from reslab.machines import Machine
 
@@ -145,15 +146,13 @@ def this_machine() -> Machine | None:
     """The measurement of this machine, if there is one."""
     from reslab.training import hardware
 
-    threads = hardware.count_from_environment("RESLAB_THREADS", 1)
+    threads = count_from_environment("RESLAB_THREADS", 1)
     return machines.matching(hardware.describe(hardware.choose_device()) | {"threads": threads})
 
 
 def default_at_once(machine: Machine) -> int:
     """How many seeds train runs at once: RESLAB_WORKERS, else one on a GPU, or one a core of this CPU."""
-    from reslab.training import hardware
-
-    return hardware.count_from_environment("RESLAB_WORKERS", hardware.cpu_count() if machine.threads else 1)
+    return count_from_environment("RESLAB_WORKERS", cpu_count() if machine.threads else 1)
 
 
 def study_costs(study: Study, machine: Machine, at_once: int | None) -> "list[Cost]":

@@ -10,6 +10,7 @@ import typer
 from reslab import config, schema, store
 from reslab.cli.app import app
 from reslab.cli.completion import experiment_names
+from reslab.cores import cpu_count
 from reslab.errors import UserError, located, one_line
 
 Params = Annotated[Path, typer.Option(help="The file of the study.")]
@@ -52,11 +53,9 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
         listed = subprocess.run(["dvc", "stage", "list", "--name-only", stage], check=True, capture_output=True, text=True)
         # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
         each = ["xargs", "-P", str(jobs), "-I{}", "dvc", "--wait-for-lock", "repro", "-s", "{}"]
-        from reslab.training import hardware
-
         environment = os.environ | {
             "RESLAB_PROGRESS": "lines",
-            "RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, hardware.cpu_count() // jobs))),
+            "RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, cpu_count() // jobs))),
         }
         subprocess.run(each, input=listed.stdout, check=True, text=True, env=environment)
     subprocess.run(["dvc", "repro"], check=True)

@@ -65,12 +65,13 @@ class Loaded:
         """The batch that was loaded last is taken again."""
 
     def load(self, size: int) -> None:
-        """Fetch the next batch; the first one of a run must be as large as any."""
+        """Fetch the next batch; the first one of a recording must be as large as any."""
         batch = next(self.coming)
         if not batch[0].is_cuda:
             self.buffers = batch
             return
-        self.buffers = self.buffers or tuple(torch.empty_like(part) for part in batch)
+        if not self.buffers or len(batch[0]) > len(self.buffers[0]):
+            self.buffers = tuple(torch.empty_like(part) for part in batch)
         for buffer, part in zip(self.buffers, batch, strict=True):
             buffer[:size].copy_(part)
 

@@ -2,25 +2,17 @@
 
 import os
 
+from reslab.cores import count_from_environment
 from reslab.errors import UserError
 
 DECODERS, RESIDENT = "RESLAB_DECODERS", "RESLAB_RESIDENT_GIB"
-MOST_PROCESSES, MOST_GIB = 1024, 10**6
+MOST_GIB = 10**6
 SHARE = 0.5  # of the device's free memory: weights, activations and the compiler's buffers need the rest
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def decoders(default: int) -> int:
     """Processes that decode images: RESLAB_DECODERS if set (0: none, the process that asks); raises UserError."""
-    value = os.environ.get(DECODERS) or str(default)
-    if not value.isdecimal() or int(value) > MOST_PROCESSES:
-        raise UserError(f"{DECODERS}={value} is not allowed: a whole number from 0 to {MOST_PROCESSES}")
-    return int(value)
+    return count_from_environment(DECODERS, default, least=0)
 
 
 def resident_bytes(free: int | None) -> float:

@@ -2,11 +2,12 @@
 
 import torch
 
+from reslab.cores import cpu_count
 from reslab.data.files import Files
 from reslab.data.hosted import Hosted
 from reslab.data.images import Split
 from reslab.data.loader import Resident
-from reslab.data.machine import cores, decoders, resident_bytes
+from reslab.data.machine import decoders, resident_bytes
 from reslab.data.recipe import Recipe, recipe
 from reslab.data.source import Source
 from reslab.data.stream import CROPS, Crop, Stream
@@ -33,7 +34,7 @@ def placed_for_training(split: Split | Files, device: torch.device, specs: list[
 
 def streamed(split: Files, device: torch.device, crop: Crop | None = None) -> Stream:
     """Encoded images, decoded by all cores but one beside a GPU; on a CPU, whose cores train, by the process that trains."""
-    return Stream(split, device, decoders(max(1, cores() - 1) if device.type == "cuda" else 0), crop)
+    return Stream(split, device, decoders(max(1, cpu_count() - 1) if device.type == "cuda" else 0), crop)
 
 
 def crop_of(specs: list[dict]) -> Crop | None:

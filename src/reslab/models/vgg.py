@@ -71,10 +71,19 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         if self.image_size is None:
-            return global_average_pool(x) if self.pool == 1 else F.adaptive_avg_pool2d(x, self.pool).flatten(1)
+            return self.pooled(x).flatten(1)
         if tuple(image.shape[2:]) != (self.image_size, self.image_size):
             raise UserError(f"{image.shape[2]}x{image.shape[3]} images do not fit image_size {self.image_size}")
         return x.flatten(1)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The means over windows; on a GPU the uneven ones have no deterministic backward pass (`train.fast: true` allows it)."""
+        height, width = x.shape[2:]
+        if self.pool == 1:
+            return global_average_pool(x)
+        if height % self.pool == 0 and width % self.pool == 0:
+            return F.avg_pool2d(x, (height // self.pool, width // self.pool))
+        return F.adaptive_avg_pool2d(x, self.pool)
 
 
 class VGG(nn.Module):

@@ -13,18 +13,18 @@ class WeightAverage(AveragedModel):
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
-        super().__init__(model, use_buffers=True)
+        super().__init__(model, device=next(model.parameters()).device, use_buffers=True)
         self.decay = decay
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Take in the model's present weights."""
-        kept = self.decay * (self.n_averaged > 0).double()
         pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
         for average, current in pairs:
             if not average.is_floating_point():
                 average.copy_(current)
         averages, currents = (list(side) for side in zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
+        kept = self.decay * (self.n_averaged > 0).to(averages[0].dtype)
         torch._foreach_mul_(averages, kept)
         torch._foreach_add_(averages, torch._foreach_mul(currents, 1 - kept))
         self.n_averaged += 1

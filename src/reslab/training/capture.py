@@ -1,90 +1,86 @@
 """A step recorded as a CUDA graph: one launch by the host instead of hundreds, whatever the step does on the device."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line
 from reslab.training.evaluation import ScoringStep
 from reslab.training.lars import Lars
 from reslab.training.step import TrainingStep
 
 WARM_UP = 3  # steps before recording: libraries choose algorithms, lazy state comes into being, compilers compile
-AGREEMENT = 1e-2  # largest relative difference of loss and weights between a recorded step and the plain one: half precision's
+
+
+class RecordingError(UserError):
+    """A recording that broke off: another one in this process may not be trusted."""
 
 
 class Recorded:
-    """A step recorded once for each size of batch; calling it replays the recording in the current stream."""
+    """A step recorded once for each size of batch; calling it replays the recording in the current stream.
+
+    The feed must have loaded a batch. Raises RuntimeError if the step makes the host wait, RecordingError if recording breaks off.
+    """
 
     def __init__(self, step: TrainingStep | ScoringStep) -> None:
-        first, *rest = step.feed.begin(1)
-        step.feed.load(first)
+        self.step, self.stream = step, _own_stream()
         # The recordings never run at the same time and leave nothing to each other, so that they can share memory.
-        self.pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
-        self.graphs = {size: self._record(step, size, stream) for size in sorted({first, *rest}, reverse=True)}
+        self.pool = torch.cuda.graph_pool_handle()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            self.graphs = {size: self._record(size) for size in sorted(set(step.feed.sizes), reverse=True)}
+        torch.cuda.current_stream().wait_stream(self.stream)
 
-    def _record(self, step: TrainingStep | ScoringStep, size: int, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*running without CUDA graph capture")  # not yet
-            for number in range(WARM_UP):
-                step.feed.rewind()
-                with refusing_to_wait(number == WARM_UP - 1):
-                    step(size)
-            step.feed.rewind()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=stream):
-            step(size)
+    def _record(self, size: int) -> torch.cuda.CUDAGraph:
+        for number in range(WARM_UP):
+            self.step.feed.rewind()
+            with refusing_to_wait(number == WARM_UP - 1):
+                self.step(size)
+        self.step.feed.rewind()
+        graph, broken = torch.cuda.CUDAGraph(), None
+        try:
+            # Twice the same stream: torch leaves it unrestored if the end of a recording fails.
+            with torch.cuda.stream(self.stream), self._recording(graph):
+                try:
+                    self.step(size)
+                except Exception as error:  # the end of the recording will fail too, and say less
+                    broken = error
+                    raise
+        except RuntimeError as error:
+            broken = broken or error
+            if isinstance(broken, torch.OutOfMemoryError):
+                raise broken from error
+            raise RecordingError(first_line(broken)) from error
         return graph
+
+    def _recording(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
+        # thread_local: other threads, which pin memory for a loader, may go on.
+        return torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local")
 
     def __call__(self, size: int) -> None:
         self.graphs[size].replay()
+
+
+def _own_stream() -> torch.cuda.Stream:
+    """The current stream, if it is the run's own: libraries keep a workspace for each stream, and there are only 32 of them."""
+    current = torch.cuda.current_stream()
+    return torch.cuda.Stream() if current == torch.cuda.default_stream() else current
 
 
 @contextmanager
 def refusing_to_wait(on: bool) -> Iterator[None]:
     """While on, whatever makes the host wait for the GPU raises RuntimeError: a recording would end in the same, less gently."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error" if on else "default")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*prototype feature")
+        torch.cuda.set_sync_debug_mode("error" if on else "default")
     try:
         yield
     finally:
         torch.cuda.set_sync_debug_mode(before)
-
-
-class Kept:
-    """The state of a training step, to be put back after it was tried out: as if nothing had happened."""
-
-    def __init__(self, step: TrainingStep) -> None:
-        self.step = step
-        self.tensors = [(tensor, tensor.detach().clone()) for tensor in tensors(step)]
-        self.scaler = step.rule.scaler.state_dict()
-
-    @torch.no_grad()
-    def put_back(self) -> None:
-        """Write the kept values into the same tensors; an optimizer's state that was not there before becomes zeros."""
-        known = {id(tensor) for tensor, _ in self.tensors}
-        for tensor in tensors(self.step):
-            if id(tensor) not in known:
-                tensor.zero_()
-        for tensor, value in self.tensors:
-            tensor.copy_(value)
-        self.step.rule.scaler.load_state_dict(self.scaler)
-
-
-def tensors(step: TrainingStep) -> Iterator[Tensor]:
-    """All that a training step changes but the feed: sums, weights, buffers, averages, the optimizer's state."""
-    yield from (step.sums, step.errors)
-    for module in (step.model, step.rule.average):
-        if module is not None:
-            yield from module.parameters()
-            yield from module.buffers()
-    for state in step.optimizer.state.values():
-        yield from (value for value in state.values() if isinstance(value, Tensor))
 
 
 def obstacle(step: TrainingStep) -> str | None:
@@ -109,21 +105,3 @@ def count_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> N
     for state in optimizer.state.values():
         if isinstance(state.get("step"), Tensor):
             state["step"] = state["step"].to(device)
-
-
-def check_agreement(step: TrainingStep, execute: Callable[[int], None]) -> None:
-    """Raise UserError unless `execute` does to loss and weights what the plain step does; the state is put back."""
-    kept, network, found = Kept(step), step.network, []
-    size = step.feed.begin(1)[0]
-    step.feed.load(size)
-    for compute, do in ((None, step), (network, execute)):
-        step.network = compute
-        step.sums.zero_()
-        step.feed.rewind()
-        do(size)
-        found.append([step.sums[0].item(), *(norm.item() for norm in torch._foreach_norm(list(step.model.parameters())))])
-        kept.put_back()
-    plain, recorded = (torch.tensor(numbers, dtype=torch.float64) for numbers in found)
-    if not torch.allclose(plain, recorded, rtol=AGREEMENT, atol=AGREEMENT, equal_nan=True):
-        worst = (plain - recorded).abs().max().item()
-        raise UserError(f"it does not do what the plain step does (loss or norms differ by up to {worst:.2g})")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from reslab.cores import count_from_environment
 from reslab.errors import UserError, first_line
 
-MOST_PROCESSES = 1024
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
@@ -20,23 +20,11 @@ def choose_device() -> torch.device:
         if torch.device(wish).type not in ("cpu", "cuda"):
             raise RuntimeError("neither CPU nor CUDA")
         torch.zeros(1, device=wish)
+        if torch.device(wish).index is not None:
+            torch.cuda.set_device(torch.device(wish))  # events and streams are of the current device
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"RESLAB_DEVICE={wish}: not usable here ({first_line(error)}); allowed: cpu, cuda") from error
     return torch.device(wish)
-
-
-def cpu_count() -> int:
-    """The cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def count_from_environment(name: str, default: int) -> int:
-    """A number of threads or processes from an environment variable; raises UserError for anything else."""
-    value = os.environ.get(name) or str(default)
-    if not value.isdecimal() or not 1 <= int(value) <= MOST_PROCESSES:
-        raise UserError(f"{name}={value} is not allowed: a whole number from 1 to {MOST_PROCESSES}")
-    return int(value)
 
 
 def prepare(device: torch.device, *, precision: str, fast: bool) -> None:

@@ -2,31 +2,33 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from reslab.errors import UserError, first_line
-from reslab.training.capture import Kept, Recorded, check_agreement, count_on_device, obstacle
+from reslab.training.capture import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.evaluation import ScoringStep
 from reslab.training.step import TrainingStep
+from reslab.training.trial import Execute, Kept, changes, check_agreement
 
 LEVELS = ("graph+compile", "graph", "compile", "eager")  # the fastest first
 CPU_RATE = 5e10  # floating-point operations a second of one thread, for the estimate
 COMPILE_SECONDS = 3.0  # for each convolution, on one CPU thread
 COMPILED_GAIN = 0.13  # of a step's time on a CPU
-Execute = Callable[[int], None]
+MOST_CONVOLUTIONS, LEAST_STEPS = 400, 2000  # compiled for a GPU: about a second for each convolution
+BROKEN = "a recording broke off before"
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a run computes: forward multiply-adds of one image, convolutions, images in all."""
+    """What a run computes: forward multiply-adds of one image, convolutions, images and steps in all."""
 
     multiply_adds: int
     convolutions: int
     images: int
+    steps: int
 
     @property
     def cpu_seconds(self) -> float:
@@ -37,6 +39,17 @@ class Work:
     def compile_seconds(self) -> float:
         """About how long a CPU compiles."""
         return COMPILE_SECONDS * self.convolutions
+
+    def not_worth_compiling(self, device: torch.device) -> str | None:
+        """Why compiling would not pay."""
+        if device.type == "cuda":
+            if self.convolutions > MOST_CONVOLUTIONS:
+                return f"{self.convolutions} convolutions would compile for too long"
+            return f"{self.steps} steps are too few to pay for compiling" if self.steps < LEAST_STEPS else None
+        gain = COMPILED_GAIN * self.cpu_seconds
+        if gain > 2 * self.compile_seconds:
+            return None
+        return f"compiling takes about {self.compile_seconds:.0f} s, and would save about {gain:.0f} s"
 
 
 @dataclass(frozen=True)
@@ -67,19 +80,21 @@ def climb(step: TrainingStep, work: Work) -> tuple[Execute, Rung]:
     levels, refused = _levels(step.sums.device, work)
     step.rule.batch_norm.train(step.model)
     for level in levels:
-        kept, settings = Kept(step), [dict(group) for group in step.optimizer.param_groups]
+        if level == "eager" or (level == "graph" and BROKEN in refused.values()):
+            continue
+        settings = [{key: value for key, value in group.items() if key != "params"} for group in step.optimizer.param_groups]
         try:
-            return _prepare(step, level), Rung(level, refused)
+            return _prepared(step, level), Rung(level, refused)
         except torch.OutOfMemoryError:
             raise  # a slower level needs no less: whoever shares the device must make room
         except Exception as error:  # noqa: BLE001 - compilers and drivers raise many kinds; a slower level needs neither
             refused = refused | {level: first_line(error)}
+            if isinstance(error, RecordingError):
+                refused = {"graph": BROKEN} | refused
             step.network, step.feed.compiled = None, None
             for group, before in zip(step.optimizer.param_groups, settings, strict=True):
                 group.update(before)
-        finally:
-            kept.put_back()
-    raise AssertionError("eager always works")
+    return step, Rung("eager", refused)
 
 
 def record_scoring(step: ScoringStep, rung: Rung) -> Execute:
@@ -87,7 +102,14 @@ def record_scoring(step: ScoringStep, rung: Rung) -> Execute:
     if not rung.level.startswith("graph"):
         return step
     step.model.eval()
-    return Recorded(step)
+    step.feed.load(step.feed.begin(1)[0])
+    try:
+        return Recorded(step)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        rung.refused["graph of the evaluation"] = first_line(error)
+        return step
 
 
 def _levels(device: torch.device, work: Work) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -96,37 +118,44 @@ def _levels(device: torch.device, work: Work) -> tuple[tuple[str, ...], dict[str
     if wish and wish not in LEVELS:
         raise UserError(f"RESLAB_ENGINE={wish} is not allowed; allowed: {', '.join(LEVELS)}")
     levels = LEVELS[LEVELS.index(wish) if wish else 0 :]
-    if device.type == "cuda":
-        return levels, {}
-    refused = {level: "no GPU" for level in levels if level.startswith("graph")}
-    if "compile" in levels and (reason := _not_worth_compiling(work, asked=wish == "compile")):
-        refused["compile"] = reason
+    refused = {} if device.type == "cuda" else {level: "no GPU" for level in levels if level.startswith("graph")}
+    reason = _no_compiler(device) or (None if wish and wish.endswith("compile") else work.not_worth_compiling(device))
+    if reason:
+        refused |= {level: reason for level in levels if level.endswith("compile") and level not in refused}
     return tuple(level for level in levels if level not in refused), refused
 
 
-def _not_worth_compiling(work: Work, *, asked: bool) -> str | None:
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
-        return "no C++ compiler (g++) on this machine"
-    gain = COMPILED_GAIN * work.cpu_seconds
-    if asked or gain > 2 * work.compile_seconds:
+def _no_compiler(device: torch.device) -> str | None:
+    if device.type == "cuda" or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
         return None
-    return f"compiling takes about {work.compile_seconds:.0f} s, and would save about {gain:.0f} s"
+    return "no C++ compiler (g++) on this machine"
 
 
-def _prepare(step: TrainingStep, level: str) -> Execute:
-    recorded = level.startswith("graph")
+def _prepared(step: TrainingStep, level: str) -> Execute:
+    """What executes the step at a level above eager, after a trial; raises whatever speaks against it."""
+    recorded, compiled = level.startswith("graph"), level.endswith("compile")
     if recorded and (reason := obstacle(step)):
         raise UserError(reason)
-    if level.endswith("compile"):
-        if step.rule.recomputes:
-            raise UserError("blocks that are computed again are not compiled")
-        size = step.feed.begin(1)[0]
-        step.network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
+    if compiled and step.rule.recomputes:
+        raise UserError("blocks that are computed again are not compiled")
     if recorded:
         count_on_device(step.optimizer, step.sums.device)
-        if level.endswith("compile"):
-            step.feed.compile()
-    execute = Recorded(step) if recorded else step
-    if level != "eager":
-        check_agreement(step, execute)
+    size = step.feed.begin(1)[0]
+    step.feed.load(size)
+    plain = changes(step, step)
+    if compiled:
+        step.network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
+    if recorded and compiled:
+        step.feed.compile()
+    execute = _recorded(step) if recorded else step
+    check_agreement(plain, changes(step, execute))
     return execute
+
+
+def _recorded(step: TrainingStep) -> Recorded:
+    torch.cuda.empty_cache()  # what the plain steps took
+    kept = Kept(step)
+    try:
+        return Recorded(step)
+    finally:
+        kept.put_back()

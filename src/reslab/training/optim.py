@@ -30,7 +30,11 @@ def sgd(
     if nesterov and momentum == 0:
         raise UserError("nesterov needs momentum above 0")
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
+    for group in optimizer.param_groups if momentum > 0 else ():
+        for parameter in group["params"]:  # torch's own is unset memory if a loss scale skips the first step
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def adam(
