@@ -92,6 +92,11 @@ def test_a_network_that_train_could_not_log_is_named_and_relog_logs_it(project):
     client.delete_run(gone.info.run_id)
     done = call(project, "dvc", "repro", "-s", "-f", "aggregate")
     assert "the results not logged to MLflow (no run of own-tau-s1); `reslab relog` will log it" in done.stderr
+    hidden = (project / "data" / "runs" / "own-tau" / "seed1").rename(project / "hidden")
+    refused = call(project, "reslab", "relog", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: no run of own-tau-s1: metrics/runs has it, data/runs has not; `dvc pull`")
+    hidden.rename(project / "data" / "runs" / "own-tau" / "seed1")
     call(project, "reslab", "relog")
     anew = next(run for run in runs_in_mlflow(project) if run.info.run_name == "own-tau-s1")
     assert anew.data.metrics["final/test_ece"] == pytest.approx(scored_records(project, "own-tau")[1]["test_ece"])

@@ -36,8 +36,8 @@ def relog(
         if (metrics / "tables").exists():
             opened.log_report([metrics / "tables", metrics / "plots"])
         opened.log_results(results)
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{error}: {metrics}/runs has it, {runs} has not; `dvc pull` or `dvc repro` bring it") from error
     except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
         raise UserError(f"MLflow store {tracking_uri(store.project_root())}: {one_line(error)}") from error
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
