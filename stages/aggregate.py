@@ -14,7 +14,7 @@ from reslab.report.comparison import comparisons, image_by_image
 from reslab.report.published import against_published
 from reslab.report.summary import epoch_means, headline, runs_table, summarize
 from reslab.store import project_root
-from reslab.tracking import Store, attempt
+from reslab.tracking import Store, attempt, read_results
 
 
 def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
@@ -56,6 +56,13 @@ def write_classes(digests: digest.Digests, metrics: Path) -> None:
     reliability_diagram(digest.pooled_reliability(digests), metrics / "plots" / "reliability.svg")
 
 
+def log_to_mlflow(study: config.Study, metrics: Path) -> None:
+    """Tables and plots, statistics of each experiment, scores of each network."""
+    opened = Store(project_root(), study.name)
+    opened.log_report([metrics / "tables", metrics / "plots"])
+    opened.log_results(read_results(study, metrics))
+
+
 def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = Path("data/predictions")) -> None:
     """Read METRICS/runs, METRICS/history and PREDICTIONS; write METRICS/summary.json, tables/, curves/ and plots/."""
     study = config.load(params)
@@ -77,8 +84,7 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
     plots.curves(histories, metrics / "plots" / "curves.svg")
     plots.depth_and_tau(summary, runs, metrics / "plots" / "depth_and_tau.svg")
-    shown = [metrics / "tables", metrics / "plots"]
-    attempt(lambda: Store(project_root(), study.name).log_report(shown), "the summary")
+    attempt(lambda: log_to_mlflow(study, metrics), "the results")
     for name in ("results", "published", "comparisons"):
         if (path := metrics / "tables" / f"{name}.md").exists():
             print(path.read_text())

@@ -128,7 +128,7 @@ def runs_in_mlflow(folder: Path, study: str = "small") -> list:
     """The trained networks that the project's MLflow store holds."""
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     found = client.search_runs([client.get_experiment_by_name(study).experiment_id])
-    return [run for run in found if run.info.run_name != "summary"]
+    return [run for run in found if run.data.tags["kind"] == "network"]
 
 
 def edit(folder: Path, name: str, old: str, new: str) -> None:

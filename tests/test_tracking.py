@@ -48,9 +48,9 @@ def root(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("mlflow")
 
 
-def runs_of(root: Path, study: str) -> list:
+def runs_of(root: Path, study: str, kind: str = "network") -> list:
     client = MlflowClient(tracking_uri(root))
-    return client.search_runs([client.get_experiment_by_name(study).experiment_id])
+    return client.search_runs([client.get_experiment_by_name(study).experiment_id], f"tags.kind = '{kind}'")
 
 
 def test_a_network_is_one_run_with_everything(root, tmp_path):
@@ -89,6 +89,45 @@ def test_a_run_cut_off_while_it_was_logged_is_logged_anew(root, tmp_path):
     store.log(trained)
     (run,) = runs_of(root, "cut")
     assert run.info.status == "FINISHED"
+    store.client.create_run(store.experiment_id, run_name="half", tags={"reslab.run": "resnet20-other", "kind": "experiment"})
+    store.log(network(tmp_path / "b", identity="other"))
+    assert [run.info.status for run in runs_of(root, "cut", "experiment")] == ["FINISHED", "FINISHED"]
+
+
+def test_networks_are_nested_in_a_run_of_their_experiment(root, tmp_path):
+    store = Store(root, "nested")
+    for seed in (0, 1):
+        store.log(network(tmp_path / f"s{seed}", seed=seed, started=1_700_000_000 + 10 * seed))
+    store.log(network(tmp_path / "changed", identity="other"))
+    parents = {run.data.tags["reslab.run"]: run for run in runs_of(root, "nested", "experiment")}
+    assert set(parents) == {"resnet20-abc", "resnet20-other"}
+    first = parents["resnet20-abc"]
+    assert first.info.run_name == "resnet20"
+    assert (first.info.start_time, first.info.end_time) == (1_700_000_000_000, 1_700_000_012_500)
+    assert first.data.params["tau"] == "0.333"
+    places = [(run.info.run_name, run.data.tags["mlflow.parentRunId"] == first.info.run_id) for run in runs_of(root, "nested")]
+    assert sorted(places) == [("resnet20-s0", False), ("resnet20-s0", True), ("resnet20-s1", True)]
+
+
+def test_a_deleted_experiment_run_is_made_again_around_the_networks_that_are_there(root, tmp_path):
+    trained, store = network(tmp_path / "a"), Store(root, "orphan")
+    logged = store.log(trained)
+    (parent,) = runs_of(root, "orphan", "experiment")
+    store.client.delete_run(parent.info.run_id)
+    assert store.log(trained) == logged
+    (anew,) = runs_of(root, "orphan", "experiment")
+    (run,) = runs_of(root, "orphan")
+    assert run.data.tags["mlflow.parentRunId"] == anew.info.run_id != parent.info.run_id
+
+
+def test_a_run_of_the_time_without_hierarchy_gets_its_place(root, tmp_path):
+    trained, store = network(tmp_path / "a"), Store(root, "flat")
+    logged = store.log(trained)
+    for tag in ("mlflow.parentRunId", "kind"):
+        store.client.delete_tag(logged, tag)
+    assert runs_of(root, "flat") == []
+    store.log(trained)
+    assert [run.info.run_id for run in runs_of(root, "flat")] == [logged]
 
 
 def test_the_report_is_logged_once_per_result(root, tmp_path):
@@ -110,6 +149,7 @@ def test_four_processes_may_open_a_store_that_does_not_exist_yet(tmp_path):
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         list(pool.map(log_one, [str(tmp_path)] * 4, [str(tmp_path / f"s{seed}") for seed in range(4)], range(4)))
     assert {run.info.run_name for run in runs_of(tmp_path, "race")} == {f"resnet20-s{seed}" for seed in range(4)}
+    assert len(runs_of(tmp_path, "race", "experiment")) == 1
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Commands around `dvc repro`: checking a study, training in parallel, MLflow, tidying."""
+"""Commands around `dvc repro`: checking a study, training in parallel, tidying."""
 
 import os
 import subprocess
@@ -9,9 +9,8 @@ import typer
 
 from reslab import config, schema, store
 from reslab.cli.app import app
-from reslab.cli.completion import experiment_names
 from reslab.cores import cpu_count
-from reslab.errors import UserError, located, one_line
+from reslab.errors import UserError, located
 
 Params = Annotated[Path, typer.Option(help="The file of the study.")]
 
@@ -59,52 +58,6 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
         }
         subprocess.run(each, input=listed.stdout, check=True, text=True, env=environment)
     subprocess.run(["dvc", "repro"], check=True)
-
-
-@app.command()
-def relog(
-    runs: Annotated[Path, typer.Option(help="Where train put the networks.")] = Path("data/runs"),
-    params: Params = Path("params.yaml"),
-) -> None:
-    """Log every trained network of the study to MLflow; what is there already is left as it is."""
-    from reslab.tracking import Store, TrainedNetwork, tracking_uri
-
-    study = config.load(params)
-    networks = [
-        TrainedNetwork.read(experiment, folder)
-        for experiment in study.experiments
-        for folder in sorted(runs.joinpath(experiment).glob("seed*"))
-    ]
-    try:
-        opened = Store(store.project_root(), study.name)
-        for network in networks:
-            opened.log(network)
-        if Path("metrics/tables").exists():
-            opened.log_report([Path("metrics/tables"), Path("metrics/plots")])
-    except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
-        raise UserError(f"MLflow store {tracking_uri(store.project_root())}: {one_line(error)}") from error
-    print(f"{len(networks)} networks of the study {study.name} are in MLflow")
-
-
-@app.command()
-def register(
-    experiment: Annotated[str, typer.Argument(help="One of params.yaml's experiments, trained.", autocompletion=experiment_names)],
-    seed: Annotated[int, typer.Option(help="Which of its networks.")] = 0,
-    runs: Annotated[Path, typer.Option(help="Where train put the networks.")] = Path("data/runs"),
-    params: Params = Path("params.yaml"),
-) -> None:
-    """Put a trained network into MLflow's model registry, with its normalisation: it takes pixels 0..255."""
-    import numpy as np
-
-    from reslab.stored import load_classifier
-    from reslab.tracking import Store, TrainedNetwork
-    from reslab.training.checkpoint import read_metadata
-
-    study, folder = config.load(params), runs / experiment / f"seed{seed}"
-    trained, classifier = TrainedNetwork.read(experiment, folder), load_classifier(folder)
-    shape = read_metadata(folder / "model.safetensors")["dataset"]["image_shape"]
-    version = Store(store.project_root(), study.name).register(trained, classifier, np.zeros((2, *shape), dtype=np.float32))
-    print(f"models:/{study.name}-{experiment}/{version}")
 
 
 @app.command()

@@ -20,10 +20,11 @@ def tensors(step: TrainingStep) -> Iterator[tuple[str, Tensor]]:
     """All that a training step changes but the feed, with what it is."""
     yield from (("sums", step.sums), ("sums", step.errors))
     yield from (("weights", parameter) for parameter in step.model.parameters())
-    yield from (("buffers" if buffer.is_floating_point() else "counts", buffer) for buffer in step.model.buffers())
+    buffers = list(step.model.buffers())
     if step.rule.average is not None:
-        for tensor in (*step.rule.average.parameters(), *step.rule.average.buffers()):
-            yield ("average" if tensor.is_floating_point() else "counts"), tensor
+        yield from (("average", parameter) for parameter in step.rule.average.parameters())
+        buffers += step.rule.average.buffers()
+    yield from (("buffers" if buffer.is_floating_point() else "counts", buffer) for buffer in buffers)
     for state in step.optimizer.state.values():
         for name, value in state.items():
             if isinstance(value, Tensor):

@@ -1,0 +1,104 @@
+"""Commands around MLflow: logging again what is on disk, and the model registry."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reslab import config, store
+from reslab.cli.app import app
+from reslab.cli.completion import experiment_names
+from reslab.errors import UserError, one_line
+
+if TYPE_CHECKING:  # help is quick without it
+    from reslab.tracking import TrainedNetwork
+
+Params = Annotated[Path, typer.Option(help="The file of the study.")]
+Runs = Annotated[Path, typer.Option(help="Where train put the networks.")]
+
+
+@app.command()
+def relog(
+    runs: Runs = Path("data/runs"),
+    metrics: Annotated[Path, typer.Option(help="Where evaluate and aggregate put their numbers.")] = Path("metrics"),
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Log the study to MLflow: its networks, scores, statistics and tables; what is there already is left as it is."""
+    from reslab.tracking import Store, read_results, tracking_uri, views
+
+    study = config.load(params)
+    networks = networks_of(study, runs)
+    results = read_results(study, metrics)
+    try:
+        opened = Store(store.project_root(), study.name)
+        for network in networks:
+            opened.log(network)
+        if (metrics / "tables").exists():
+            opened.log_report([metrics / "tables", metrics / "plots"])
+        opened.log_results(results)
+    except UserError as error:
+        raise UserError(f"{error}: {metrics}/runs has it, {runs} has not; `dvc pull` or `dvc repro` bring it") from error
+    except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
+        raise UserError(f"MLflow store {tracking_uri(store.project_root())}: {one_line(error)}") from error
+    print(f"{len(networks)} networks of the study {study.name} are in MLflow")
+    if results:
+        print("`make ui`, then", *views.addresses(opened.uri, opened.experiment_id), sep="\n")
+
+
+def networks_of(study: config.Study, runs: Path) -> list["TrainedNetwork"]:
+    """Every trained network of the study that lies in `runs`."""
+    from reslab.tracking import TrainedNetwork
+
+    folders = [(name, folder) for name in study.experiments for folder in sorted(runs.joinpath(name).glob("seed*"))]
+    return [TrainedNetwork.read(name, folder) for name, folder in folders]
+
+
+@app.command()
+def register(
+    experiment: Annotated[
+        str | None, typer.Argument(help="One of params.yaml's experiments, trained.", autocompletion=experiment_names)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Which of its networks.", show_default="0")] = None,
+    best: Annotated[bool, typer.Option("--best", help="The study's network with the lowest validation error instead.")] = False,
+    runs: Runs = Path("data/runs"),
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Put a trained network into MLflow's model registry, with its normalisation: it takes pixels 0..255.
+
+    It is called STUDY-EXPERIMENT, or STUDY-best. `mlflow models predict` and `mlflow models serve` take it as it is.
+    """
+    study = config.load(params)
+    network = chosen(study, runs, experiment, seed, best=best)
+    name = f"{study.name}-{'best' if best else network.experiment}"
+    version = put_into_registry(study, network, name)
+    if best:
+        print(f"{network.name}: validation error {network.record['validation_error']:.2%}")
+    print(f"models:/{name}/{version}")
+
+
+def chosen(study: config.Study, runs: Path, experiment: str | None, seed: int | None, *, best: bool) -> "TrainedNetwork":
+    """The network that was asked for; raises UserError for a name that is none, or for two ways of choosing at once."""
+    from reslab.tracking import TrainedNetwork, registry
+
+    if best:
+        if experiment is not None or seed is not None:
+            raise UserError("--best chooses by validation error: leave out EXPERIMENT and --seed")
+        return registry.best(networks_of(study, runs), study.name)
+    if experiment is None:
+        raise UserError(f"which network? EXPERIMENT is one of {', '.join(study.experiments)}; or --best")
+    study.experiment(experiment)
+    return TrainedNetwork.read(experiment, runs / experiment / f"seed{seed or 0}")
+
+
+def put_into_registry(study: config.Study, network: "TrainedNetwork", name: str) -> str:
+    """Register a network under a name and return its version."""
+    import numpy as np
+
+    from reslab.stored import load_network
+    from reslab.tracking import Store, registry
+
+    stored = load_network(network.folder)
+    example = np.zeros((2, *stored.facts["image_shape"]), dtype=np.float32)
+    facts = {"class_names": stored.facts["class_names"], "input": "float32 pixels 0..255 (B, C, H, W)", "output": "logits"}
+    opened = Store(store.project_root(), study.name)
+    return registry.register(opened, network, stored.classifier, example, name=name, facts=facts)

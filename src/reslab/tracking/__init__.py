@@ -1,0 +1,11 @@
+"""MLflow: a view of the records on disk. The only package that imports mlflow; nothing else needs it to be there.
+
+MLflow experiment = study; in it one run an experiment, and nested in that one run a trained network. Logging again what is there
+changes nothing.
+"""
+
+from reslab.tracking.networks import TrainedNetwork, flatten
+from reslab.tracking.results import ExperimentResult, read_results
+from reslab.tracking.store import Store, attempt, tracking_uri
+
+__all__ = ["ExperimentResult", "Store", "TrainedNetwork", "attempt", "flatten", "read_results", "tracking_uri"]

@@ -1,0 +1,84 @@
+"""What MLflow is told about experiments after evaluate and aggregate: scores, statistics over seeds, verdicts."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reslab import records
+from reslab.config import Study
+from reslab.tracking.networks import COUNTS, params
+
+# Column of results.csv -> metric of an experiment's run; its own prefix keeps means out of the networks' charts.
+STATISTICS = {
+    "n": "n",
+    "diverged": "diverged",
+    "mean": "error_mean",
+    "std": "error_std",
+    "median": "error_median",
+    "test_top5_error": "top5_error_mean",
+    "test_ece": "ece_mean",
+    "validation_error": "validation_error_mean",
+    "published": "published_error",
+    "seconds": "seconds_mean",
+}
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """One experiment of the study as evaluate and aggregate left it."""
+
+    experiment: str
+    runs: list[dict[str, Any]]  # records with evaluate's scores, one a seed
+    statistics: dict[str, float]  # metric -> value
+    verdicts: dict[str, str]  # tag -> verdict
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Its configuration, flattened."""
+        return params(self.runs[0])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the experiment's run is tagged with, beside what it is."""
+        return {"seeds": ", ".join(str(record["seed"]) for record in self.runs), **self.verdicts}
+
+
+def read_results(study: Study, metrics: Path) -> list[ExperimentResult]:
+    """Read METRICS/runs and METRICS/tables; experiments that have no record yet are left out."""
+    table = read_table(metrics / "tables" / "results.csv")
+    statistics = {str(row["experiment"]): row for row in table}
+    verdicts = read_verdicts(metrics / "tables")
+    found = []
+    for name in study.experiments:
+        if (path := metrics / "runs" / f"{name}.json").exists() and name in statistics:
+            runs = [record for record in records.read_record(path)["runs"] if record["seed"] in study.seeds]
+            if runs:
+                numbers = seed_statistics(statistics[name]) | {key: float(runs[0][key]) for key in COUNTS}
+                found.append(ExperimentResult(name, runs, numbers, verdicts.get(name, {})))
+    return found
+
+
+def seed_statistics(row: dict[str, Any]) -> dict[str, float]:
+    """A row of results.csv as metrics: mean is seeds/error_mean; without what is not known."""
+    found = {f"seeds/{name}": row.get(column, math.nan) for column, name in STATISTICS.items()}
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+
+
+def read_verdicts(tables: Path) -> dict[str, dict[str, str]]:
+    """Experiment -> tag -> what published.csv and comparisons.csv say of it."""
+    found: dict[str, dict[str, str]] = {}
+    for row in read_table(tables / "published.csv"):
+        found.setdefault(row["experiment"], {})["verdict.published"] = row["verdict"]
+    for row in read_table(tables / "comparisons.csv"):
+        found.setdefault(row["experiment"], {})[f"verdict.against.{row['against']}"] = row["verdict"]
+    return found
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table that the study may have or not."""
+    if not path.exists():
+        return []
+    import pandas as pd
+
+    return pd.read_csv(path).to_dict("records")

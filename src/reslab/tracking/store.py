@@ -1,0 +1,191 @@
+"""An MLflow store with the study in it, and what is written there."""
+
+import hashlib
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from reslab.errors import UserError, one_line
+from reslab.tracking import networks, views
+from reslab.tracking.networks import KIND, PARENT, RUN_KEY, TrainedNetwork
+from reslab.tracking.results import ExperimentResult
+
+if TYPE_CHECKING:  # mlflow takes seconds to import
+    from mlflow.entities import Run
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs, not on GenAI pages
+PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # the server's limits
+HTTP_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI if set, else the sqlite store in the main checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
+def attempt(action: Callable[[], Any], what: str) -> None:
+    """Do something with MLflow; whatever goes wrong is a warning that says how to mend it, for the results are on disk."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001  (no failure of a tracking server may cost a result)
+        print(f"warning: {what} not logged to MLflow ({one_line(error)}); `reslab relog` will log it", file=sys.stderr)
+
+
+class Store:
+    """An open MLflow store with the study's experiment in it."""
+
+    def __init__(self, root: Path, study: str) -> None:
+        self.uri = uri = tracking_uri(root)
+        self.study = study
+        _check_reachable(uri)
+        for name, value in HTTP_DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        from mlflow.tracking import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it creates
+        # Two processes that create the database, an experiment or its run at once break or double it: one at a time.
+        self.lock = FileLock(root / ".mlflow.lock")
+        with self.lock:
+            self.client = MlflowClient(tracking_uri=uri)
+            found = self.client.get_experiment_by_name(study)
+            location = None if _is_http(uri) else (root / "mlartifacts" / study).as_uri()
+            self.experiment_id = found.experiment_id if found else self.client.create_experiment(study, location, EXPERIMENT_TAGS)
+
+    def log(self, network: TrainedNetwork) -> str:
+        """Log a network with its whole history, below its experiment's run, and return the run's id.
+
+        Of a run that is complete only the place is mended, if its experiment's run was deleted or never made.
+        """
+        parent = self._experiment_run(network)
+        if found := self._complete_run(network.key):
+            if found.data.tags.get(PARENT) != parent:
+                self._set_tags(found, {PARENT: parent, KIND: "network"})
+            return found.info.run_id
+        run_id = self._start(network.name, networks.network_tags(network, parent), network.started)
+        self._log_params(run_id, networks.params(network.record))
+        self._log_metrics(run_id, network)
+        for name in ("record.json", "history.csv"):  # not the weights: DVC has them
+            self.client.log_artifact(run_id, str(network.folder / name))
+        self.client.set_terminated(run_id, "FINISHED", end_time=network.ended)
+        return run_id
+
+    def log_results(self, results: list[ExperimentResult]) -> None:
+        """Add evaluate's scores to the networks' runs, statistics over seeds and verdicts to the experiments'.
+
+        Numbers that are there already are left. Raises UserError, after everything else was logged, for networks that have no
+        run: train could not reach the store.
+        """
+        missing = [name for result in results for name in self._log_result(result)]
+        self._share_views(results)
+        if missing:
+            raise UserError(f"no run of {', '.join(missing)}")
+
+    def _log_result(self, result: ExperimentResult) -> list[str]:
+        """Log one experiment's results and return the names of the networks that have no run."""
+        missing = []
+        for record in result.runs:
+            if run := self._complete_run(networks.network_key(result.experiment, record)):
+                self._update_metrics(run, networks.final_scores(record))
+            else:
+                missing.append(f"{result.experiment}-s{record['seed']}")
+        if run := self._complete_run(networks.experiment_key(result.experiment, result.runs[0])):
+            self._update_metrics(run, result.statistics)
+            self._set_tags(run, result.tags)
+        return missing
+
+    def log_report(self, folders: list[Path]) -> str:
+        """Log the study's tables and plots as the run `summary`, once for the same files.
+
+        Its numbers are not logged: as metrics they would crowd the networks' curves out of the UI's charts.
+        """
+        files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+        key = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+        if found := self._complete_run(key):
+            return found.info.run_id
+        run_id = self._start("summary", {RUN_KEY: key, KIND: "report", "experiment": "summary"})
+        for folder in folders:
+            self.client.log_artifacts(run_id, str(folder), folder.name)
+        self.client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def _share_views(self, results: list[ExperimentResult]) -> None:
+        """Keep the ready-made views of the UI as tags of the study, where its own button `Share` keeps them."""
+        found = self.client.get_experiment(self.experiment_id).tags
+        for tag, view in views.shared(results).items():
+            if found.get(tag) != view:
+                self.client.set_experiment_tag(self.experiment_id, tag, view)
+
+    def _experiment_run(self, network: TrainedNetwork) -> str:
+        """The id of the run of a network's experiment, which lasts from its first network to its last."""
+        tags = networks.experiment_tags(network.experiment, network.record)
+        with self.lock:
+            if found := self._complete_run(tags[RUN_KEY]):
+                run_id, ended = found.info.run_id, found.info.end_time
+            else:
+                run_id, ended = self._start(network.experiment, tags, network.started), 0
+                self._log_params(run_id, networks.params(network.record))
+            if network.ended > ended:
+                self.client.set_terminated(run_id, "FINISHED", end_time=network.ended)
+        return run_id
+
+    def _complete_run(self, key: str) -> "Run | None":
+        """The run that has this key; one that was cut off while it was logged is deleted."""
+        for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'"):
+            if run.info.status == "FINISHED":
+                return run
+            self.client.delete_run(run.info.run_id)
+        return None
+
+    def _start(self, name: str, tags: dict[str, str], start_time: int | None = None) -> str:
+        return self.client.create_run(self.experiment_id, start_time=start_time, run_name=name, tags=tags).info.run_id
+
+    def _set_tags(self, run: "Run", tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            if run.data.tags.get(key) != value:
+                self.client.set_tag(run.info.run_id, key, value)
+
+    def _log_params(self, run_id: str, values: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(key, value) for key, value in values.items()]
+        for start in range(0, len(params), PARAMS_PER_CALL):
+            self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_CALL])
+
+    def _log_metrics(self, run_id: str, network: TrainedNetwork) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [Metric(key, value, network.started, step) for key, value, step in networks.metrics(network)]
+        for start in range(0, len(metrics), METRICS_PER_CALL):
+            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
+
+    def _update_metrics(self, run: "Run", values: Mapping[str, float]) -> None:
+        """Log the numbers that the run does not have yet, or has otherwise: the latest counts."""
+        from mlflow.entities import Metric
+
+        now, found = int(time.time() * 1000), run.data.metrics
+        if changed := [Metric(key, value, now, 0) for key, value in values.items() if found.get(key) != value]:
+            self.client.log_batch(run.info.run_id, metrics=changed)
+
+
+def _is_http(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _check_reachable(uri: str) -> None:
+    """Fail within seconds where MLflow's own client would retry for minutes; raises OSError."""
+    if _is_http(uri):
+        address = urlsplit(uri)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname, port), timeout=3).close()
