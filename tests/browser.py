@@ -7,8 +7,6 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
 LIGHT, DARK = "--blink-settings=preferredColorScheme=1", "--blink-settings=preferredColorScheme=0"
@@ -18,13 +16,6 @@ FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0">
 srcdoc="{page}"></iframe><pre id="found"></pre><script>
 frame.onload = () => {{ const page = frame.contentDocument; found.textContent = String((() => {{ {script} }})()); }};
 </script>"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-    return Browser(tmp_path_factory.mktemp("browser"))
 
 
 class Browser:

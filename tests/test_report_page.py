@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from browser import DARK, LIGHT, browser, read  # noqa: F401  (a fixture)
+from browser import DARK, LIGHT, read
 from PIL import Image
 from project import REPOSITORY
 
@@ -39,7 +39,7 @@ def names(dom: str, table: str) -> list[str]:
     return re.findall(r'<th scope="row"[^>]*>(?:<a[^>]*>)?([^<]*)', found)
 
 
-def test_a_link_opens_the_table_sorted(browser):  # noqa: F811
+def test_a_link_opens_the_table_sorted(browser):
     plain = browser.dom(SHIPPED)
     column = re.findall(r"<button>([^<]*)</button>", plain).index("test error % (mean ± std)") + 1
     errors = {"resnet020-bn-tau": 0.74, "resnet020-bn": 1.57, "resnet020-nobn-tau": 2.5, "resnet110-nobn-tau": 2.59}
@@ -54,7 +54,7 @@ def test_a_link_opens_the_table_sorted(browser):  # noqa: F811
     assert names(browser.dom(SHIPPED, "#sort=nothing:1"), "results") == names(plain, "results")
 
 
-def test_a_press_on_a_heading_sorts_and_another_turns_it_round(browser, report):  # noqa: F811
+def test_a_press_on_a_heading_sorts_and_another_turns_it_round(browser, report):
     script = """
     const heading = page.querySelector('#networks thead th:nth-child(4)'), button = heading.querySelector('button');
     const shown = () => [...page.querySelectorAll('#networks tbody tr')].map((row) => row.cells[3].textContent).join(' ');
@@ -72,7 +72,7 @@ def test_a_press_on_a_heading_sorts_and_another_turns_it_round(browser, report):
     assert [float(value) for value in down.split()] == rising[::-1]
 
 
-def test_a_number_opens_its_record(browser, report):  # noqa: F811
+def test_a_number_opens_its_record(browser, report):
     plain = report.read_text()
     anchor = re.search(r'<tr id="(record-[\w-]+-s1)"', plain)[1]
     assert "<details open" not in browser.dom(report)
@@ -82,7 +82,7 @@ def test_a_number_opens_its_record(browser, report):  # noqa: F811
 
 
 @pytest.mark.parametrize(("width", "height"), [PHONE, DESK])
-def test_the_page_does_not_scroll_sideways_and_tables_do(browser, report, width, height):  # noqa: F811
+def test_the_page_does_not_scroll_sideways_and_tables_do(browser, report, width, height):
     script = """
     for (const details of page.querySelectorAll('details')) details.open = true;
     const wide = [...page.querySelectorAll('.box')].filter((box) => box.scrollWidth > box.clientWidth).length;
@@ -96,7 +96,7 @@ def test_the_page_does_not_scroll_sideways_and_tables_do(browser, report, width,
     assert wide > 0 or width == DESK[0]
 
 
-def test_a_phone_has_one_column_of_figures_that_can_be_read(browser):  # noqa: F811
+def test_a_phone_has_one_column_of_figures_that_can_be_read(browser):
     script = """
     const figures = [...page.querySelectorAll('figure')], letters = [...page.querySelectorAll('figure svg text')];
     const columns = new Set(figures.map((figure) => Math.round(figure.getBoundingClientRect().left))).size;
@@ -110,7 +110,7 @@ def test_a_phone_has_one_column_of_figures_that_can_be_read(browser):  # noqa: F
 
 @pytest.mark.parametrize("mode", [LIGHT, DARK])
 @pytest.mark.parametrize(("width", "height"), [PHONE, DESK])
-def test_light_and_dark(browser, report, mode, width, height):  # noqa: F811
+def test_light_and_dark(browser, report, mode, width, height):
     picture = Image.open(browser.picture(report, width=width, height=height, mode=mode)).convert("RGB").crop((0, 0, width, height))
     colours = {colour: count for count, colour in picture.getcolors(maxcolors=1 << 24)}
     assert max(colours, key=colours.get) == BACKGROUND[mode]
@@ -127,7 +127,7 @@ def test_light_and_dark(browser, report, mode, width, height):  # noqa: F811
     assert float(browser.framed(report, script, width=width, mode=mode)) > 90
 
 
-def test_without_its_script_it_is_the_same_page(browser, report, tmp_path):  # noqa: F811
+def test_without_its_script_it_is_the_same_page(browser, report, tmp_path):
     bare = tmp_path / "metrics"
     shutil.copytree(report.parent, bare)
     (bare / "report.html").write_text(re.sub("<script>.*?</script>", "", report.read_text(), flags=re.DOTALL))

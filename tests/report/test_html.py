@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from browser import read
+from browser import DARK, read
 from test_summary import PARAMS, record
 
 from reslab import config
@@ -170,10 +170,10 @@ def test_a_cell_sorts_by_its_first_number(text, value):
 
 def test_long_curves_are_thinned_to_what_can_be_seen():
     long = pd.DataFrame({"seed": 0, "epoch": np.arange(1, 6401), "train_loss": 1.0})
-    kept = figures.thinned(long)["epoch"].tolist()
-    assert len(kept) == figures.MOST_EPOCHS
+    kept = figures.thinned(long, 100)["epoch"].tolist()
+    assert len(kept) == 100
     assert (kept[0], kept[-1]) == (1, 6400)
-    assert figures.thinned(long.head(50)).equals(long.head(50))
+    assert figures.thinned(long.head(50), 100).equals(long.head(50))
 
 
 def test_figures_follow_the_pages_colours_and_keep_their_words(tmp_path):
@@ -185,4 +185,21 @@ def test_figures_follow_the_pages_colours_and_keep_their_words(tmp_path):
     assert 'id="name-' in drawn
     opening = '<svg viewBox="0 0 1 1" role="img" aria-label="l" xmlns:xlink="http://www.w3.org/1999/xlink">'
     file = '<?xml?><svg viewBox="0 0 1 1" width="3"><text x="1.23456">0.136</text></svg>'
-    assert figures.embedded(file, "n", "l") == f'{opening}<text x="1.23">0.136</text></svg>'
+    assert figures.embedded(file, "n", "l") == f'{opening}<text x="1.2">0.136</text></svg>'
+
+
+def test_no_mark_is_lost_in_the_dark(tmp_path, browser):
+    depths = [20, 32, 44, 56, 110, 164, 200, 254]  # more than there are colours, black among them
+    found = findings(
+        tmp_path,
+        {f"d{depth}": [0.01, 0.02] for depth in depths},
+        experiments={f"d{depth}": {"model": {"depth": depth, "tau": 1 / depth}} for depth in depths},
+    )
+    page.write(found, tmp_path / "report.html")
+    script = """
+    const looks = [...page.querySelectorAll('svg use')].map((one) => page.defaultView.getComputedStyle(one).fill);
+    return new Set(looks).size + ' ' + looks.filter((colour) => colour === 'rgb(0, 0, 0)').length;
+    """
+    kinds, black = map(int, browser.framed(tmp_path / "report.html", script, width=1280, mode=DARK).split())
+    assert kinds > 7
+    assert black == 0

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -119,6 +120,19 @@ def prune(
     """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
     for folder in store.prune(keep_days=days, dry_run=dry_run):
         print(f"{'would delete' if dry_run else 'deleted'} {folder}")
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Option(help="The page, made by the pipeline's last stage.")] = Path("metrics/report.html"),
+    show: Annotated[bool, typer.Option("--open", help="Show it in the browser ($BROWSER, or the system's).")] = False,
+) -> None:
+    """Say where the study's page is: results, curves and records in one HTML file."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; `dvc repro` makes it")
+    if show and not webbrowser.open(path.resolve().as_uri()):
+        raise UserError(f"no browser to show {path} in; set BROWSER to one, or open it by hand")
+    print(path.resolve().as_uri())
 
 
 @app.command()

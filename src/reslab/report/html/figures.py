@@ -30,8 +30,9 @@ PAGE_STYLE = STYLE | {
 }
 SIZE = (5.2, 3.4)  # inches: at a phone's width letters stay readable
 LEGEND_ROW = 0.2  # inches
-MOST_EPOCHS = 120  # points of a curve: more cannot be seen
+MOST_POINTS = 1000  # of all curves of a figure together: more cannot be seen
 MOST_TICKS = 8
+MARKERS = "os^v"  # for each turn of the colours
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 
 
@@ -55,9 +56,10 @@ def _text(figure: Figure) -> str:
 
 
 def embedded(text: str, name: str, label: str) -> str:
-    """An SVG file as part of a page: ids of its own, no fixed size, colours by variable, two decimals."""
+    """An SVG file as part of a page: ids of its own, no fixed size or font, colours by variable, one decimal."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub("<defs>\\s*<style.*?</style>\\s*</defs>", "", text, flags=re.DOTALL)  # the page has it
     text = re.sub(r'\b(id="|xlink:href="#|url\(#)', rf"\1{name}-", text)
     text = re.sub("<[^>]*>", lambda tag: _tag(tag[0]), text)
     view = re.search(r'viewBox="[^"]*"', text)[0]
@@ -67,7 +69,8 @@ def embedded(text: str, name: str, label: str) -> str:
 
 def _tag(tag: str) -> str:
     """A tag with shorter coordinates and variable colours; what stands between tags is for people and stays."""
-    tag = re.sub(r"(?<![\w#-])-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag)
+    tag = re.sub('font-family: [^;"]*;? ?', "", tag)
+    tag = re.sub(r"(?<![\w#-])-?\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}".rstrip("0").rstrip("."), tag)
     return re.sub("#[0-9a-f]{6}", lambda colour: _variable(colour[0]), tag, flags=re.IGNORECASE)
 
 
@@ -79,10 +82,11 @@ def _variable(colour: str) -> str:
 def curve(histories: dict[str, pd.DataFrame], column: str, name: str) -> Markup:
     """A column of the histories by epoch: mean and seed band of each experiment."""
     scale, title = (100, "test error (%)") if column == "test_error" else (1, "training loss")
+    most = max(MOST_POINTS // len(histories), 20)
 
     def draw(axes: Axes) -> list:
         for position, (experiment, history) in enumerate(histories.items()):
-            plots.draw_band(axes, thinned(history), column, scale, experiment, style_of(position))
+            plots.draw_band(axes, thinned(history, most), column, scale, experiment, style_of(position))
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if column == "test_error":
@@ -101,12 +105,12 @@ def legend_of(axes: Axes) -> list:
     return list(zip(*axes.get_legend_handles_labels(), strict=True))
 
 
-def thinned(history: pd.DataFrame) -> pd.DataFrame:
+def thinned(history: pd.DataFrame, most: int) -> pd.DataFrame:
     """At most so many epochs of a history, the first and the last among them."""
     epochs = history["epoch"].unique()
-    if len(epochs) <= MOST_EPOCHS:
+    if len(epochs) <= most:
         return history
-    return history[history["epoch"].isin(epochs[np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)])]
+    return history[history["epoch"].isin(epochs[np.linspace(0, len(epochs) - 1, most).round().astype(int)])]
 
 
 def error_against(
@@ -118,18 +122,18 @@ def error_against(
     def draw(axes: Axes) -> list:
         entries = []
         for position, (label, members) in enumerate(groups.items()):
-            colour = COLOURS[position % len(COLOURS)]
+            colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
             members = sorted(members, key=axis.values.get)
             if len(finished := [member for member in members if rows[member]["n"]]) > 1:
                 means = [rows[member]["mean"] * 100 for member in finished]
                 axes.plot([axis.values[member] for member in finished], means, color=colour, linewidth=1)
             for member in members:
                 x = axis.values[member]
-                plots.draw_experiment(axes, x, rows[member], runs[runs["experiment"] == member], colour)
+                plots.draw_experiment(axes, x, rows[member], runs[runs["experiment"] == member], colour, marker)
                 if member in published:
                     draw_published(axes, published_at(axis, x, published[member]), published[member], colour)
             line = "-" if len(finished) > 1 else "none"
-            entries.append((plt.Line2D([], [], marker="o", color=colour, linewidth=1, linestyle=line), label))
+            entries.append((plt.Line2D([], [], marker=marker, color=colour, linewidth=1, linestyle=line), label))
         scale_x(axes, axis)
         scale_errors(axes, summary, published)
         axes.set(xlabel=axis.name, ylabel="test error (%)")

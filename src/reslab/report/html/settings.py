@@ -73,15 +73,29 @@ def axes(study: Study, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Axis]:
 
 
 def series(axis: Axis, settings: dict[str, Settings]) -> dict[str, list[str]]:
-    """Label -> the experiments that differ in nothing but the axis; by name where no two do."""
+    """Label -> the experiments that differ in nothing but the axis; by name where an experiment is alone."""
     others = [path for path in varied(settings) if path != axis.path]
-    groups = {}
+    groups: dict[tuple, list[str]] = {}
     for name in axis.values:
-        parts = [f"{_name(path)} {short(settings[name][path])}" for path in others if path in settings[name]]
-        groups.setdefault(", ".join(parts), []).append(name)
+        groups.setdefault(tuple(_part(settings[name], path) for path in others), []).append(name)
     if not axis.path or len(groups) == len(axis.values):
         return {name: [name] for name in axis.values}
-    return groups
+    labels = _distinct(list(groups))
+    return {label or "ours": members for label, members in zip(labels, groups.values(), strict=True)}
+
+
+def _part(found: Settings, path: str) -> str:
+    return f"{_name(path)} {short(found[path])}" if path in found else ""
+
+
+def _distinct(groups: list[tuple[str, ...]]) -> list[str]:
+    """Labels of as few parts as tell the groups apart; the longest go first."""
+    kept = list(range(len(groups[0])))
+    for position in sorted(kept, key=lambda position: -max(len(group[position]) for group in groups)):
+        fewer = [other for other in kept if other != position]
+        if len({tuple(group[other] for other in fewer) for group in groups}) == len(groups):
+            kept = fewer
+    return [", ".join(group[position] for position in kept if group[position]) for group in groups]
 
 
 def _name(path: str) -> str:
