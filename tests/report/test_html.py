@@ -188,6 +188,15 @@ def test_figures_follow_the_pages_colours_and_keep_their_words(tmp_path):
     assert figures.embedded(file, "n", "l") == f'{opening}<text x="1.2">0.136</text></svg>'
 
 
+def test_an_experiment_keeps_its_colour_where_another_is_left_out(tmp_path):
+    experiments = {"first": {"model": {"depth": 110}}, "second": {}, "third": {"model": {"depth": 56}}}
+    found = findings(tmp_path, {"first": [None, None], "second": [0.01, 0.02], "third": [0.02, 0.03]}, experiments=experiments)
+    cost = next(axis for axis in settings.axes(found.study, found.summary, found.runs) if not axis.path)
+    groups = settings.series(cost, settings.of_study(found.study))
+    drawn = str(figures.error_against(cost, groups, found.summary, found.runs, {}, "x"))
+    assert set(re.findall("var\\(--c([0-9])\\)", drawn)) == {"1", "2"}
+
+
 def test_no_mark_is_lost_in_the_dark(tmp_path, browser):
     depths = [20, 32, 44, 56, 110, 164, 200, 254]  # more than there are colours, black among them
     found = findings(

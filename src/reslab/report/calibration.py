@@ -15,16 +15,16 @@ def reliability_diagram(tables: dict[str, pd.DataFrame], path: Path) -> None:
     """One line an experiment (Guo et al. 2017, figure 1); below the diagonal a network is surer than it may be."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.5, 5.5))
-        draw_reliability(axes, tables)
+        draw_reliability(axes, tables, list(tables))
         axes.set(title=f"calibration (bins of at least {LEAST} answers)", aspect="equal")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
         save(figure, path)
 
 
-def draw_reliability(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
-    """The diagonal, and each experiment's accuracy against its confidence."""
+def draw_reliability(axes: Axes, tables: dict[str, pd.DataFrame], order: list[str]) -> None:
+    """The diagonal, and each experiment's accuracy against its confidence, in the style of its place in `order`."""
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-    for position, (name, table) in enumerate(tables.items()):
+    for name, table in tables.items():
         shown = table[table["images"] >= LEAST]
-        axes.plot(shown["confidence"], shown["accuracy"], marker="o", markersize=3, label=name, **style_of(position))
+        axes.plot(shown["confidence"], shown["accuracy"], marker="o", markersize=3, label=name, **style_of(order.index(name)))
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.01), ylim=(0, 1.01))

@@ -121,7 +121,8 @@ def error_against(
 
     def draw(axes: Axes) -> list:
         entries = []
-        for position, (label, members) in enumerate(groups.items()):
+        for number, (label, members) in enumerate(groups.items()):
+            position = list(rows).index(label) if label in rows else number  # a name has its colour from the curves
             colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
             members = sorted(members, key=axis.values.get)
             if len(finished := [member for member in members if rows[member]["n"]]) > 1:
@@ -196,11 +197,11 @@ def scale_errors(axes: Axes, summary: pd.DataFrame, published: dict[str, Publish
     axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
 
 
-def reliability(tables: dict[str, pd.DataFrame], name: str) -> Markup:
-    """Accuracy against confidence, one line an experiment."""
+def reliability(tables: dict[str, pd.DataFrame], order: list[str], name: str) -> Markup:
+    """Accuracy against confidence, one line an experiment; `order` gives the colours."""
 
     def draw(axes: Axes) -> list:
-        draw_reliability(axes, tables)
+        draw_reliability(axes, tables, order)
         return legend_of(axes)
 
     return svg(draw, name, label="accuracy of answers against their confidence")

@@ -42,6 +42,7 @@ function follow() {
     return;
   }
   const target = document.getElementById(location.hash.slice(1));
+  // Chromium opens it by itself, older browsers do not.
   const folded = target?.closest("details");
   if (folded && !folded.open) {
     folded.open = true;

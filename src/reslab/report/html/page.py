@@ -185,7 +185,9 @@ def figures_of(found: Findings) -> dict[str, list[tuple[str, Markup]]]:
         left_out = "" if axis.path else " Experiments that diverged stopped early and are left out."
         made["errors"].append((f"Test error against {axis.name}: a dot a seed, a bar their mean.{left_out}", drawn))
     pooled = found.reliability
-    made["calibration"] = [(CALIBRATION, figures.reliability(pooled, "reliability"))] if pooled else []
+    made["calibration"] = (
+        [(CALIBRATION, figures.reliability(pooled, list(found.study.experiments), "reliability"))] if pooled else []
+    )
     return made
 
 
