@@ -113,16 +113,6 @@ def register(
 
 
 @app.command()
-def prune(
-    days: Annotated[float, typer.Option(help="Keep what was used in the last so many days.")] = 30,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
-) -> None:
-    """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
-    for folder in store.prune(keep_days=days, dry_run=dry_run):
-        print(f"{'would delete' if dry_run else 'deleted'} {folder}")
-
-
-@app.command()
 def report(
     path: Annotated[Path, typer.Option(help="The page, made by the pipeline's last stage.")] = Path("metrics/report.html"),
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser ($BROWSER, or the system's).")] = False,
@@ -133,6 +123,16 @@ def report(
     if show and not webbrowser.open(path.resolve().as_uri()):
         raise UserError(f"no browser to show {path} in; set BROWSER to one, or open it by hand")
     print(path.resolve().as_uri())
+
+
+@app.command()
+def prune(
+    days: Annotated[float, typer.Option(help="Keep what was used in the last so many days.")] = 30,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+) -> None:
+    """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
+    for folder in store.prune(keep_days=days, dry_run=dry_run):
+        print(f"{'would delete' if dry_run else 'deleted'} {folder}")
 
 
 @app.command()
