@@ -11,6 +11,7 @@ from reslab.errors import run
 from reslab.report import comparison_tables, digest, plots, tables
 from reslab.report.calibration import reliability_diagram
 from reslab.report.comparison import comparisons, image_by_image
+from reslab.report.html import page
 from reslab.report.published import against_published
 from reslab.report.summary import epoch_means, headline, runs_table, summarize
 from reslab.store import project_root
@@ -35,25 +36,28 @@ def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame
         write_csv(published, folder / "published.csv")
 
 
-def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.Digests, folder: Path) -> None:
+def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.Digests, folder: Path) -> pd.DataFrame | None:
     """The table of comparisons, and McNemar's of the single networks."""
     if not study.report.compare:
-        return
+        return None
     by_image = image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
     compared = comparisons(runs, study.report.compare, by_image)
     (folder / "comparisons.md").write_text(comparison_tables.comparisons_markdown(compared))
     write_csv(compared, folder / "comparisons.csv")
     write_csv(by_image, folder / "mcnemar.csv")
+    return compared
 
 
-def write_classes(digests: digest.Digests, metrics: Path) -> None:
-    """What the stored predictions say of classes and of calibration."""
+def write_classes(digests: digest.Digests, metrics: Path) -> dict:
+    """What the stored predictions say of classes and of calibration, for the page."""
     if not digests:
-        return
+        return {}
+    pooled = digest.pooled_reliability(digests)
     classes, confused = digest.by_class(digests), digest.confusions(digests)
     (metrics / "tables" / "classes.md").write_text(comparison_tables.classes_markdown(classes, confused))
     write_csv(classes, metrics / "tables" / "classes.csv", float_format="%.6g")
-    reliability_diagram(digest.pooled_reliability(digests), metrics / "plots" / "reliability.svg")
+    reliability_diagram(pooled, metrics / "plots" / "reliability.svg")
+    return {"classes": classes, "confusions": confused, "reliability": pooled}
 
 
 def log_to_mlflow(study: config.Study, metrics: Path) -> None:
@@ -64,7 +68,7 @@ def log_to_mlflow(study: config.Study, metrics: Path) -> None:
 
 
 def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = Path("data/predictions")) -> None:
-    """Read METRICS/runs, METRICS/history and PREDICTIONS; write METRICS/summary.json, tables/, curves/ and plots/."""
+    """Read METRICS/runs, METRICS/history and PREDICTIONS; write METRICS/summary.json, report.html, tables/, curves/, plots/."""
     study = config.load(params)
     runs = runs_table(study, metrics / "runs")
     summary = summarize(study, runs)
@@ -77,13 +81,15 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
 
     (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n")
     write_results(study, runs, summary, metrics / "tables")
-    write_comparisons(study, runs, digests, metrics / "tables")
-    write_classes(digests, metrics)
+    compared = write_comparisons(study, runs, digests, metrics / "tables")
+    by_class = write_classes(digests, metrics)
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
     plots.curves(histories, metrics / "plots" / "curves.svg")
     plots.depth_and_tau(summary, runs, metrics / "plots" / "depth_and_tau.svg")
+    found = page.Findings(study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, **by_class)
+    page.write(found, metrics / "report.html")
     attempt(lambda: log_to_mlflow(study, metrics), "the results")
     for name in ("results", "published", "comparisons"):
         if (path := metrics / "tables" / f"{name}.md").exists():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browser import CHROMIUM, Browser
 from project import SMALL_PARAMS, call, clone, commit
 
 from reslab.data.images import Images
@@ -36,6 +37,14 @@ def local_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no local MNIST and CIFAR-10 files: set RESLAB_DATASETS to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Browser:
+    """Chromium, where this machine has it."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
+    return Browser(tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture

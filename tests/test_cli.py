@@ -90,3 +90,23 @@ def test_the_readme_shows_the_committed_results(repository):
     page = call(repository, "git", "show", "HEAD:README.md").stdout
     table = call(repository, "git", "show", "HEAD:metrics/tables/results.md").stdout
     assert with_results(page, table) == page
+
+
+def test_report_says_where_the_page_is_and_opens_it(tmp_path, monkeypatch):
+    done = call(tmp_path, "reslab", "report", check=False)
+    assert done.stderr == "error: metrics/report.html: no such file; `dvc repro` makes it\n"
+    (tmp_path / "metrics").mkdir()
+    page = tmp_path / "metrics" / "report.html"
+    page.write_text("<p>page</p>")
+    assert call(tmp_path, "reslab", "report").stdout.strip() == page.as_uri()
+    viewer = tmp_path / "viewer"
+    viewer.write_text('#!/bin/sh\necho "$1" > seen\n')
+    viewer.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{viewer} %s")
+    call(tmp_path, "reslab", "report", "--open")
+    assert (tmp_path / "seen").read_text().strip() == page.as_uri()
+    viewer.write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no other browser either
+    done = call(tmp_path, "reslab", "report", "--open", check=False)
+    assert done.returncode == 1
+    assert "no browser to show metrics/report.html in; set BROWSER to one" in done.stderr

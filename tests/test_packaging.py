@@ -17,6 +17,7 @@ def test_the_wheel_is_whole(tmp_path):
     call(folder, sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(tmp_path / "site"), str(wheel))
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
     assert packed == {str(path.relative_to(folder / "src")) for path in (folder / "src").rglob("*.py")}
+    assert {f"reslab/report/html/page.{kind}" for kind in ("css", "jinja", "js")} <= set(zipfile.ZipFile(wheel).namelist())
     script = "import sys; sys.path.insert(0, 'site'); import reslab.cli, reslab; print(reslab.__file__); reslab.cli.app(['--help'])"
     printed = call(tmp_path, sys.executable, "-c", script).stdout
     assert str(tmp_path / "site") in printed

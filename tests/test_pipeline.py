@@ -12,7 +12,15 @@ from ruamel.yaml import YAML
 STAGES = ("fetch", "preprocess", "describe", "train", "evaluate", "aggregate", "layers")
 # These decide whether, where and how visibly something is computed, never what comes out.
 NO_RESULT = {"reslab", "reslab.errors", "reslab.progress", "reslab.provenance", "reslab.store", "reslab.tracking", "reslab.workers"}
-NO_RESULT |= {"reslab.packing", "reslab.records", "reslab.config", "reslab.compare", "reslab.schema", "reslab.sections"}
+NO_RESULT |= {
+    "reslab.cores",
+    "reslab.packing",
+    "reslab.records",
+    "reslab.config",
+    "reslab.compare",
+    "reslab.schema",
+    "reslab.sections",
+}
 NO_RESULT |= {f"reslab.tracking.{name}" for name in ("networks", "results", "store", "views")}
 # The description pins these: it holds the merged parameters and the losses of three real steps, and train depends on it.
 PINNED = {"train": ("reslab.experiment", "reslab.data", "reslab.models", "reslab.hashing", "reslab.targets")}

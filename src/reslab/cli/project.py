@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,19 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
         }
         subprocess.run(each, input=listed.stdout, check=True, text=True, env=environment)
     subprocess.run(["dvc", "repro"], check=True)
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Option(help="The page, made by the pipeline's last stage.")] = Path("metrics/report.html"),
+    show: Annotated[bool, typer.Option("--open", help="Show it in the browser ($BROWSER, or the system's).")] = False,
+) -> None:
+    """Say where the study's page is: results, curves and records in one HTML file."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; `dvc repro` makes it")
+    if show and not webbrowser.open(path.resolve().as_uri()):
+        raise UserError(f"no browser to show {path} in; set BROWSER to one, or open it by hand")
+    print(path.resolve().as_uri())
 
 
 @app.command()

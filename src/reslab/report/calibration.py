@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 
 from reslab.report.plots import STYLE, save, style_of
 
@@ -14,11 +15,16 @@ def reliability_diagram(tables: dict[str, pd.DataFrame], path: Path) -> None:
     """One line an experiment (Guo et al. 2017, figure 1); below the diagonal a network is surer than it may be."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.5, 5.5))
-        axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-        for position, (name, table) in enumerate(tables.items()):
-            shown = table[table["images"] >= LEAST]
-            axes.plot(shown["confidence"], shown["accuracy"], marker="o", markersize=3, label=name, **style_of(position))
-        axes.set(title=f"calibration (bins of at least {LEAST} answers)", xlabel="confidence", ylabel="accuracy")
-        axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal")
+        draw_reliability(axes, tables, list(tables))
+        axes.set(title=f"calibration (bins of at least {LEAST} answers)", aspect="equal")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
         save(figure, path)
+
+
+def draw_reliability(axes: Axes, tables: dict[str, pd.DataFrame], order: list[str]) -> None:
+    """The diagonal, and each experiment's accuracy against its confidence, in the style of its place in `order`."""
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+    for name, table in tables.items():
+        shown = table[table["images"] >= LEAST]
+        axes.plot(shown["confidence"], shown["accuracy"], marker="o", markersize=3, label=name, **style_of(order.index(name)))
+    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.01), ylim=(0, 1.01))

@@ -7,6 +7,8 @@ import pandas as pd
 from reslab.report.significance import ALPHA, MOST_SEEDS
 from reslab.report.tables import MISSING, mean_and_std, percent, render
 
+CLASSES_NOTE = "Over all test images and all seeds that did not diverge; every class is in classes.csv."
+
 
 def points(value: float) -> str:
     """-0.0083 -> -0.83: a difference of errors in percentage points."""
@@ -25,8 +27,8 @@ def p_cell(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def comparisons_markdown(table: pd.DataFrame) -> str:
-    """The table of comparisons and how to read it."""
+def comparisons_columns(table: pd.DataFrame) -> dict:
+    """Heading -> cells of the table of comparisons."""
     rows = table.to_dict("records")
     columns = {
         "experiment": table["experiment"],
@@ -45,7 +47,12 @@ def comparisons_markdown(table: pd.DataFrame) -> str:
         columns["networks that differ"] = [
             MISSING if math.isnan(row["networks"]) else f"{row['networks_differing']:.0f} of {row['networks']:.0f}" for row in rows
         ]
-    return render(columns, note=_comparison_note(table))
+    return columns
+
+
+def comparisons_markdown(table: pd.DataFrame) -> str:
+    """The table of comparisons and how to read it."""
+    return render(comparisons_columns(table), note=comparison_note(table))
 
 
 def _effect(row: dict) -> str:
@@ -68,7 +75,8 @@ def _count(seeds: float) -> str:
     return f"over {MOST_SEEDS}" if math.isinf(seeds) else f"{seeds:.0f}"
 
 
-def _comparison_note(table: pd.DataFrame) -> str:
+def comparison_note(table: pd.DataFrame) -> str:
+    """How the table of comparisons is to be read."""
     tests = int(table["p"].notna().sum() + table["divergence_p"].notna().sum())
     note = (
         "Difference of the mean test errors, experiment minus `against`, with its own 95 % interval (t): negative is better. "
@@ -90,18 +98,22 @@ def published_markdown(table: pd.DataFrame) -> str:
     columns = {
         "experiment": table["experiment"],
         "ours % (n, mean ± std)": [_ours(row) for row in rows],
-        "published %": [_theirs(row) for row in rows],
+        "published %": [theirs(row) for row in rows],
         "difference, points": table["difference"].map(points),
         "95 % interval": [span(row["ci_low"] * 100, row["ci_high"] * 100) for row in rows],
         "verdict": table["verdict"],
         "source": table["source"],
     }
-    note = (
+    return render(columns, note=published_note(table))
+
+
+def published_note(table: pd.DataFrame) -> str:
+    """How differences from published numbers are to be read."""
+    return (
         "Difference: ours minus published, with its 95 % interval: Welch's where a standard deviation and the number of runs are "
         "published. Otherwise the published number is taken for a draw (or a mean of so many) with our spread: a soft reference. "
         f"One row in twenty leaves its interval by chance; here are {len(table)}."
     )
-    return render(columns, note=note)
 
 
 def _ours(row: dict) -> str:
@@ -111,15 +123,16 @@ def _ours(row: dict) -> str:
     return f"n = {row['n']}{diverged}: {mean_and_std(row['mean'], row['std'])}"
 
 
-def _theirs(row: dict) -> str:
+def theirs(row: dict) -> str:
+    """8.75 ± 0.16 (5 runs)"""
     runs = (
         "" if math.isnan(row["published_runs"]) else f" ({row['published_runs']:.0f} run{'s' if row['published_runs'] > 1 else ''})"
     )
     return mean_and_std(row["published"], row["published_std"]) + runs
 
 
-def classes_markdown(table: pd.DataFrame, confused: pd.DataFrame, most: int = 3) -> str:
-    """The hardest classes of each experiment, and what was most often taken for what."""
+def classes_columns(table: pd.DataFrame, confused: pd.DataFrame, most: int = 3) -> dict:
+    """Heading -> cells: the hardest classes of each experiment, and what was most often taken for what."""
     columns = {"experiment": table["experiment"].unique()}
     columns["hardest classes (error %)"] = [
         _listed(group[group["error"] > 0].sort_values("error", ascending=False, kind="stable").head(most), "{class} ({error})")
@@ -129,8 +142,12 @@ def classes_markdown(table: pd.DataFrame, confused: pd.DataFrame, most: int = 3)
         _listed(confused[confused["experiment"] == name].head(most), "{true} as {predicted} ({share})")
         for name in columns["experiment"]
     ]
-    note = "Over all test images and all seeds that did not diverge; every class is in classes.csv."
-    return render(columns, note=note)
+    return columns
+
+
+def classes_markdown(table: pd.DataFrame, confused: pd.DataFrame) -> str:
+    """The table of the hardest classes."""
+    return render(classes_columns(table, confused), note=CLASSES_NOTE)
 
 
 def _listed(rows: pd.DataFrame, form: str) -> str:

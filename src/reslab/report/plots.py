@@ -107,10 +107,10 @@ def family_of(row: dict) -> str:
     return f"{norm}, tau = 1" if row["tau"] == 1 else f"{norm}, tau not 1"
 
 
-def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, colour: str) -> None:
+def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, colour: str, marker: str = "o") -> None:
     """The seeds as points and their mean as a bar, or a cross for the diverged ones."""
     converged = runs[runs["status"] != "diverged"]
-    axes.plot([x] * len(converged), converged["test_error"] * 100, "o", color=colour, alpha=0.6)
+    axes.plot([x] * len(converged), converged["test_error"] * 100, marker, color=colour, alpha=0.6)
     if len(converged):
         axes.plot([x], [row["mean"] * 100], "_", color=colour, markersize=16)
     if len(converged) < len(runs):

@@ -7,6 +7,11 @@ import pandas as pd
 from reslab.report.samples import wilson_interval
 
 MISSING = ""
+NETWORKS_NOTE = (
+    "Each network after its last epoch. The interval (Wilson) says how far the error would move with other test images of the "
+    "same kind; the spread over seeds is another matter and comes on top. Calibration error: expected gap between confidence "
+    "and accuracy over 15 bins (Guo et al. 2017)."
+)
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -38,8 +43,8 @@ def render(columns: dict, *, title: str = "", note: str = "") -> str:
     return f"{heading}{table}\n\n{note}\n" if note else f"{heading}{table}\n"
 
 
-def markdown(summary: pd.DataFrame, runs: pd.DataFrame, title: str) -> str:
-    """The results with their title and the line that says on what they were measured."""
+def results_columns(summary: pd.DataFrame) -> dict:
+    """Heading -> cells of the table of experiments."""
     columns = {
         "experiment": summary["experiment"],
         "tau": summary["tau"].map(lambda tau: MISSING if math.isnan(tau) else f"{tau:.4g}"),
@@ -58,7 +63,12 @@ def markdown(summary: pd.DataFrame, runs: pd.DataFrame, title: str) -> str:
     columns["s per run"] = summary["seconds"].map("{:.1f}".format)
     if summary["tau"].isna().all():
         del columns["tau"]
-    return render(columns, title=title, note=footnote(runs))
+    return columns
+
+
+def markdown(summary: pd.DataFrame, runs: pd.DataFrame, title: str) -> str:
+    """The results with their title and the line that says on what they were measured."""
+    return render(results_columns(summary), title=title, note=footnote(runs))
 
 
 def footnote(runs: pd.DataFrame) -> str:
@@ -88,8 +98,8 @@ def networks(runs: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{key: runs[key] for key in ("validation_error", "seconds") if key in runs})
 
 
-def networks_markdown(table: pd.DataFrame) -> str:
-    """The table of single networks."""
+def networks_columns(table: pd.DataFrame) -> dict:
+    """Heading -> cells of the table of single networks."""
     bounds = zip(table["images_low"], table["images_high"], strict=True)
     columns = {
         "experiment": table["experiment"],
@@ -104,9 +114,9 @@ def networks_markdown(table: pd.DataFrame) -> str:
     }
     columns["cross entropy"] = table["test_loss"].astype(float).map(lambda loss: MISSING if math.isnan(loss) else f"{loss:.4f}")
     columns["s"] = table["seconds"].map("{:.1f}".format)
-    note = (
-        "Each network after its last epoch. The interval (Wilson) says how far the error would move with other test images of the "
-        "same kind; the spread over seeds is another matter and comes on top. Calibration error: expected gap between confidence "
-        "and accuracy over 15 bins (Guo et al. 2017)."
-    )
-    return render(columns, note=note)
+    return columns
+
+
+def networks_markdown(table: pd.DataFrame) -> str:
+    """The table of single networks."""
+    return render(networks_columns(table), note=NETWORKS_NOTE)

@@ -1,0 +1,207 @@
+"""Figures of the page: matplotlib's SVG with the page's own colours, so that it follows light and dark."""
+
+import io
+import math
+import re
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from reslab.config import Published
+from reslab.report import plots
+from reslab.report.calibration import draw_reliability
+from reslab.report.html.settings import Axis
+from reslab.report.plots import COLOURS, PLAIN, STYLE, style_of
+
+INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them
+VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
+PAGE_STYLE = STYLE | {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    "grid.color": GRID,
+    "grid.alpha": 1.0,
+    "text.parse_math": False,
+    "path.simplify_threshold": 0.5,
+}
+SIZE = (5.2, 3.4)  # inches: at a phone's width letters stay readable
+LEGEND_ROW = 0.2  # inches
+MOST_POINTS = 1000  # of all curves of a figure together: more cannot be seen
+MOST_TICKS = 8
+MARKERS = "os^v"  # for each turn of the colours
+WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
+
+
+def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
+    """What `draw` draws and the legend entries it gives, as an SVG element with ids that begin with `name`."""
+    with plt.rc_context(PAGE_STYLE):
+        figure, axes = plt.subplots(figsize=SIZE)
+        entries = draw(axes)
+        columns = 2 if max((len(text) for _, text in entries), default=0) < 34 else 1
+        figure.set_size_inches(SIZE[0], SIZE[1] + LEGEND_ROW * math.ceil(len(entries) / columns))
+        if entries:
+            figure.legend(*zip(*entries, strict=True), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
+        return Markup(embedded(_text(figure), name, label))
+
+
+def _text(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def embedded(text: str, name: str, label: str) -> str:
+    """An SVG file as part of a page: ids of its own, no fixed size or font, colours by variable, one decimal."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub("<defs>\\s*<style.*?</style>\\s*</defs>", "", text, flags=re.DOTALL)  # the page has it
+    text = re.sub(r'\b(id="|xlink:href="#|url\(#)', rf"\1{name}-", text)
+    text = re.sub("<[^>]*>", lambda tag: _tag(tag[0]), text)
+    view = re.search(r'viewBox="[^"]*"', text)[0]
+    opening = f'<svg {view} role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return re.sub(r"\n\s*", "\n", opening + text[text.index(">") + 1 :]).strip()
+
+
+def _tag(tag: str) -> str:
+    """A tag with shorter coordinates and variable colours; what stands between tags is for people and stays."""
+    tag = re.sub('font-family: [^;"]*;? ?', "", tag)
+    tag = re.sub(r"(?<![\w#-])-?\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}".rstrip("0").rstrip("."), tag)
+    return re.sub("#[0-9a-f]{6}", lambda colour: _variable(colour[0]), tag, flags=re.IGNORECASE)
+
+
+def _variable(colour: str) -> str:
+    known = {name.lower(): variable for name, variable in VARIABLES.items()}
+    return f"var({known[colour.lower()]})" if colour.lower() in known else colour
+
+
+def curve(histories: dict[str, pd.DataFrame], column: str, name: str) -> Markup:
+    """A column of the histories by epoch: mean and seed band of each experiment."""
+    scale, title = (100, "test error (%)") if column == "test_error" else (1, "training loss")
+    most = max(MOST_POINTS // len(histories), 20)
+
+    def draw(axes: Axes) -> list:
+        for position, (experiment, history) in enumerate(histories.items()):
+            plots.draw_band(axes, thinned(history, most), column, scale, experiment, style_of(position))
+        axes.set(xlabel="epoch", ylabel=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if column == "test_error":
+            plots.show_errors(axes)
+        else:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(PLAIN)
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        return legend_of(axes)
+
+    return svg(draw, name, label=f"{title} by epoch")
+
+
+def legend_of(axes: Axes) -> list:
+    """(handle, label) of all that was drawn with a label."""
+    return list(zip(*axes.get_legend_handles_labels(), strict=True))
+
+
+def thinned(history: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most so many epochs of a history, the first and the last among them."""
+    epochs = history["epoch"].unique()
+    if len(epochs) <= most:
+        return history
+    return history[history["epoch"].isin(epochs[np.linspace(0, len(epochs) - 1, most).round().astype(int)])]
+
+
+def error_against(
+    axis: Axis, groups: dict[str, list[str]], summary: pd.DataFrame, runs: pd.DataFrame, published: dict[str, Published], name: str
+) -> Markup:
+    """Test error against a quantity: seeds, their means joined within a group, published points."""
+    rows = summary.set_index("experiment", drop=False).to_dict("index")
+
+    def draw(axes: Axes) -> list:
+        entries = []
+        for number, (label, members) in enumerate(groups.items()):
+            position = list(rows).index(label) if label in rows else number  # a name has its colour from the curves
+            colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
+            members = sorted(members, key=axis.values.get)
+            if len(finished := [member for member in members if rows[member]["n"]]) > 1:
+                means = [rows[member]["mean"] * 100 for member in finished]
+                axes.plot([axis.values[member] for member in finished], means, color=colour, linewidth=1)
+            for member in members:
+                x = axis.values[member]
+                plots.draw_experiment(axes, x, rows[member], runs[runs["experiment"] == member], colour, marker)
+                if member in published:
+                    draw_published(axes, published_at(axis, x, published[member]), published[member], colour)
+            line = "-" if len(finished) > 1 else "none"
+            entries.append((plt.Line2D([], [], marker=marker, color=colour, linewidth=1, linestyle=line), label))
+        scale_x(axes, axis)
+        scale_errors(axes, summary, published)
+        axes.set(xlabel=axis.name, ylabel="test error (%)")
+        return entries + marks([rows[member] for member in axis.values], set(published))
+
+    return svg(draw, name, label=f"test error against {axis.name}")
+
+
+def published_at(axis: Axis, x: float, published: Published) -> float | None:
+    """Where a published error stands: at its own minutes on the axis of seconds (None without them), else where ours does."""
+    if axis.path or not axis.name.startswith("seconds"):
+        return x
+    return None if published.minutes is None else published.minutes * 60
+
+
+def draw_published(axes: Axes, x: float | None, published: Published, colour: str) -> None:
+    """A hollow diamond, with a bar of one standard deviation where that is published."""
+    if x is not None:
+        style = {"fmt": "D", "color": colour, "markerfacecolor": PAPER, "markersize": 7, "zorder": 3}
+        axes.errorbar([x], [published.error], yerr=published.std, **style)
+
+
+def marks(shown: list[dict], published: set[str]) -> list:
+    """What the signs mean, of those that occur among the experiments shown."""
+    entries = []
+    if any(row["experiment"] in published for row in shown):
+        entries.append((plt.Line2D([], [], marker="D", linestyle="none", color=INK, markerfacecolor=PAPER), "published"))
+    if any(row["diverged"] for row in shown):
+        entries.append((plt.Line2D([], [], marker="x", linestyle="none", color=INK), "diverged (at the top edge)"))
+    return entries
+
+
+def scale_x(axes: Axes, axis: Axis) -> None:
+    """Logarithmic where values lie far apart; a tick at each value where there are few."""
+    low, high = min(axis.values.values()), max(axis.values.values())
+    if low > 0 and high / low >= WIDE_RANGE:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if axis.path and len(set(axis.values.values())) <= MOST_TICKS:
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(axis.values.values()))))
+        axes.minorticks_off()
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
+
+
+def tick(x: float) -> str:
+    """0.333, 64, 1,202, 1.2 G"""
+    if abs(x) >= 1e5:
+        return EngFormatter(places=None, sep=" ")(x)
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+
+
+def scale_errors(axes: Axes, summary: pd.DataFrame, published: dict[str, Published]) -> None:
+    """As far as the errors go; the scale from 0 to 100 % where they are far apart."""
+    extremes = [100 * error for error in (*summary["min"].dropna(), *summary["max"].dropna())]
+    shown = extremes + [row.error for row in published.values()]
+    if not shown or max(shown) >= WIDE_RANGE * max(min(shown), 1.0):
+        plots.show_errors(axes)
+        return
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
+
+
+def reliability(tables: dict[str, pd.DataFrame], order: list[str], name: str) -> Markup:
+    """Accuracy against confidence, one line an experiment; `order` gives the colours."""
+
+    def draw(axes: Axes) -> list:
+        draw_reliability(axes, tables, order)
+        return legend_of(axes)
+
+    return svg(draw, name, label="accuracy of answers against their confidence")

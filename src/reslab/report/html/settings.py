@@ -1,0 +1,117 @@
+"""What differs between the experiments of a study, as flat settings, and the axes that this gives."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from reslab.config import Study
+
+KNOWN = {"model.depth": "depth", "model.tau": "tau", "train.batch_size": "batch size", "optimizer.lr": "learning rate"}
+COSTS = {
+    "cost": "multiply-adds of the forward passes over all training images",
+    "seconds": "seconds per network",
+}
+Settings = dict[str, Any]  # "model.depth" -> 20
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A quantity that the study varies: its name, its place among the settings ("" for a cost), and experiment -> value."""
+
+    name: str
+    path: str
+    values: dict[str, float]
+
+    def known(self) -> "Axis":
+        """The axis without the experiments that have no place on it."""
+        return replace(self, values={name: value for name, value in self.values.items() if math.isfinite(value)})
+
+
+def flat(value: Any, path: str = "") -> Settings:
+    """Nested sections as one level: {"model": {"depth": 20}} -> {"model.depth": 20}; a list is one value."""
+    if isinstance(value, Mapping):
+        return {key: leaf for name, item in value.items() for key, leaf in flat(item, f"{path}.{name}" if path else name).items()}
+    return {path: value}
+
+
+def of_study(study: Study) -> dict[str, Settings]:
+    """Experiment -> its settings."""
+    return {name: flat(experiment.sections) for name, experiment in study.experiments.items()}
+
+
+def varied(settings: dict[str, Settings]) -> list[str]:
+    """The settings that are not the same in all experiments, in the order they are written."""
+    paths = dict.fromkeys(path for found in settings.values() for path in found)
+    return [path for path in paths if len({repr(found.get(path)) for found in settings.values()}) > 1]
+
+
+def short(value: Any) -> str:
+    """A value as one reads it in params.yaml."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {short(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(short, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def axes(study: Study, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Axis]:
+    """What the study varies in numbers, known things first, and what it cost; an axis has at least two values."""
+    settings = of_study(study)
+    paths = varied(settings)
+    candidates = [Axis(_name(path), path, {name: _number(found.get(path)) for name, found in settings.items()}) for path in paths]
+    tau = Axis("tau", "model.tau", summary.set_index("experiment")["tau"].to_dict())
+    candidates = [tau, *(axis for axis in candidates if axis.path != tau.path)]
+    candidates.sort(key=lambda axis: list(KNOWN).index(axis.path) if axis.path in KNOWN else len(KNOWN))
+    costs = [Axis(title, "", _cost(runs, key)) for key, title in COSTS.items()]
+    kept = [
+        Axis(axis.name, axis.path, {key: x for key, x in axis.values.items() if math.isfinite(x)}) for axis in candidates + costs
+    ]
+    return [axis for axis in kept if len(set(axis.values.values())) > 1]
+
+
+def series(axis: Axis, settings: dict[str, Settings]) -> dict[str, list[str]]:
+    """Label -> the experiments that differ in nothing but the axis; by name where an experiment is alone."""
+    others = [path for path in varied(settings) if path != axis.path]
+    groups: dict[tuple, list[str]] = {}
+    for name in axis.values:
+        groups.setdefault(tuple(_part(settings[name], path) for path in others), []).append(name)
+    if not axis.path or len(groups) == len(axis.values):
+        return {name: [name] for name in axis.values}
+    labels = _distinct(list(groups))
+    return {label or "ours": members for label, members in zip(labels, groups.values(), strict=True)}
+
+
+def _part(found: Settings, path: str) -> str:
+    return f"{_name(path)} {short(found[path])}" if path in found else ""
+
+
+def _distinct(groups: list[tuple[str, ...]]) -> list[str]:
+    """Labels of as few parts as tell the groups apart; the longest go first."""
+    kept = list(range(len(groups[0])))
+    for position in sorted(kept, key=lambda position: -max(len(group[position]) for group in groups)):
+        fewer = [other for other in kept if other != position]
+        if len({tuple(group[other] for other in fewer) for group in groups}) == len(groups):
+            kept = fewer
+    return [", ".join(group[position] for position in kept if group[position]) for group in groups]
+
+
+def _name(path: str) -> str:
+    return KNOWN.get(path) or path.removeprefix("model.").replace("_", " ").replace(".name", "")
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+def _cost(runs: pd.DataFrame, key: str) -> dict[str, float]:
+    """The mean over an experiment's networks that did not diverge: those that did stopped early."""
+    finished = runs[runs["status"] != "diverged"]
+    if key == "cost":
+        if not {"multiply_adds", "steps"} <= set(runs.columns):
+            return {}
+        sizes = finished["config"].map(lambda config: config["train"]["batch_size"])
+        finished = finished.assign(cost=finished["multiply_adds"] * finished["steps"] * sizes)
+    return finished.groupby("experiment", sort=False)[key].mean().to_dict()

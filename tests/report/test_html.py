@@ -1,0 +1,214 @@
+"""The page of a study: what it says, what it links to, and that nothing in it can break it."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from browser import DARK, read
+from test_summary import PARAMS, record
+
+from reslab import config
+from reslab.report import digest
+from reslab.report.comparison import comparisons
+from reslab.report.html import cells, figures, page, settings
+from reslab.report.scores import confusion, reliability
+from reslab.report.summary import runs_table, summarize
+
+TRAIN = {"train": {"epochs": 2, "batch_size": 8}, "optimizer": {"name": "sgd", "lr": 0.1}}
+
+
+def findings(folder, errors: dict[str, list], **changes) -> page.Findings:
+    """A study of experiments with these errors (None: diverged) and with histories of two epochs."""
+    seeds = len(next(iter(errors.values())))
+    document = PARAMS | {"seeds": list(range(seeds)), "report": {"title": "A test"}} | changes
+    study = config.parse(document)
+    for name, experiment in study.experiments.items():
+        runs = [record(seed, error, experiment.model["depth"]) for seed, error in enumerate(errors[name])]
+        for run in runs:
+            run |= {"config": experiment.sections, "steps": 10, "multiply_adds": 1e6 * experiment.model["depth"], "test_loss": 0.5}
+            run |= {"test_images": 200, "test_top5_error": 0.0, "test_ece": 0.01}
+        (folder / f"{name}.json").write_text(json.dumps({"experiment": name, "runs": runs}))
+    runs = runs_table(study, folder)
+    pairs = study.report.compare
+    return page.Findings(
+        study=study,
+        runs=runs,
+        summary=summarize(study, runs),
+        histories={name: history(errors[name]) for name in study.experiments},
+        comparisons=comparisons(runs, pairs) if pairs else None,
+    )
+
+
+def history(errors: list) -> pd.DataFrame:
+    rows = [
+        {
+            "seed": seed,
+            "epoch": epoch,
+            "train_loss": math.nan if error is None else 1 / epoch,
+            "test_error": 1.0 if error is None else error,
+        }
+        for seed, error in enumerate(errors)
+        for epoch in ((1,) if error is None else (1, 2))
+    ]
+    return pd.DataFrame(rows)
+
+
+ERRORS = {"good": [0.01, 0.02, 0.06], "mixed": [0.03, 0.05, None], "bad": [None, None, None]}
+
+
+def test_the_page_is_well_formed_and_the_same_each_time(tmp_path):
+    found = findings(tmp_path, ERRORS)
+    text = page.render(found)
+    assert text == page.render(found)
+    reader = read(text)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.ids)
+    assert "http" not in re.sub(r'(xmlns|xmlns:xlink)="[^"]*"', "", text)  # nothing is fetched, whatever it is
+
+
+def test_numbers_are_those_of_the_tables_and_lead_to_their_record(tmp_path):
+    text = page.render(findings(tmp_path, ERRORS))
+    rows = {row[0]: row for row in reversed(read(text).rows)}  # of each name its first row
+    assert rows["good"][:6] == ["good", "20", "1", "268,383", "3", "0"]
+    assert rows["good"][6:9] == ["3.00 ± 2.65", "2.00", "[0.00, 9.57]"]
+    assert rows["bad"][6] == "diverged (3 of 3)"
+    assert '<a href="#record-good">3.00 ± 2.65</a>' in text
+    assert '<a href="#record-mixed-s1">5.00</a>' in text
+    assert '<a href="runs/good.json">' in text
+    assert 'id="record-mixed-s1"' in text
+
+
+def test_published_numbers_stand_beside_ours(tmp_path):
+    published = {"good": {"error": 8.75, "std": 0.16, "runs": 5, "source": "He 2015"}}
+    found = findings(tmp_path, ERRORS, report={"title": "A test", "published": published})
+    rows = read(page.render(found)).rows
+    head = next(row for row in rows if "verdict" in row)
+    good = dict(zip(head, next(row for row in rows if row[0] == "good"), strict=True))
+    assert good["published %"] == "8.75 ± 0.16 (5 runs)"
+    assert good["ours − published, points"].startswith("-5.75 [")
+    assert (good["verdict"], good["source"]) == ("agrees", "He 2015")
+    assert ">published<" in page.render(found)  # the legend of the figures
+    bare = page.render(findings(tmp_path, ERRORS, report={"compare": {"pairs": []}}))
+    assert "verdict" not in bare
+    assert "published" not in bare
+
+
+@pytest.mark.parametrize("errors", [{"good": [0.01], "mixed": [0.02], "bad": [0.03]}, {name: [None, None] for name in ERRORS}])
+def test_one_seed_and_nothing_but_divergence_are_pages_too(tmp_path, errors):
+    found = findings(tmp_path, errors, report={"compare": {"baseline": "good"}})
+    reader = read(page.render(found))
+    assert any(row[0] == "bad" for row in reader.rows)
+    assert "nan" not in page.render(found).lower().replace("finance", "")
+
+
+def test_what_people_write_is_text_and_never_markup(tmp_path):
+    nasty = '<script>alert("1")</script> & `code` $x$'
+    report = {"title": nasty, "question": nasty, "origin": nasty, "notes": [nasty], "differences": [nasty]}
+    report["published"] = {"good": {"error": 5.0, "source": nasty}}
+    logits = np.eye(2)[[0, 1, 1, 0]] * 3.0
+    labels = np.array([0, 1, 0, 1])
+    names = [nasty, "b"]
+    answers = digest.Digest(np.array([False, False, True, True]), confusion(logits, labels, names), reliability(logits, labels))
+    digests = {("good", 0): answers}
+    found = findings(tmp_path, ERRORS, report=report)
+    more = {"classes": digest.by_class(digests), "confusions": digest.confusions(digests)}
+    text = page.render(page.Findings(**vars(found) | more | {"reliability": digest.pooled_reliability(digests)}))
+    reader = read(text)
+    assert reader.scripts == 1
+    assert text.count("&lt;script&gt;") >= 8
+    assert "<code>code</code>" in text
+    assert any(nasty in cell for row in reader.rows for cell in row)
+
+
+def test_the_axes_are_what_the_study_varies(tmp_path):
+    experiments = {"a": {}, "b": {"model": {"depth": 110}}, "c": {"model": {"depth": 110}, "train": {"batch_size": 64}}}
+    found = findings(tmp_path, {"a": [0.1, 0.2], "b": [0.2, 0.1], "c": [None, 0.2]}, experiments=experiments)
+    axes = {axis.name: axis for axis in settings.axes(found.study, found.summary, found.runs)}
+    cost = settings.COSTS["cost"]
+    assert list(axes) == ["depth", "batch size", cost]
+    assert axes["depth"].values == {"a": 20, "b": 110, "c": 110}
+    assert axes[cost].values == {"a": 20e6 * 10 * 8, "b": 110e6 * 10 * 8, "c": 110e6 * 10 * 64}
+    every = settings.of_study(found.study)
+    assert settings.series(axes["depth"], every) == {"batch size 8": ["a", "b"], "batch size 64": ["c"]}
+    assert settings.series(axes[cost], every) == {"a": ["a"], "b": ["b"], "c": ["c"]}
+
+
+def test_published_minutes_are_the_place_of_a_published_error_on_the_axis_of_seconds():
+    seconds, depth = settings.Axis(settings.COSTS["seconds"], "", {}), settings.Axis("depth", "model.depth", {})
+    timed, untimed = config.Published(error=5, source="x", minutes=2), config.Published(error=5, source="x")
+    assert figures.published_at(seconds, 7.0, timed) == 120
+    assert figures.published_at(seconds, 7.0, untimed) is None
+    assert figures.published_at(depth, 20, timed) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.57", 1.57),
+        ("269,530", 269_530),
+        ("1.57 ± 0.58", 1.57),
+        ("[0.14, 3.01]", 0.14),
+        ("[-140.60, +53.56]", -140.6),
+        ("-0.56 [-2.39, +0.51]", -0.56),
+        ("< 0.001", 0.001),
+        ("3 of 3", 3),
+        ("8.75 ± 0.16 (5 runs)", 8.75),
+        ("1e-05", 1e-5),
+        ("", None),
+        ("diverged (3 of 3)", None),
+        ("9 (4.6), 2 (2.9)", None),
+        ("paired, n = 3", None),
+        ("20-layers", None),
+    ],
+)
+def test_a_cell_sorts_by_its_first_number(text, value):
+    assert cells.amount(text) == value
+
+
+def test_long_curves_are_thinned_to_what_can_be_seen():
+    long = pd.DataFrame({"seed": 0, "epoch": np.arange(1, 6401), "train_loss": 1.0})
+    kept = figures.thinned(long, 100)["epoch"].tolist()
+    assert len(kept) == 100
+    assert (kept[0], kept[-1]) == (1, 6400)
+    assert figures.thinned(long.head(50), 100).equals(long.head(50))
+
+
+def test_figures_follow_the_pages_colours_and_keep_their_words(tmp_path):
+    found = findings(tmp_path, ERRORS)
+    drawn = str(figures.curve(found.histories, "train_loss", "name"))
+    assert "var(--ink)" in drawn
+    assert "var(--c0)" in drawn
+    assert not re.search("#0[1-7]0[2-8]0[3-9]", drawn)
+    assert 'id="name-' in drawn
+    opening = '<svg viewBox="0 0 1 1" role="img" aria-label="l" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    file = '<?xml?><svg viewBox="0 0 1 1" width="3"><text x="1.23456">0.136</text></svg>'
+    assert figures.embedded(file, "n", "l") == f'{opening}<text x="1.2">0.136</text></svg>'
+
+
+def test_an_experiment_keeps_its_colour_where_another_is_left_out(tmp_path):
+    experiments = {"first": {"model": {"depth": 110}}, "second": {}, "third": {"model": {"depth": 56}}}
+    found = findings(tmp_path, {"first": [None, None], "second": [0.01, 0.02], "third": [0.02, 0.03]}, experiments=experiments)
+    cost = next(axis for axis in settings.axes(found.study, found.summary, found.runs) if not axis.path)
+    groups = settings.series(cost, settings.of_study(found.study))
+    drawn = str(figures.error_against(cost, groups, found.summary, found.runs, {}, "x"))
+    assert set(re.findall("var\\(--c([0-9])\\)", drawn)) == {"1", "2"}
+
+
+def test_no_mark_is_lost_in_the_dark(tmp_path, browser):
+    depths = [20, 32, 44, 56, 110, 164, 200, 254]  # more than there are colours, black among them
+    found = findings(
+        tmp_path,
+        {f"d{depth}": [0.01, 0.02] for depth in depths},
+        experiments={f"d{depth}": {"model": {"depth": depth, "tau": 1 / depth}} for depth in depths},
+    )
+    page.write(found, tmp_path / "report.html")
+    script = """
+    const looks = [...page.querySelectorAll('svg use')].map((one) => page.defaultView.getComputedStyle(one).fill);
+    return new Set(looks).size + ' ' + looks.filter((colour) => colour === 'rgb(0, 0, 0)').length;
+    """
+    kinds, black = map(int, browser.framed(tmp_path / "report.html", script, width=1280, mode=DARK).split())
+    assert kinds > 7
+    assert black == 0
