@@ -1,12 +1,9 @@
 """What only a GPU can show: the same data and draws as on the CPU, a run that repeats bitwise."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 from feeds import Given
-from training.test_capture import run
 
 from reslab.data.augment import flip, pad_crop
 from reslab.data.draws import Draws
@@ -16,11 +13,9 @@ from reslab.data.loader import Normalize, Resident
 from reslab.data.recipe import STEPS, recipe
 from reslab.experiment import make_schedule
 from reslab.models.tau_resnet import tau_resnet
-from reslab.packing import run_together
 from reslab.schema import bind
-from reslab.training import hardware, ladder
-from reslab.training.engine import fit, in_turns
-from reslab.training.evaluation import scoring
+from reslab.training import hardware
+from reslab.training.engine import fit
 from reslab.training.losses import cross_entropy
 from reslab.training.optim import OPTIMIZERS, sgd
 from reslab.training.precision import PRECISIONS
@@ -114,73 +109,3 @@ def test_every_precision_trains_as_on_the_cpu(precision):
 def test_every_optimizer_trains_as_on_the_cpu(name):
     spec = {"name": name} | ({"rule": "hysts"} if name == "lars" else {})
     assert losses("cuda", "float64", spec) == pytest.approx(losses("cpu", "float64", spec), rel=1e-4)
-
-
-def trained(level: str, seed: int, monkeypatch, **sections):
-    """Losses, weights and rung of a run at a level of the ladder."""
-    monkeypatch.setenv("RESLAB_ENGINE", level)
-    done: list = []
-    list(run_together(lambda job: turns(job, done, sections), [Job(seed)], device=torch.device("cuda")))
-    return done[0]
-
-
-@dataclass(frozen=True)
-class Job:
-    seed: int
-
-
-def turns(job: Job, done: list, sections: dict):
-    device = torch.device("cuda")
-    hardware.prepare(device, precision="float32", fast=False)
-    made = run(seed=job.seed, device=device, **sections)
-    step = made.step()
-    execute, rung = ladder.climb(step, ladder.Work(10**6, 7, 80, 10**6))
-    losses = []
-    for record in in_turns(step, made.schedule, total_steps=made.budget.steps, execute=execute):
-        losses += [record.loss] if record else []
-        yield
-    scores = []
-    for scored in made.scoring_steps().values():
-        scores.append((yield from scoring(scored, ladder.record_scoring(scored, rung))))
-    done.append((losses, {name: value.cpu() for name, value in made.result.state_dict().items()}, rung, scores))
-
-
-@pytest.mark.parametrize("level", ladder.LEVELS)
-def test_every_level_works_and_trains_as_eager_does(level, monkeypatch):
-    losses, _, rung, (score, *_) = trained(level, 0, monkeypatch)
-    plain, _, _, (plain_score, *_) = trained("eager", 0, monkeypatch)
-    assert (rung.level, rung.refused) == (level, {})
-    assert losses == pytest.approx(plain, rel=1e-3)
-    assert score.loss == pytest.approx(plain_score.loss, rel=1e-2)
-
-
-RECIPES = [{"optimizer": {"name": name, "lr": 0.01} | ({"rule": "hysts"} if name == "lars" else {})} for name in OPTIMIZERS] + [
-    {"train": train} for train in ({"ema": 0.9}, {"precision": "float16"}, {"precision": "bfloat16"}, {"recompute": True})
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("sections", RECIPES, ids=str)
-def test_every_recipe_is_recorded_or_says_why_not(sections, monkeypatch):
-    losses, _, rung, _ = trained("graph", 0, monkeypatch, **sections)
-    plain, *_ = trained("eager", 0, monkeypatch, **sections)
-    host = sections.get("optimizer", {}).get("name") in ("adagrad", "adabound")
-    assert (rung.level == "graph") != host
-    assert host == ("on the host" in rung.refused.get("graph", ""))
-    assert losses == pytest.approx(plain, rel=1e-2)
-
-
-@pytest.mark.parametrize("level", ["graph+compile", "graph"])
-def test_networks_together_are_bitwise_those_alone(level, monkeypatch):
-    alone = [trained(level, seed, monkeypatch) for seed in range(4)]
-    together: list = []
-    jobs = [Job(seed) for seed in range(4)]
-    list(run_together(lambda job: turns(job, together, {}), jobs, device=torch.device("cuda")))
-    for losses, weights, *_ in alone:
-        (match,) = [other for other in together if other[0] == losses]
-        assert all(torch.equal(value, match[1][name]) for name, value in weights.items())
-
-
-def test_a_step_that_waits_for_the_host_is_not_recorded(monkeypatch):
-    _, _, rung, _ = trained("graph", 0, monkeypatch, augment=[{"name": "trivial_augment"}])
-    assert rung.level == "compile"
-    assert "synchroniz" in rung.refused["graph"]

@@ -50,12 +50,12 @@ class NoHost(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def run(seed: int = 0, device: torch.device = CPU, **sections) -> Run:
+def run(seed: int = 0, device: torch.device = CPU, *, validation: bool = False, **sections) -> Run:
     generator = np.random.default_rng(0)
     side = sections.pop("side", 8)
     splits = (Split(generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8), np.arange(n) % 4) for n in (40, 12))
     train, test = splits
-    data = Prepared(train, None, test, {"image_shape": [3, side, side], "class_names": list("abcd")})
+    data = Prepared(train, test if validation else None, test, {"image_shape": [3, side, side], "class_names": list("abcd")})
     merged = {
         key: default if key == "augment" else config.merge(default, sections.get(key, {})) for key, default in SECTIONS.items()
     }
