@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from reslab import config, schema
+from reslab import schema, sections
 from reslab.config import Experiment
 from reslab.data.files import Files
 from reslab.data.images import Split
@@ -51,7 +51,7 @@ class Facts(pydantic.BaseModel):
 class StoredTrain(pydantic.BaseModel):
     """What it may say of the training: a network is scored in the precision it was trained in."""
 
-    precision: config.Precision = "float32"
+    precision: sections.Precision = "float32"
 
 
 class Config(pydantic.BaseModel):

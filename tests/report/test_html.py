@@ -16,6 +16,7 @@ from reslab.report.comparison import comparisons
 from reslab.report.html import cells, figures, page, settings
 from reslab.report.scores import confusion, reliability
 from reslab.report.summary import runs_table, summarize
+from reslab.sections import Published
 
 TRAIN = {"train": {"epochs": 2, "batch_size": 8}, "optimizer": {"name": "sgd", "lr": 0.1}}
 
@@ -138,7 +139,7 @@ def test_the_axes_are_what_the_study_varies(tmp_path):
 
 def test_published_minutes_are_the_place_of_a_published_error_on_the_axis_of_seconds():
     seconds, depth = settings.Axis(settings.COSTS["seconds"], "", {}), settings.Axis("depth", "model.depth", {})
-    timed, untimed = config.Published(error=5, source="x", minutes=2), config.Published(error=5, source="x")
+    timed, untimed = Published(error=5, source="x", minutes=2), Published(error=5, source="x")
     assert figures.published_at(seconds, 7.0, timed) == 120
     assert figures.published_at(seconds, 7.0, untimed) is None
     assert figures.published_at(depth, 20, timed) == 20
