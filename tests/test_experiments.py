@@ -95,7 +95,7 @@ def test_mlflow_ui_serves_the_runs(trained):
         assert "MLflow" in page
         client = MlflowClient(f"http://127.0.0.1:{port}")
         experiment = client.get_experiment_by_name("small")
-        found = client.search_runs([experiment.experiment_id], "tags.experiment = 'own-tau'")
+        found = client.search_runs([experiment.experiment_id], "tags.experiment = 'own-tau' and tags.kind = 'network'")
         assert {run.info.run_name for run in found} == {"own-tau-s0", "own-tau-s1"}
         assert len(client.get_metric_history(found[0].info.run_id, "test/error")) == 2
     finally:

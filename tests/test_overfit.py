@@ -58,7 +58,7 @@ def test_every_recipe_fits_32_images(name, row):
     experiment = study(name).experiment(row)
     dataset = study(name).dataset["name"]
     chunk = {"ghost_batch_size": IMAGES // 2} if experiment.train.ghost_batch_size else {}
-    train = experiment.train.model_copy(update={"batch_size": IMAGES} | chunk)
+    train = experiment.train.model_copy(update={"batch_size": IMAGES, "evaluation": None} | chunk)
     trained = replace(experiment, model=MODEL, train=train)
     run = assemble(trained, digits(dataset), seed=0, device=torch.device("cpu"))
     run.model.train()

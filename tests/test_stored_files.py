@@ -42,7 +42,7 @@ def run(folder: Path, script: str, *arguments: str, **environment: str) -> str:
 def train(folder: Path, **environment: str) -> dict:
     """The record of the first experiment's one seed, trained in a project folder."""
     run(folder, "train.py", "plain-tau", "m.json", "data/runs/plain-tau", **environment)
-    run(folder, "evaluate.py", "plain-tau", "data/runs/plain-tau", "runs.json", "history.csv", **environment)
+    run(folder, "evaluate.py", "plain-tau", "data/runs/plain-tau", "runs.json", "history.csv", "predictions", **environment)
     return json.loads((folder / "runs.json").read_text())["runs"][0]
 
 

@@ -55,7 +55,7 @@ class Seed:
     """One network under way."""
 
     def __init__(self, run: Run, level: str, stream: AbstractContextManager) -> None:
-        self.stream, step = stream, run.step()
+        self.run, self.stream, step = run, stream, run.step()
         os.environ["RESLAB_ENGINE"] = level
         execute, rung = ladder.climb(step, NO_MATTER_HOW_LONG)
         if rung.level != level:
