@@ -95,7 +95,7 @@ def test_estimate_of_what_stands_in_params(folder):
 def test_select_by_rows_and_seeds(git_folder):
     reslab("select", "he2015-cifar10", "--rows", "plain*,resnet0110", "--seeds", "3,5")
     study = chosen()
-    assert list(study.experiments) == ["plain0020", "plain0056", "resnet0110"]
+    assert list(study.experiments) == ["plain0020", "plain0056", "plain0110", "resnet0110"]
     assert study.seeds == [3, 5]
     assert set(study.report.published) == {"plain0020", "plain0056", "resnet0110"}
     assert study.report.question == "Do deeper networks get better, with shortcuts and without?"
@@ -105,7 +105,7 @@ def test_select_by_rows_and_seeds(git_folder):
     reslab("select", "he2015-cifar10", "--rows", "plain*")  # the same again is no loss
     with pytest.raises(UserError, match="edits that are not committed"):
         reslab("select", "he2015-cifar10", "--seeds", "0")
-    assert list(chosen().experiments) == ["plain0020", "plain0056"]
+    assert list(chosen().experiments) == ["plain0020", "plain0056", "plain0110"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_select_what_fits_into_a_time(git_folder):
     assert "fitted to published times of another code" in text
     assert all(f"{name} (" in text.split("Left out: ")[1] for name in ("plain0056", "resnet0044", "resnet0056", "resnet1202"))
     text = reslab("select", "he2015-cifar10", "--within", "1000d", "--force", *NAMED)
-    assert len(chosen().experiments) == 8
+    assert len(chosen().experiments) == 9
     assert "Left out" not in text
 
 
@@ -185,7 +185,7 @@ def completions(folder, words: str) -> list[str]:
 
 def test_the_shell_completes_names(folder):
     assert completions(folder, "reslab show wilber-b") == ["wilber-blocks", "wilber-bn-momentum"]
-    assert completions(folder, "reslab select he2015") == ["he2015-cifar10"]
+    assert completions(folder, "reslab select he2015") == ["he2015-cifar10", "he2015-imagenet"]
     assert completions(folder, "reslab schedule p") == ["plain-tau"]
     assert completions(folder, "reslab estimate --machine nvidia-h") == ["nvidia-h200-predicted"]
     assert completions(folder, "reslab models shake") == ["shake_shake", "shakedrop_pyramidnet"]
