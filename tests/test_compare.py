@@ -35,7 +35,7 @@ def test_one_experiment_is_compared_with_nothing():
         ({"pairs": [["deep", "bas"]]}, r"report\.compare\.pairs\[0\]: unknown name 'bas'"),
         ({"pairs": [["deep", "base"], ["base", "deep"]]}, r"pairs\[1\]: base and deep are compared twice"),
         ({"pairs": [["deep", "deep"]]}, r"pairs\[0\]: deep against itself"),
-        ({"pairs": [["deep"]]}, r"report\.compare\.pairs\.0: \['deep'\] is not allowed: list should have at least 2 items"),
+        ({"pairs": [["deep"]]}, r"report\.compare\.pairs\[0\]: \['deep'\] is not allowed: list should have at least 2 items"),
         ({}, r"report\.compare: give exactly one of baseline, pairs"),
         ({"baseline": "base", "pairs": []}, "give exactly one"),
         ({"base": "deep"}, r"report\.compare: unknown key 'base' \(did you mean 'baseline'\?\); allowed: baseline, pairs"),

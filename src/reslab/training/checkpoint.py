@@ -56,7 +56,7 @@ def restore(path: Path, step: TrainingStep, schedule: Schedule) -> Log:
         step.sums.copy_(state["sums"])
         schedule.restore(state["schedule"])
         log = Log.of(state["log"])
-    except (RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+    except (RuntimeError, KeyError, EOFError, OSError, ValueError, TypeError, pickle.UnpicklingError) as error:
         raise UserError(f"{path}: damaged checkpoint ({first_line(error)}); delete it to train this seed anew") from error
     log.resumed += 1
     return log
