@@ -139,6 +139,18 @@ def test_select_what_fits_into_a_time(git_folder):
     assert "Left out" not in text
 
 
+@pytest.mark.parametrize(
+    ("rows", "pairs"),
+    [
+        ("resnet020-*", [("resnet020-bn-tau", "resnet020-bn"), ("resnet020-nobn-tau", "resnet020-nobn")]),
+        ("resnet020-nobn,resnet110-nobn", [("resnet110-nobn", "resnet020-nobn")]),  # none of the study's: each with the first
+    ],
+)
+def test_a_part_compares_what_is_left(rows, pairs, git_folder):
+    reslab("select", "digits-tau", "--rows", rows)
+    assert chosen().report.compare == pairs
+
+
 def test_times_as_people_write_them():
     assert [parse_duration(text) for text in ("90s", "20m", "1.5h", "2d")] == [90, 1200, 5400, 172800]
     assert [readable(seconds) for seconds in (0.5, 42.3, 1200, 5400, 400_000)] == ["0.5 s", "42 s", "20 min", "1.5 h", "4.6 days"]

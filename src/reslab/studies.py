@@ -91,10 +91,18 @@ def matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _about(report: Mapping, chosen: Iterable[str]) -> dict[str, Any]:
-    """A study's report section with the published numbers of the chosen experiments only."""
+def _about(report: Mapping, chosen: list[str]) -> dict[str, Any]:
+    """A study's report section with the published numbers and the comparisons of the chosen experiments only."""
     published = {name: value for name, value in report.get("published", {}).items() if name in chosen}
-    return {key: value for key, value in report.items() if key != "published"} | ({"published": published} if published else {})
+    compare = report.get("compare") or {}
+    if "baseline" in compare:
+        compare = compare if compare["baseline"] in chosen else {}
+    elif pairs := [pair for pair in compare.get("pairs", []) if set(pair) <= set(chosen)]:
+        compare = {"pairs": pairs}
+    else:
+        compare = {}
+    kept = {key: value for key, value in {"published": published, "compare": compare}.items() if value}
+    return {key: value for key, value in report.items() if key not in ("published", "compare")} | kept
 
 
 def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool = False) -> None:
