@@ -119,12 +119,12 @@ def test_score_says_what_is_wrong_with_another_test_set(trained, tmp_path, monke
 def test_export(trained, tmp_path, capsys):
     cli.export(trained / NETWORK, onnx=tmp_path / "a" / "x.onnx", safetensors=tmp_path / "b" / "x.safetensors")
     assert "opset 18; ONNX Runtime's logits differ from ours by at most" in capsys.readouterr().out
-    classifier = stored.load_classifier(trained / NETWORK)
+    classifier = stored.load_network(trained / NETWORK).classifier
     pixels = torch.randint(256, (3, 1, 8, 8)).float()
     (logits,) = onnxruntime.InferenceSession(tmp_path / "a" / "x.onnx").run(None, {"pixels": pixels.numpy()})
     with torch.no_grad():
         expected = classifier(pixels)
-        from_file = stored.load_classifier(tmp_path / "b" / "x.safetensors")(pixels)
+        from_file = stored.load_network(tmp_path / "b" / "x.safetensors").classifier(pixels)
     np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
     assert torch.equal(from_file, expected)
     with safe_open(tmp_path / "b" / "x.safetensors", "pt") as file:
@@ -148,7 +148,7 @@ def test_predict(trained, tmp_path):
     assert lines[0].split() == ["image", "class", "probability"]
     assert [line.split()[0] for line in lines[2::3]] == images
     with torch.no_grad():
-        logits = stored.load_classifier(trained / NETWORK)(torch.from_numpy(data.test.images[:2]).float())
+        logits = stored.load_network(trained / NETWORK).classifier(torch.from_numpy(data.test.images[:2]).float())
     values, classes = logits.softmax(1).topk(3)
     shown = [line.split()[-2:] for line in lines[2:8]]
     assert shown == [

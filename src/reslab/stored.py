@@ -118,11 +118,6 @@ def weights_file(path: Path) -> Path:
     return weights
 
 
-def load_classifier(folder: Path) -> RawPixelClassifier:
-    """The network of a folder, ready for raw pixels."""
-    return load_network(folder).classifier
-
-
 def predict_split(stored: StoredNetwork, split: Split | Files, device: torch.device) -> Predictions:
     """The network's answers to images of its shape and classes, in the precision and with the crops of its training."""
     network = stored.precision.convert(build_network(stored.description["config"]["model"], stored.facts, seed=0))
