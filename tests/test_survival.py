@@ -40,7 +40,8 @@ def test_kill_and_repro_again_ends_in_the_same_bytes(straight, tmp_path):
     assert_same_bytes(killed, straight)
 
 
-def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(straight, tmp_path):
+def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(straight, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHELL", "/bin/sh")  # stays between DVC and the stage where it is dash
     folder, began = clone(tmp_path / "killed", LONG), time.time()
     process = start(folder, "dvc", "repro", "train")
     wait_for_a_new_checkpoint(folder, process, began)

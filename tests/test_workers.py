@@ -99,19 +99,47 @@ def endless(job: Job) -> None:
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
-    parent = subprocess.Popen([sys.executable, script])
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+    assert_ends_with(subprocess.Popen([sys.executable, script]), tmp_path)
+
+
+STAGE = """
+import os, time
+from reslab import workers
+workers.end_with_dvc()
+with open("pid", "w") as file:
+    file.write(str(os.getpid()))
+time.sleep(60)
+"""
+STARTER = """
+import os, subprocess, sys
+subprocess.run(sys.argv[1:], env=os.environ | {"DVC_STAGE": "train@tau"})
+"""
+
+
+@pytest.mark.parametrize(
+    "command", ["{python} stage.py", "{python} stage.py; true"], ids=["becomes the stage", "waits for the stage"]
+)
+def test_a_stage_ends_when_dvc_is_killed(tmp_path, command):
+    (tmp_path / "stage.py").write_text(STAGE)
+    shell = ["/bin/sh", "-c", command.format(python=sys.executable)]  # as DVC does, with $SHELL
+    assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)
+
+
+def assert_ends_with(parent: subprocess.Popen, folder: Path) -> None:
+    """The process that wrote its number into the folder ends soon after the parent is killed."""
+    while not (folder / "pid").exists() or not (folder / "pid").read_text():
         time.sleep(0.05)
         assert parent.poll() is None
-    worker = int((tmp_path / "pid").read_text())
+    pid = int((folder / "pid").read_text())
+    assert is_running(pid)
     parent.kill()
     parent.wait()
     for _ in range(100):
-        if not is_running(worker):
+        if not is_running(pid):
             return
         time.sleep(0.1)
-    os.kill(worker, signal.SIGKILL)
-    pytest.fail("the worker outlived its parent by ten seconds")
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("outlived its parent by ten seconds")
 
 
 def is_running(pid: int) -> bool:

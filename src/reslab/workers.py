@@ -1,6 +1,7 @@
 """Several networks at once: one process each, their progress shown by the parent, nothing left running when it dies."""
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from typing import ClassVar, Protocol
+
+import psutil
 
 from reslab.errors import UserError
 from reslab.progress import Display
@@ -62,14 +65,29 @@ def end_with_dvc() -> None:
     """Inside a DVC stage, end this process when DVC is killed: its successor would wait for the locks we hold."""
     if "DVC_STAGE" not in os.environ:
         return
-    parent = os.getppid()
+    above = psutil.Process().parents()
+    shells = list(itertools.takewhile(_is_of_a_stage, above))  # $SHELL starts us: bash becomes us, dash waits for us
+    dvc = above[len(shells)]
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while _lives(dvc):
             time.sleep(SECONDS_BETWEEN_REPORTS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_of_a_stage(process: psutil.Process) -> bool:
+    """Whether DVC started the process, or what started it, for a stage."""
+    with contextlib.suppress(psutil.Error):
+        return "DVC_STAGE" in process.environ()
+    return False
+
+
+def _lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Display) -> Iterator[Job]:
