@@ -93,7 +93,7 @@ def test_sizes_are_those_of_the_data(tmp_path):
     found = prepared.save(raw.read(), tmp_path / "prepared", name="digits", validation=100)
     known = size_facts({"name": "digits"}, 100, tmp_path / "nowhere")
     assert known == {key: found[key] for key in known}
-    assert set(SIZES) == {"digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "imagenet"}
+    assert set(SIZES) == {"digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "imagenet", "cifar10-jpeg"}
 
 
 def test_other_data_must_be_there(tmp_path, small_images):

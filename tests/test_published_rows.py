@@ -62,6 +62,7 @@ HYSTS = {
 }
 OTHERS = {  # study -> experiments, published numbers
     "akamaster-cifar10": (6, 6),
+    "cifar10-jpeg-depth": (6, 0),
     "digits-tau": (6, 0),
     "fattorib-cifar10": (4, 4),
     "fb-resnet-cifar10": (6, 6),
@@ -73,6 +74,7 @@ OTHERS = {  # study -> experiments, published numbers
     "he2016-cifar100": (4, 4),
     "he2016-imagenet": (3, 3),
     "he2016-shortcuts": (12, 7),
+    "mnist-preact20-short": (2, 2),
     "reproduction-cifar10": (9, 9),
     "tau-resnet-cifar10": (10, 10),
     "tau-resnet-imagenet": (11, 0),

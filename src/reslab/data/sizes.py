@@ -14,7 +14,9 @@ SIZES: dict[str, dict[str, Any]] = {  # images are (C, H, W)
     "kmnist": {"image_shape": [1, 28, 28], "classes": 10, "train": 60_000, "test": 10_000},
     "cifar10": {"image_shape": [3, 32, 32], "classes": 10, "train": 50_000, "test": 10_000},
     "cifar100": {"image_shape": [3, 32, 32], "classes": 100, "train": 50_000, "test": 10_000},
-    "imagenet": {"image_shape": [3, 224, 224], "classes": 1000, "train": 1_281_167, "test": 50_000},  # a folder of this name
+    # Folders or archives of these names.
+    "imagenet": {"image_shape": [3, 224, 224], "classes": 1000, "train": 1_281_167, "test": 50_000},
+    "cifar10-jpeg": {"image_shape": [3, 32, 32], "classes": 10, "train": 50_000, "test": 10_000},
 }
 
 
@@ -24,7 +26,7 @@ def size_facts(dataset: Mapping, validation: int, folder: Path) -> dict[str, Any
     For a dataset of unknown size they come from the prepared data in `folder`; raises UserError if it is not there.
     """
     name = dataset["name"]
-    known = SIZES.get(Path(str(dataset.get("source"))).name if name == "image_folder" else name)
+    known = SIZES.get(Path(str(dataset.get("source"))).name.split(".")[0] if name == "image_folder" else name)
     if known is not None:
         counts = {"train": known["train"] - validation, "validation": validation, "test": known["test"]}
         names = [str(number) for number in range(known["classes"])]
