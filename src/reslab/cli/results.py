@@ -1,10 +1,12 @@
 """Commands about results that git keeps: those of this study in the README, those of other studies in results/."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from reslab import config
@@ -13,8 +15,17 @@ from reslab.cli.project import Params
 from reslab.errors import UserError
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
-KEPT = ("runs", "history", "tables", "plots", "layers", "summary.json", "report.html")  # of metrics/, as far as it is there
+OF_EACH = {"runs": "json", "history": "csv"}  # a file an experiment: other studies leave theirs here as well
+OF_ALL = ("tables", "plots", "summary.json", "report.html")
 INDEX = "README.md"
+PAGES = {
+    "report.html": "page",
+    "tables/comparisons.md": "comparisons",
+    "plots/curves.svg": "curves",
+    "plots/depth_and_tau.svg": "error against depth and tau",
+    "layers/growth.md": "growth against depth",
+    "layers/threshold.svg": "where it explodes",
+}
 
 
 @app.command()
@@ -25,21 +36,35 @@ def keep(
 ) -> None:
     """Copy the study's records, tables and plots to results/STUDY, so that another study may take its place in metrics/."""
     study = config.load(params)
-    made = {path.stem for path in (metrics / "runs").glob("*.json")}
-    if made != set(study.experiments):
-        raise UserError(f"{metrics}/runs holds {', '.join(sorted(made)) or 'nothing'}, not the study in {params}; run `dvc repro`")
+    made = metrics / "summary.json"
+    if set(_read(made)) != set(study.experiments):
+        raise UserError(f"{made} is not of the study in {params}; run `dvc repro`")
     folder = results / study.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy2(params, folder / "params.yaml")
-    for name in KEPT:
-        source = metrics / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name)
-        elif source.exists():
-            shutil.copy2(source, folder / name)
+    for kind, suffix in OF_EACH.items():
+        (folder / kind).mkdir()
+        for name in study.experiments:
+            shutil.copy2(metrics / kind / f"{name}.{suffix}", folder / kind)
+    for name in OF_ALL:
+        (shutil.copytree if (metrics / name).is_dir() else shutil.copy2)(metrics / name, folder / name)
+    if _measured(metrics / "layers") == set(study.experiments):
+        shutil.copytree(metrics / "layers", folder / "layers")
     (results / INDEX).write_text(index(results))
     print(f"{folder}: kept; {results / INDEX} lists it")
+
+
+def _read(summary: Path) -> dict:
+    if not summary.exists():
+        raise UserError(f"{summary}: there are no results yet; run `dvc repro`")
+    return json.loads(summary.read_text())
+
+
+def _measured(layers: Path) -> set[str]:
+    """The experiments of the study whose layers were measured last, if any were."""
+    path = layers / "growth.csv"
+    return {name.split("@")[0] for name in pd.read_csv(path)["experiment"]} if path.exists() else set()
 
 
 def index(results: Path) -> str:
@@ -49,7 +74,9 @@ def index(results: Path) -> str:
         study = config.load(folder / "params.yaml")
         notes = "".join(f"\n- {note}" for note in [*study.report.differences, *study.report.notes])
         table = (folder / "tables" / "results.md").read_text()
-        parts.append(f"## [{study.name}]({study.name}/tables/results.md)\n\n{study.report.question}\n{notes}\n\n{table}")
+        more = "".join(f" · [{text}]({study.name}/{path})" for path, text in PAGES.items() if (folder / path).exists())
+        heading = f"## {study.name}\n\n[params.yaml]({study.name}/params.yaml){more}"
+        parts.append(f"{heading}\n\n{study.report.question}\n{notes}\n\n{table}")
     return "\n".join(parts)
 
 
