@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from reslab import cli
-from reslab.cli.results import index
+from reslab.cli.results import KEPT_MARKS, index, overview, with_results
 from reslab.errors import UserError
 
 
@@ -48,6 +48,8 @@ def test_the_kept_results_are_listed(repository):
     if not (repository / "results").exists():
         pytest.skip("no results are kept")
     assert (repository / "results" / "README.md").read_text() == index(repository / "results")
+    page = (repository / "README.md").read_text()
+    assert with_results(page, overview(repository / "results"), KEPT_MARKS) == page
 
 
 LAYERS = """experiment,series

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import pandas as pd
 import typer
+from tabulate import tabulate
 
 from reslab import config
 from reslab.cli.app import app
@@ -15,6 +16,7 @@ from reslab.cli.project import Params
 from reslab.errors import UserError
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
+KEPT_MARKS = ("<!-- kept results: made by `reslab readme` -->", "<!-- end of kept results -->")
 OF_EACH = {"runs": "json", "history": "csv"}  # a file an experiment: other studies leave theirs here as well
 OF_ALL = ("tables", "plots", "summary.json", "report.html")
 INDEX = "README.md"
@@ -70,7 +72,7 @@ def _measured(layers: Path) -> set[str]:
 def index(results: Path) -> str:
     """A page with the results of every study that is kept, from the tables that the pipeline made."""
     parts = ["# Results of other studies\n\nMade by `reslab keep`; each folder has the study, its records, tables and plots.\n"]
-    for folder in sorted(path.parent for path in results.glob("*/params.yaml")):
+    for folder in _kept(results):
         study = config.load(folder / "params.yaml")
         notes = "".join(f"\n- {note}" for note in [*study.report.differences, *study.report.notes])
         table = (folder / "tables" / "results.md").read_text()
@@ -84,15 +86,43 @@ def index(results: Path) -> str:
 def readme(
     path: Annotated[Path, typer.Option(help="The page with the marks.")] = Path("README.md"),
     table: Annotated[Path, typer.Option(help="The table to put there.")] = Path("metrics/tables/results.md"),
+    results: Annotated[Path, typer.Option(help="Where results of other studies are kept.")] = Path("results"),
 ) -> None:
-    """Put the results table into README.md, between its marks."""
-    path.write_text(with_results(path.read_text(), table.read_text()))
+    """Put the results table, and what is kept of other studies, into README.md, between their marks."""
+    page = with_results(path.read_text(), table.read_text(), README_MARKS)
+    path.write_text(with_results(page, overview(results), KEPT_MARKS))
 
 
-def with_results(page: str, table: str) -> str:
+def overview(results: Path) -> str:
+    """A Markdown table with a line for every study that is kept: data, size, errors, hardware."""
+    rows = []
+    for folder in _kept(results):
+        study = config.load(folder / "params.yaml")
+        runs = [run for path in (folder / "runs").glob("*.json") for run in json.loads(path.read_text())["runs"]]
+        errors = [row["error_percent"] for row in _read(folder / "summary.json").values() if "error_percent" in row]
+        epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}
+        rows.append(
+            {
+                "study": f"[{study.name}]({results.name}/{INDEX}#{study.name})",
+                "data": Path(study.dataset.get("source") or study.dataset["name"]).name,
+                "epochs": ", ".join(sorted(map(str, epochs))),
+                "networks": len(runs),
+                "diverged": sum(run["status"] == "diverged" for run in runs),
+                "means of the test error %": f"{min(errors):.2f} to {max(errors):.2f}" if errors else "",
+                "measured on": ", ".join(sorted({f"{run['device']}, {run['threads']} thread(s)" for run in runs})),
+            }
+        )
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True) + "\n"
+
+
+def with_results(page: str, table: str, marks: tuple[str, str]) -> str:
     """The page with `table` between the marks; raises UserError if a mark is missing."""
-    start, end = map(re.escape, README_MARKS)
+    start, end = map(re.escape, marks)
     page, found = re.subn(f"({start}\n).*?({end})", lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", page, flags=re.DOTALL)
     if not found:
-        raise UserError(f"the page has no lines {README_MARKS[0]} and {README_MARKS[1]}")
+        raise UserError(f"the page has no lines {marks[0]} and {marks[1]}")
     return page
+
+
+def _kept(results: Path) -> list[Path]:
+    return sorted(path.parent for path in results.glob("*/params.yaml"))
