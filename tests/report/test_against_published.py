@@ -10,7 +10,7 @@ from test_summary import PARAMS
 
 from reslab import config
 from reslab.report.comparison_tables import published_markdown
-from reslab.report.published import against_published, difference_interval
+from reslab.report.published import against_published, difference_test
 from reslab.report.samples import statistics
 from reslab.sections import Published
 
@@ -33,6 +33,7 @@ def test_a_published_spread_gives_welchs_interval():
     expected = stats.ttest_ind(OURS, theirs, equal_var=False).confidence_interval()
     assert row["difference"] == pytest.approx(np.mean(OURS) - 0.0875)
     assert (row["ci_low"], row["ci_high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert row["p"] == row["p_holm"] == pytest.approx(stats.ttest_ind(OURS, theirs, equal_var=False).pvalue)
     assert row["verdict"] == "ours lower"
 
 
@@ -41,7 +42,7 @@ def test_a_single_run_is_a_draw_with_our_spread(published):
     (row,) = table(OURS, **published).to_dict("records")
     half = stats.t.ppf(0.975, 4) * np.std(OURS, ddof=1) * math.sqrt(1 / 5 + 1)
     assert (row["ci_low"], row["ci_high"]) == pytest.approx((row["difference"] - half, row["difference"] + half))
-    assert row["verdict"] == "agrees"
+    assert row["verdict"] == "not distinguishable at n = 5"
 
 
 def test_the_interval_for_a_single_run_holds_zero_in_95_of_100_studies():
@@ -49,8 +50,9 @@ def test_the_interval_for_a_single_run_holds_zero_in_95_of_100_studies():
     held = []
     for ours, theirs in zip(generator.normal(0.08, 0.002, (3000, 3)), generator.normal(0.08, 0.002, 3000), strict=True):
         spread = {"n": 3, "mean": ours.mean(), "std": ours.std(ddof=1)}
-        low, high = difference_interval(spread, Published(error=100 * theirs, source="a chart"))
+        (low, high), p = difference_test(spread, Published(error=100 * theirs, source="a chart"))
         held.append(low < 0 < high)
+        assert held[-1] == (p > 0.05)
     assert np.mean(held) == pytest.approx(0.95, abs=0.012)
 
 
@@ -60,7 +62,7 @@ def test_the_interval_for_a_single_run_holds_zero_in_95_of_100_studies():
         ([], 8.0, "ours diverged"),
         ([0.08], 8.0, "n too small"),
         ([0.08, 0.08, 0.08], 8.0, "no spread among ours"),
-        (OURS, 8.3, "agrees"),
+        (OURS, 8.3, "not distinguishable at n = 5"),
         (OURS, 9.9, "ours lower"),
         (OURS, 6.7, "ours higher"),
     ],
@@ -83,6 +85,25 @@ def test_page():
     ]
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
     assert cells[0][:4] == ["good", "n = 5, 1 diverged: 8.29 ± 0.28", "8.75 ± 0.16 (5 runs)", "-0.46"]
-    assert cells[0][5:] == ["ours lower", "He 2015"]
-    assert cells[1] == ["good", "diverged (3 of 3)", "8.00", "", "", "ours diverged", "He 2015"]
-    assert cells[2] == ["good", "n = 1: 8.00", "8.00 (1 run)", "+0.00", "", "n too small", "He 2015"]
+    assert cells[0][6:] == ["ours lower; 1 of 6 diverged", "He 2015"]
+    assert cells[1] == ["good", "diverged (3 of 3)", "8.00", "", "", "", "ours diverged", "He 2015"]
+    assert cells[2] == ["good", "n = 1: 8.00", "8.00 (1 run)", "+0.00", "", "", "n too small", "He 2015"]
+
+
+def test_in_a_table_of_many_chance_is_counted():
+    """Ten rows of one population: one of them leaves its own interval in every third study, the corrected table seldom does."""
+    generator, alone, corrected = np.random.default_rng(0), [], []
+    names = [f"row{i}" for i in range(10)]
+    for _ in range(100):
+        ours, theirs = (generator.normal(8, 0.2, (10, 3)) for _ in range(2))
+        published = {
+            name: {"error": runs.mean(), "std": runs.std(ddof=1), "runs": 3, "source": "a table"}
+            for name, runs in zip(names, theirs, strict=True)
+        }
+        study = config.parse(PARAMS | {"experiments": {name: {} for name in names}, "report": {"published": published}})
+        rows = [{"experiment": name, "diverged": 0, **statistics(list(runs / 100))} for name, runs in zip(names, ours, strict=True)]
+        found = against_published(study, pd.DataFrame(rows))
+        alone.append((found["p"] < 0.05).any())
+        corrected.append(found["verdict"].str.startswith("ours").any())
+    assert np.mean(alone) > 0.2
+    assert np.mean(corrected) < 0.1

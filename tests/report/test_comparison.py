@@ -69,7 +69,7 @@ def test_verdicts(runs):
         "better": "better",
         "worse": "worse",
         "alike": "not distinguishable at n = 4",
-        "equal": "the same at n = 4",
+        "equal": "the same error in each of 4 seeds",
         "shifted": "no spread at n = 4: more seeds",
     }
 

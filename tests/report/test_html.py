@@ -90,7 +90,7 @@ def test_published_numbers_stand_beside_ours(tmp_path):
     good = dict(zip(head, next(row for row in rows if row[0] == "good"), strict=True))
     assert good["published %"] == "8.75 ± 0.16 (5 runs)"
     assert good["ours − published, points"].startswith("-5.75 [")
-    assert (good["verdict"], good["source"]) == ("agrees", "He 2015")
+    assert (good["verdict"], good["source"]) == ("not distinguishable at n = 3", "He 2015")
     assert ">published<" in page.render(found)  # the legend of the figures
     bare = page.render(findings(tmp_path, ERRORS, report={"compare": {"pairs": []}}))
     assert "verdict" not in bare

@@ -96,7 +96,7 @@ def _verdict_on_errors(row: Mapping) -> str:
         return "one seed is too few"
     if math.isnan(row["p"]):
         if abs(row["difference"]) < 1e-9:
-            return f"the same at n = {row['n']}"
+            return f"the same error in each of {row['n']} seeds"
         return f"no spread at n = {row['n']}: more seeds"
     if row["p_holm"] < ALPHA:
         return "better" if row["difference"] < 0 else "worse"

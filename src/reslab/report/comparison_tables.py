@@ -82,8 +82,8 @@ def comparison_note(table: pd.DataFrame) -> str:
         "Difference of the mean test errors, experiment minus `against`, with its own 95 % interval (t): negative is better. "
         "Paired: by seed, over the seeds that finished in both, effect size in standard deviations of the differences; Welch: "
         f"pooled ones. Verdicts are by p after Holm's correction for the {tests} test(s) here, so an interval may exclude 0 "
-        "where the verdict is cautious. Seeds to settle it: for power 0.8 if difference and spread (or rates of divergence) are as "
-        "observed, which few seeds say only roughly."
+        "where the verdict is cautious. Seeds to settle it: for power 0.8 if difference and spread are as observed; of divergence, "
+        "the least at which the observed rates would differ significantly. Few seeds say both only roughly."
     )
     if table["divergence_p"].notna().any():
         note += " Divergence is compared by Fisher's exact test; a diverged seed has no error and is in no mean."
@@ -101,6 +101,7 @@ def published_markdown(table: pd.DataFrame) -> str:
         "published %": [theirs(row) for row in rows],
         "difference, points": table["difference"].map(points),
         "95 % interval": [span(row["ci_low"] * 100, row["ci_high"] * 100) for row in rows],
+        "p (Holm)": table["p_holm"].map(p_cell),
         "verdict": table["verdict"],
         "source": table["source"],
     }
@@ -111,8 +112,10 @@ def published_note(table: pd.DataFrame) -> str:
     """How differences from published numbers are to be read."""
     return (
         "Difference: ours minus published, with its 95 % interval: Welch's where a standard deviation and the number of runs are "
-        "published. Otherwise the published number is taken for a draw (or a mean of so many) with our spread: a soft reference. "
-        f"One row in twenty leaves its interval by chance; here are {len(table)}."
+        "published. Otherwise the published number is taken for a draw (or a mean of so many, also where it is their median) with "
+        f"our spread: a soft reference. Verdicts are by p after Holm's correction for the {table['p'].notna().sum()} test(s) here, so "
+        "an interval may exclude 0 where the verdict is cautious. Not to be distinguishable is not to agree: see how wide the "
+        "interval is."
     )
 
 
