@@ -10,10 +10,9 @@ from reslab.cli.results import KEPT_MARKS, index, overview, with_results
 from reslab.errors import UserError
 
 
-def test_results_are_kept_beside_those_of_other_studies(repository, tmp_path):
-    """The shipped study's committed results, kept under two names."""
-    params, results, metrics = tmp_path / "params.yaml", tmp_path / "results", tmp_path / "metrics"
-    shutil.copytree(repository / "metrics", metrics)
+def test_results_are_kept_beside_those_of_other_studies(repository, metrics, tmp_path):
+    """The shipped study's, kept under two names."""
+    params, results = tmp_path / "params.yaml", tmp_path / "results"
     shutil.copy2(metrics / "runs" / "resnet020-bn.json", metrics / "runs" / "of-another-study.json")
     for name in ("one", "two"):
         params.write_text(re.sub(r"(?m)^study: .*$", f"study: {name}", (repository / "params.yaml").read_text()))
@@ -33,15 +32,39 @@ def test_results_are_kept_beside_those_of_other_studies(repository, tmp_path):
         assert (results / path).exists(), path
 
 
-def test_results_of_another_study_are_not_kept_under_this_ones_name(repository, tmp_path):
-    metrics = tmp_path / "metrics"
-    metrics.mkdir()
-    with pytest.raises(UserError, match=r"metrics/summary\.json: there are no results yet; run `dvc repro`"):
-        cli.results.keep(repository / "params.yaml", metrics, tmp_path / "results")
-    (metrics / "summary.json").write_text('{"resnet020": {}}')
-    with pytest.raises(UserError, match=r"metrics/summary\.json is not of the study in .*params\.yaml; run `dvc repro`"):
-        cli.results.keep(repository / "params.yaml", metrics, tmp_path / "results")
+@pytest.fixture
+def metrics(repository, tmp_path):
+    """The shipped study's committed results, to change at will."""
+    return shutil.copytree(repository / "metrics", tmp_path / "metrics")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  epochs: 15", "  epochs: 16"),
+        ("- 2\n", "- 2\n- 3\n"),
+        ("resnet110-nobn", "resnet110-renamed"),
+        ("    depth: 110", "    depth: 56"),
+    ],
+)
+def test_results_of_another_study_are_not_kept_under_this_ones_name(repository, metrics, tmp_path, old, new):
+    params, text = tmp_path / "params.yaml", (repository / "params.yaml").read_text()
+    assert old in text
+    params.write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=r"metrics is not of the study in .*params\.yaml \(.*\); run `dvc repro`"):
+        cli.results.keep(params, metrics, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("lost", ["summary.json", "runs/resnet110-nobn.json", "history/resnet110-nobn.csv", "tables"])
+def test_what_was_kept_stays_where_a_result_is_missing(repository, metrics, tmp_path, lost):
+    results = tmp_path / "results"
+    cli.results.keep(repository / "params.yaml", metrics, results)
+    before = sorted(path.relative_to(results) for path in results.rglob("*"))
+    (metrics / lost).rename(metrics / "elsewhere")
+    with pytest.raises(UserError, match=rf"metrics/{lost}: there is no such result; run `dvc repro`"):
+        cli.results.keep(repository / "params.yaml", metrics, results)
+    assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
 
 
 def test_the_kept_results_are_listed(repository):
@@ -59,9 +82,7 @@ resnet110-nobn@depth218,tau
 
 
 @pytest.mark.parametrize("whose", ["this study's", "another's"])
-def test_layers_are_kept_if_they_are_this_studys(repository, tmp_path, whose):
-    metrics = tmp_path / "metrics"
-    shutil.copytree(repository / "metrics", metrics)
+def test_layers_are_kept_if_they_are_this_studys(repository, metrics, tmp_path, whose):
     names = [path.stem for path in (metrics / "runs").iterdir()] if whose == "this study's" else ["resnet020"]
     shutil.rmtree(metrics / "layers", ignore_errors=True)
     (metrics / "layers").mkdir()

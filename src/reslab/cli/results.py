@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from tabulate import tabulate
 from reslab import config
 from reslab.cli.app import app
 from reslab.cli.project import Params
+from reslab.config import Study
 from reslab.errors import UserError
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
@@ -38,29 +40,51 @@ def keep(
 ) -> None:
     """Copy the study's records, tables and plots to results/STUDY, so that another study may take its place in metrics/."""
     study = config.load(params)
-    made = metrics / "summary.json"
-    if set(_read(made)) != set(study.experiments):
-        raise UserError(f"{made} is not of the study in {params}; run `dvc repro`")
+    _check_same(study, params, metrics)
+    results.mkdir(parents=True, exist_ok=True)
     folder = results / study.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    shutil.copy2(params, folder / "params.yaml")
-    for kind, suffix in OF_EACH.items():
-        (folder / kind).mkdir()
-        for name in study.experiments:
-            shutil.copy2(metrics / kind / f"{name}.{suffix}", folder / kind)
-    for name in OF_ALL:
-        (shutil.copytree if (metrics / name).is_dir() else shutil.copy2)(metrics / name, folder / name)
-    if _measured(metrics / "layers") == set(study.experiments):
-        shutil.copytree(metrics / "layers", folder / "layers")
+    with tempfile.TemporaryDirectory(dir=results, prefix=".") as name:  # what was kept before stays until all is copied
+        draft = Path(name) / study.name
+        _copy(study, metrics, draft)
+        shutil.copy2(params, draft / "params.yaml")
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
     (results / INDEX).write_text(index(results))
     print(f"{folder}: kept; {results / INDEX} lists it")
 
 
-def _read(summary: Path) -> dict:
-    if not summary.exists():
-        raise UserError(f"{summary}: there are no results yet; run `dvc repro`")
-    return json.loads(summary.read_text())
+def _check_same(study: Study, params: Path, metrics: Path) -> None:
+    """Raises UserError unless the records are of this study: its experiments as params.yaml has them, its seeds."""
+    made = metrics / "summary.json"
+    different = sorted(set(_read(made)) ^ set(study.experiments))
+    for name in () if different else study.experiments:
+        records = _read(metrics / "runs" / f"{name}.json")["runs"]
+        sections = json.loads(json.dumps(study.experiments[name].sections))
+        if [record["seed"] for record in records] != study.seeds or any(record["config"] != sections for record in records):
+            different.append(name)
+    if different:
+        raise UserError(f"{metrics} is not of the study in {params} ({', '.join(different[:3])}); run `dvc repro`")
+
+
+def _copy(study: Study, metrics: Path, folder: Path) -> None:
+    for kind, suffix in OF_EACH.items():
+        (folder / kind).mkdir(parents=True)
+        for name in study.experiments:
+            shutil.copy2(_made(metrics / kind / f"{name}.{suffix}"), folder / kind)
+    for name in OF_ALL:
+        (shutil.copytree if (metrics / name).is_dir() else shutil.copy2)(_made(metrics / name), folder / name)
+    if _measured(metrics / "layers") == set(study.experiments):
+        shutil.copytree(metrics / "layers", folder / "layers")
+
+
+def _read(path: Path) -> dict:
+    return json.loads(_made(path).read_text())
+
+
+def _made(path: Path) -> Path:
+    if not path.exists():
+        raise UserError(f"{path}: there is no such result; run `dvc repro`")
+    return path
 
 
 def _measured(layers: Path) -> set[str]:
