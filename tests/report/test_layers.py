@@ -108,6 +108,14 @@ def test_plots_are_the_same_for_the_same_numbers_and_show_divergence(table, resp
     assert "all diverged" in (tmp_path / "a3.svg").read_text()
 
 
+def test_what_is_beyond_the_axis_is_marked_at_its_edge(table, tmp_path):
+    """1.4^54 = 8e7 of tau = 1 at L = 54 is; without that depth nothing is."""
+    layer_plots.growth(table, tmp_path / "all.svg", against="scaled")
+    layer_plots.growth(table[table["blocks"] < 54], tmp_path / "part.svg", against="scaled")
+    assert "beyond 1e6" in (tmp_path / "all.svg").read_text()
+    assert "beyond" not in (tmp_path / "part.svg").read_text()
+
+
 def test_plots_of_a_network_without_depth_or_tau(table, responses, tmp_path):
     one = table[table["blocks"] == 9].assign(tau=math.nan, depth=math.nan)
     assert not layer_plots.has_depths(one)

@@ -19,6 +19,7 @@ COLUMNS = 4
 WIDE_RATIO = 30  # largest over smallest response, from which on an axis is logarithmic
 FEW_DECADES = 100  # largest over smallest value, up to which a logarithmic axis has marks at 1, 2 and 5
 HIGHEST = 1e6  # where the growth axis ends: what explodes leaves it, what is bounded can still be told apart
+BEYOND = {"marker": 6, "linestyle": "none", "clip_on": False, "in_layout": False}  # a caret at the upper edge
 MARKERS = "osD^vPX"
 NORMS = {False: "without batch norm", True: "with batch norm"}
 TITLES = {"forward": "norm of the stream,\nlast block / first", "backward": "gradient of the stream,\nfirst block / last"}
@@ -104,6 +105,9 @@ def growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
         handles = [plt.Line2D([], [], **look, linestyle="-" if against == "blocks" else "none") for look in looks.values()]
         handles.append(plt.Rectangle((0, 0), 1, 1, color="#D55E00", alpha=0.12, linewidth=0))
         names = [*looks, "above the threshold tau = 1/sqrt(L)"]
+        if (table[list(TITLES)] > HIGHEST).any(axis=None):
+            handles.append(plt.Line2D([], [], color=STYLE.get("text.color", "black"), **BEYOND))
+            names.append(f"beyond {HIGHEST:.0e}".replace("e+0", "e"))
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), len(columns) + 1), frameon=False)
         save(figure, path)
 
@@ -117,6 +121,8 @@ def draw_growth(axes: Axes, panel: pd.DataFrame, direction: str, against: Agains
         if against == "blocks":
             mean = rows.groupby(against)[direction].agg(stats.gmean)
             axes.plot(mean.index, mean, color=looks[series]["color"], linewidth=1.5)
+        beyond = rows.loc[rows[direction] > HIGHEST, against]
+        axes.plot(beyond, [1] * len(beyond), color=looks[series]["color"], transform=axes.get_xaxis_transform(), **BEYOND)
     if against == "blocks":
         axes.xaxis.set_major_locator(FixedLocator(sorted(panel[against].unique())))
     axes.xaxis.set_major_formatter(PLAIN)
