@@ -18,6 +18,7 @@ from reslab.report import plots
 from reslab.report.calibration import draw_reliability
 from reslab.report.plots import COLOURS, PLAIN, STYLE, WIDE_RANGE, style_of
 from reslab.report.settings import Axis
+from reslab.report.summary import converged
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
@@ -83,7 +84,8 @@ def curve(histories: dict[str, pd.DataFrame], column: str, name: str) -> Markup:
 
     def draw(axes: Axes) -> list:
         for position, (experiment, history) in enumerate(histories.items()):
-            plots.draw_band(axes, thinned(history, most), column, scale, experiment, style_of(position))
+            label, kept = plots.curve_label(experiment, history), thinned(converged(history), most)
+            plots.draw_band(axes, kept, column, scale, label, style_of(position))
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if column == "test_error":

@@ -174,8 +174,8 @@ def classes(table: pd.DataFrame, confused: pd.DataFrame) -> cells.Table:
 def figures_of(found: Findings) -> dict[str, list[tuple[str, Markup]]]:
     """Captions and figures: `curves`, `errors` (one an axis that the study varies), `calibration`."""
     curves = [
-        ("Training loss by epoch: mean over the seeds, band from the lowest to the highest.", "train_loss"),
-        ("Test error by epoch: mean over the seeds, band from the best to the worst.", "test_error"),
+        ("Training loss by epoch: mean over the seeds that did not diverge, band from the lowest to the highest.", "train_loss"),
+        ("Test error by epoch: mean over the seeds that did not diverge, band from the best to the worst.", "test_error"),
     ]
     made = {"curves": [(caption, figures.curve(found.histories, key, key)) for caption, key in curves]}
     every, published = settings.of_study(found.study), found.study.report.published
