@@ -30,6 +30,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "os^v"  # for each turn of the colours
+LINE = 3  # handle length of a legend, in letters: shorter, a dash and a dot look like a line
 MOST_TICKS = 8
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 DIVERGED = "diverged (at the top edge)"
@@ -55,7 +56,7 @@ def style_of(position: int) -> dict:
 
 
 def curves(histories: dict[str, pd.DataFrame], path: Path) -> None:
-    """Training loss and test error by epoch: the mean over the seeds that did not diverge, with a band from the best to the worst."""
+    """Training loss and test error by epoch: the mean over the seeds that did not diverge, a band from best to worst."""
     with plt.rc_context(STYLE):
         figure, (loss, error) = plt.subplots(1, 2, figsize=(11, 4.2))
         for position, (name, history) in enumerate(histories.items()):
@@ -68,7 +69,8 @@ def curves(histories: dict[str, pd.DataFrame], path: Path) -> None:
         loss.yaxis.set_major_formatter(PLAIN)
         for axes in (loss, error):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(*error.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(histories), 4), frameon=False)
+        place = {"loc": "outside lower center", "ncols": min(len(histories), 4), "frameon": False, "handlelength": LINE}
+        figure.legend(*error.get_legend_handles_labels(), **place)
         save(figure, path)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from reslab.report.samples import wilson_interval
 
 MISSING = ""
+ERROR = "test error % (mean ± std)"
 NETWORKS_NOTE = (
     "Each network after its last epoch. The interval (Wilson) says how far the error would move with other test images of the "
     "same kind; the spread over seeds is another matter and comes on top. Calibration error: expected gap between confidence "
@@ -51,7 +52,7 @@ def results_columns(summary: pd.DataFrame) -> dict:
         "parameters": summary["parameters"].map("{:,}".format),
         "n": summary["n"],
         "diverged": summary["diverged"],
-        "test error % (mean ± std)": summary.apply(error_cell, axis=1),
+        ERROR: summary.apply(error_cell, axis=1),
         "median": summary["median"].map(percent),
         "95 % interval": [interval(*pair) for pair in zip(summary["ci_low"], summary["ci_high"], strict=True)],
     }

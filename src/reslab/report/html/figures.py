@@ -42,7 +42,8 @@ def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
         columns = 2 if max((len(text) for _, text in entries), default=0) < 34 else 1
         figure.set_size_inches(SIZE[0], SIZE[1] + LEGEND_ROW * math.ceil(len(entries) / columns))
         if entries:
-            figure.legend(*zip(*entries, strict=True), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
+            place = {"loc": "outside lower left", "ncols": columns, "frameon": False, "fontsize": 9, "handlelength": plots.LINE}
+            figure.legend(*zip(*entries, strict=True), **place)
         return Markup(embedded(_text(figure), name, label))
 
 
