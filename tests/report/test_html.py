@@ -265,6 +265,18 @@ def test_dashes_of_a_legend_are_long_enough_to_be_told_apart(tmp_path):
     assert min(float(last) - float(first) for first, _, last in ends) == pytest.approx(3 * 9, abs=0.2)
 
 
+def test_a_legend_stays_within_its_figure(tmp_path, browser):
+    names = {f"resnet{depth:04}-without-batch-norm-tau": [0.01, 0.02] for depth in (20, 32, 44)}  # 32 letters: not two in a row
+    found = findings(tmp_path, names, experiments={name: {"model": {"depth": int(name[6:10])}} for name in names})
+    page.write(found, tmp_path / "report.html")
+    script = """
+    const right = (one) => one.getBoundingClientRect().right;
+    return Math.max(...[...page.querySelectorAll('svg')].flatMap((svg) =>
+      [...svg.querySelectorAll('text')].map((text) => right(text) - right(svg))));
+    """
+    assert float(browser.framed(tmp_path / "report.html", script, width=1280)) <= 0
+
+
 def test_no_mark_is_lost_in_the_dark(tmp_path, browser):
     depths = [20, 32, 44, 56, 110, 164, 200, 254]  # more than there are colours, black among them
     found = findings(

@@ -39,7 +39,7 @@ def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
     with plt.rc_context(PAGE_STYLE):
         figure, axes = plt.subplots(figsize=SIZE)
         entries = draw(axes)
-        columns = 2 if max((len(text) for _, text in entries), default=0) < 34 else 1
+        columns = 2 if max((len(text) for _, text in entries), default=0) < 30 else 1
         figure.set_size_inches(SIZE[0], SIZE[1] + LEGEND_ROW * math.ceil(len(entries) / columns))
         if entries:
             place = {"loc": "outside lower left", "ncols": columns, "frameon": False, "fontsize": 9, "handlelength": plots.LINE}

@@ -109,7 +109,7 @@ def results(found: Findings) -> cells.Table:
     names = list(summary["experiment"])
     return cells.table(
         "results",
-        "Experiments: test error after the last epoch, mean ± std over the seeds",
+        "Test error after the last epoch, mean ± std",
         columns,
         lambda heading, row: "" if heading in ("verdict", "source") else f"#{anchor(names[row])}",
         note=note,
