@@ -48,7 +48,7 @@ def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.D
     return compared
 
 
-def write_classes(digests: digest.Digests, metrics: Path) -> dict:
+def write_classes(study: config.Study, digests: digest.Digests, metrics: Path) -> dict:
     """What the stored predictions say of classes and of calibration, for the page."""
     if not digests:
         return {}
@@ -56,7 +56,7 @@ def write_classes(digests: digest.Digests, metrics: Path) -> dict:
     classes, confused = digest.by_class(digests), digest.confusions(digests)
     (metrics / "tables" / "classes.md").write_text(comparison_tables.classes_markdown(classes, confused))
     write_csv(classes, metrics / "tables" / "classes.csv", float_format="%.6g")
-    reliability_diagram(pooled, metrics / "plots" / "reliability.svg")
+    reliability_diagram(pooled, metrics / "plots" / "reliability.svg", order=list(study.experiments))
     return {"classes": classes, "confusions": confused, "reliability": pooled}
 
 
@@ -82,7 +82,7 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n")
     write_results(study, runs, summary, metrics / "tables")
     compared = write_comparisons(study, runs, digests, metrics / "tables")
-    by_class = write_classes(digests, metrics)
+    by_class = write_classes(study, digests, metrics)
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")

@@ -92,8 +92,15 @@ def test_published_numbers_stand_beside_ours(tmp_path):
     assert good["ours − published, points"].startswith("-5.75 [")
     assert (good["verdict"], good["source"]) == ("not distinguishable at n = 3", "He 2015")
     assert ">published<" in page.render(found)  # the legend of the figures
+    # a phone shows the first
+    assert head[:6] == ["experiment", "ours %", "published %", "ours − published, points", "verdict", "depth"]
+    assert head[-2:] == ["source", "s per run"]
+    assert set(head) > {"tau", "parameters", "n", "diverged", "median", "95 % interval"}
+    assert len(set(head)) == len(head)
+    assert {"tables/results.csv", "tables/published.csv"} <= set(read(page.render(found)).links)
     bare = page.render(findings(tmp_path, ERRORS, report={"compare": {"pairs": []}}))
     assert "verdict" not in bare
+    assert "published.csv" not in bare
     assert "published" not in bare
 
 
@@ -103,6 +110,42 @@ def test_one_seed_and_nothing_but_divergence_are_pages_too(tmp_path, errors):
     reader = read(page.render(found))
     assert any(row[0] == "bad" for row in reader.rows)
     assert "nan" not in page.render(found).lower().replace("finance", "")
+
+
+def test_what_is_inside_the_networks_is_told_of_studies_that_ask_for_it(tmp_path):
+    links, command = {"layers/growth.md", "layers/growth.svg", "layers/threshold.svg"}, "dvc repro dvc.yaml layers/dvc.yaml"
+    asked = page.render(findings(tmp_path, ERRORS, report={"layers": {"depths": [32]}}))
+    assert "<h2>Inside the networks</h2>" in asked
+    assert 'href="#section-layers"' in asked
+    assert command in asked
+    assert links < set(read(asked).links)
+    few = page.render(findings(tmp_path, ERRORS, report={"layers": {"images": 8}}))  # of one depth there is no growth against it
+    assert links & set(read(few).links) == links - {"layers/growth.svg"}
+    bare = page.render(findings(tmp_path, ERRORS))
+    assert "section-layers" not in bare
+    assert command not in bare
+    assert not links & set(read(bare).links)
+
+
+def test_run_it_again_says_whose_commit_and_whose_comparisons(tmp_path):
+    found = findings(tmp_path, ERRORS)
+    one, which = "That commit trained the networks.", "What this page compares and says of them is <code>report</code> in the"
+    text = page.render(found)
+    assert text.index("git checkout 0123456789abcdef") < text.index(one) < text.index(which)
+    found.runs["commit"] = [f"{row:040x}" for row in range(len(found.runs))]
+    many = page.render(found)
+    assert "git checkout" not in many
+    assert one not in many
+    assert which in many
+
+
+def test_the_figure_of_cost_says_who_is_left_out(tmp_path):
+    found = findings(tmp_path, ERRORS)
+    found.runs["seconds"] = found.runs["experiment"].map({"good": 2.0, "mixed": 3.0, "bad": 1.0})
+    captions = [caption for caption, _ in page.figures_of(found)["errors"]]
+    said = [caption for caption in captions if caption.endswith("Experiments all of whose seeds diverged are left out.")]
+    assert said == [caption for caption in captions if "against multiply-adds" in caption or "against seconds" in caption]
+    assert said
 
 
 def test_what_people_write_is_text_and_never_markup(tmp_path):
@@ -177,6 +220,19 @@ def test_long_curves_are_thinned_to_what_can_be_seen():
     assert figures.thinned(long.head(50), 100).equals(long.head(50))
 
 
+def test_a_seed_that_diverged_between_two_epochs_that_are_shown_is_not_in_the_curve():
+    """Thinned first, its one epoch without a loss would be lost, and with it that it diverged."""
+    rows = [(seed, epoch) for seed in (0, 1) for epoch in range(1, (6401, 3201)[seed])]
+    history = pd.DataFrame(rows, columns=["seed", "epoch"]).assign(train_loss=1.0, test_error=lambda rows: rows["seed"] / 4 + 0.1)
+    gone = (history["seed"] == 1) & (history["epoch"] == 3200)
+    assert 3200 not in figures.thinned(history, 1000)["epoch"].tolist()
+    history.loc[gone, ["train_loss", "test_error"]] = math.nan, 1.0
+    label = "net (1 of 2 diverged)"
+    drawn = figures.curve({"net": history}, "test_error", "n")
+    assert f">{label}<" in drawn
+    assert drawn == figures.curve({label: history[history["seed"] == 0]}, "test_error", "n")
+
+
 def test_figures_follow_the_pages_colours_and_keep_their_words(tmp_path):
     found = findings(tmp_path, ERRORS)
     drawn = str(figures.curve(found.histories, "train_loss", "name"))
@@ -196,6 +252,29 @@ def test_an_experiment_keeps_its_colour_where_another_is_left_out(tmp_path):
     groups = settings.series(cost, settings.of_study(found.study))
     drawn = str(figures.error_against(cost, groups, found.summary, found.runs, {}, "x"))
     assert set(re.findall("var\\(--c([0-9])\\)", drawn)) == {"1", "2"}
+
+
+def test_dashes_of_a_legend_are_long_enough_to_be_told_apart(tmp_path):
+    """A dash, a gap, a dot and a gap are 10.6 line widths: in matplotlib's own two letters they look like one line."""
+    errors = {f"d{depth}": [0.01, 0.02] for depth in range(20, 20 + 6 * 24, 6)}
+    found = findings(tmp_path, errors, experiments={name: {"model": {"depth": int(name[1:])}} for name in errors})
+    drawn = figures.curve(found.histories, "test_error", "n")
+    legend = drawn[drawn.index('id="n-legend_1"') :]
+    ends = re.findall(r'<path d="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n"', legend)
+    assert len(ends) == len(errors)
+    assert min(float(last) - float(first) for first, _, last in ends) == pytest.approx(3 * 9, abs=0.2)
+
+
+def test_a_legend_stays_within_its_figure(tmp_path, browser):
+    names = {f"resnet{depth:04}-without-batch-norm-tau": [0.01, 0.02] for depth in (20, 32, 44)}  # 32 letters: not two in a row
+    found = findings(tmp_path, names, experiments={name: {"model": {"depth": int(name[6:10])}} for name in names})
+    page.write(found, tmp_path / "report.html")
+    script = """
+    const right = (one) => one.getBoundingClientRect().right;
+    return Math.max(...[...page.querySelectorAll('svg')].flatMap((svg) =>
+      [...svg.querySelectorAll('text')].map((text) => right(text) - right(svg))));
+    """
+    assert float(browser.framed(tmp_path / "report.html", script, width=1280)) <= 0
 
 
 def test_no_mark_is_lost_in_the_dark(tmp_path, browser):

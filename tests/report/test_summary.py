@@ -127,6 +127,9 @@ def test_a_validation_split_is_in_the_table_and_the_headline(study, folder):
     summary = summarize(study, runs)
     assert headline(summary)["good"]["validation_percent"] == 25.0
     assert "validation error %" in tables.markdown(summary, runs, "")
+    validation = tables.networks(runs)["validation_error"]
+    assert validation.isna().equals(runs["status"] == "diverged")
+    assert validation.dropna().eq(0.25).all()
 
 
 def test_top5_and_calibration_are_means_over_the_seeds_that_finished(study, folder):
@@ -150,7 +153,11 @@ def test_top5_and_calibration_are_means_over_the_seeds_that_finished(study, fold
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
         *["good", "0", "finished", "1.00", f"[{100 * low:.2f}, {100 * high:.2f}]", "0.00", "2.00", "0.5000", "2.0"]
     ]
-    assert [cell.strip() for cell in lines[10].split("|")[3:8]] == ["diverged", "100.00", "[98.12, 100.00]", "100.00", ""]
+    assert [cell.strip() for cell in lines[10].split("|")[3:8]] == ["diverged", "", "", "", ""]
+    diverged = networks[networks["status"] == "diverged"]
+    assert diverged[["test_error", "test_top5_error", "test_loss", "test_ece", "images_low", "images_high"]].isna().all(axis=None)
+    assert diverged[["test_images", "seconds"]].notna().all(axis=None)
+    assert runs.loc[diverged.index, "test_error"].eq(1).all()  # the records stay as they are
 
 
 def test_records_of_before_have_no_interval_over_images(study, folder):
@@ -187,6 +194,32 @@ def test_plots_are_the_same_for_the_same_numbers(study, folder, tmp_path):
     assert contents[0] == contents[1]
     assert "bad (diverged)" in contents[0]
     assert "diverged (at the top edge)" in contents[0]
+
+
+def late(diverged: dict[int, bool]) -> pd.DataFrame:
+    """A history of eight epochs by seed; a seed that diverged did so at the fourth."""
+    rows = [
+        {"seed": seed, "epoch": epoch, "train_loss": math.nan if gone and epoch == 4 else 1 / epoch, "test_error": error}
+        for seed, gone in diverged.items()
+        for epoch in range(1, 5 if gone else 9)
+        for error in [1.0 if gone and epoch == 4 else 0.1 / epoch]
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_curve_is_without_the_seeds_that_diverged_and_says_how_many(tmp_path):
+    def drawn(name: str, history: pd.DataFrame) -> str:
+        plots.curves({name: history}, tmp_path / "a.svg")
+        return (tmp_path / "a.svg").read_text()
+
+    mixed = late({0: False, 1: True, 2: False})
+    kept = mixed[mixed["seed"] != 1]
+    assert epoch_means(mixed).equals(epoch_means(kept))
+    label = "net (1 of 3 diverged)"
+    assert f">{label}<" in drawn("net", mixed)
+    assert drawn("net", mixed) == drawn(label, kept)
+    assert "diverged" not in drawn("net", kept)
+    assert ">net (diverged)<" in drawn("net", late({0: True, 1: True}))
 
 
 def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):

@@ -6,18 +6,22 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reslab.report.plots import STYLE, save, style_of
+from reslab.report.plots import LINE, STYLE, save, style_of
 
 LEAST = 10  # answers in a bin: with fewer its accuracy is noise
 
 
-def reliability_diagram(tables: dict[str, pd.DataFrame], path: Path) -> None:
-    """One line an experiment (Guo et al. 2017, figure 1); below the diagonal a network is surer than it may be."""
+def reliability_diagram(tables: dict[str, pd.DataFrame], path: Path, *, order: list[str]) -> None:
+    """One line an experiment (Guo et al. 2017, figure 1); below the diagonal a network is surer than it may be.
+
+    `order` gives the colours: all experiments of the study, so that one has the same here, among the curves and on the page.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.5, 5.5))
-        draw_reliability(axes, tables, list(tables))
+        draw_reliability(axes, tables, order)
         axes.set(title=f"calibration (bins of at least {LEAST} answers)", aspect="equal")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        place = {"loc": "outside lower center", "ncols": 2, "frameon": False, "handlelength": LINE}
+        figure.legend(*axes.get_legend_handles_labels(), **place)
         save(figure, path)
 
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLoca
 
 from reslab.config import Study
 from reslab.report.settings import Axis, of_study, series
+from reslab.report.summary import converged, diverged_seeds
 
 mpl.use("agg")
 STYLE = {
@@ -29,6 +30,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "os^v"  # for each turn of the colours
+LINE = 3  # handle length of a legend, in letters: shorter, a dash and a dot look like a line
 MOST_TICKS = 8
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 DIVERGED = "diverged (at the top edge)"
@@ -54,30 +56,40 @@ def style_of(position: int) -> dict:
 
 
 def curves(histories: dict[str, pd.DataFrame], path: Path) -> None:
-    """Training loss and test error by epoch: the mean over seeds, with a band from the best to the worst seed."""
+    """Training loss and test error by epoch: the mean over the seeds that did not diverge, a band from best to worst."""
     with plt.rc_context(STYLE):
         figure, (loss, error) = plt.subplots(1, 2, figsize=(11, 4.2))
         for position, (name, history) in enumerate(histories.items()):
-            draw_band(loss, history, "train_loss", 1, name, style_of(position))
-            draw_band(error, history, "test_error", 100, name, style_of(position))
+            label, kept = curve_label(name, history), converged(history)
+            draw_band(loss, kept, "train_loss", 1, label, style_of(position))
+            draw_band(error, kept, "test_error", 100, label, style_of(position))
         loss.set(title="training loss", xlabel="epoch", yscale="log")
         error.set(title="test error (%)", xlabel="epoch")
         show_errors(error)
         loss.yaxis.set_major_formatter(PLAIN)
         for axes in (loss, error):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(*error.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(histories), 4), frameon=False)
+        place = {"loc": "outside lower center", "ncols": min(len(histories), 4), "frameon": False, "handlelength": LINE}
+        figure.legend(*error.get_legend_handles_labels(), **place)
         save(figure, path)
 
 
-def draw_band(axes: Axes, history: pd.DataFrame, column: str, scale: float, name: str, style: dict) -> None:
-    """Mean line and seed band of one column; an experiment that diverged at once leaves only its name and a cross."""
+def curve_label(name: str, history: pd.DataFrame) -> str:
+    """An experiment's name with how many of its seeds diverged: those are not in its curve unless all did."""
+    diverged, seeds = len(diverged_seeds(history)), history["seed"].nunique()
+    if not diverged:
+        return name
+    return f"{name} (diverged)" if diverged == seeds else f"{name} ({diverged} of {seeds} diverged)"
+
+
+def draw_band(axes: Axes, history: pd.DataFrame, column: str, scale: float, label: str, style: dict) -> None:
+    """Mean line and seed band of one column; an experiment that diverged at once leaves only its label."""
     epochs = (history.set_index("epoch")[column] * scale).groupby("epoch")
     mean, low, high = epochs.mean(), epochs.min(), epochs.max()
     if not history["train_loss"].map(math.isfinite).any():
-        axes.plot([], [], marker="x", label=f"{name} (diverged)", color=style["color"], linestyle="none")
+        axes.plot([], [], label=label, linestyle="none")  # no handle: there is nothing of that look to be found
         return
-    axes.plot(mean.index, mean, label=name, marker="o" if len(mean) == 1 else None, **style)
+    axes.plot(mean.index, mean, label=label, marker="o" if len(mean) == 1 else None, **style)
     axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 

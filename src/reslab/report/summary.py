@@ -71,8 +71,17 @@ def headline(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
     return rows
 
 
+def diverged_seeds(history: pd.DataFrame) -> set[int]:
+    """The seeds of a history whose training loss was once not finite."""
+    return set(history.loc[~np.isfinite(history["train_loss"]), "seed"])
+
+
+def converged(history: pd.DataFrame) -> pd.DataFrame:
+    """A history without the seeds that diverged; all of it, if all did."""
+    kept = history[~history["seed"].isin(diverged_seeds(history))]
+    return kept if len(kept) else history
+
+
 def epoch_means(history: pd.DataFrame) -> pd.DataFrame:
     """Mean of every column of a history, one row an epoch, over the seeds that did not diverge (over all, if all did)."""
-    diverged = set(history.loc[~np.isfinite(history["train_loss"]), "seed"])
-    kept = history[~history["seed"].isin(diverged)]
-    return (kept if len(kept) else history).drop(columns="seed").groupby("epoch", as_index=False).mean()
+    return converged(history).drop(columns="seed").groupby("epoch", as_index=False).mean()

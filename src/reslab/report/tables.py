@@ -7,10 +7,11 @@ import pandas as pd
 from reslab.report.samples import wilson_interval
 
 MISSING = ""
+ERROR = "test error % (mean ± std)"
 NETWORKS_NOTE = (
     "Each network after its last epoch. The interval (Wilson) says how far the error would move with other test images of the "
     "same kind; the spread over seeds is another matter and comes on top. Calibration error: expected gap between confidence "
-    "and accuracy over 15 bins (Guo et al. 2017)."
+    "and accuracy over 15 bins (Guo et al. 2017). A network that diverged has no scores."
 )
 
 
@@ -51,7 +52,7 @@ def results_columns(summary: pd.DataFrame) -> dict:
         "parameters": summary["parameters"].map("{:,}".format),
         "n": summary["n"],
         "diverged": summary["diverged"],
-        "test error % (mean ± std)": summary.apply(error_cell, axis=1),
+        ERROR: summary.apply(error_cell, axis=1),
         "median": summary["median"].map(percent),
         "95 % interval": [interval(*pair) for pair in zip(summary["ci_low"], summary["ci_high"], strict=True)],
     }
@@ -85,17 +86,22 @@ def footnote(runs: pd.DataFrame) -> str:
 
 
 def networks(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a trained network: its numbers, and Wilson's interval of its error over the draw of the test images."""
-    keys = ["experiment", "seed", "status", "test_images", "test_error", "test_top5_error", "test_loss", "test_ece"]
-    table = runs.reindex(columns=keys)
+    """One row a trained network: its numbers, and Wilson's interval of its error over the draw of the test images.
+
+    One that diverged has no scores here: the error of 1 in its record only marks it.
+    """
+    scores = ["test_error", "test_top5_error", "test_loss", "test_ece"]
+    validation = ["validation_error"] if "validation_error" in runs else []
+    measured = runs.reindex(columns=[*scores, *validation]).astype(float).where(runs["status"] != "diverged")
+    table = runs.reindex(columns=["experiment", "seed", "status", "test_images"]).assign(**measured[scores])
     bounds = [
         (math.nan, math.nan)
-        if math.isnan(row.test_images)
+        if math.isnan(row.test_images) or math.isnan(row.test_error)
         else wilson_interval(round(row.test_error * row.test_images), int(row.test_images))
         for row in table.astype({"test_images": float}).itertuples()
     ]
     table[["images_low", "images_high"]] = pd.DataFrame(bounds, columns=["low", "high"], index=table.index)
-    return table.assign(**{key: runs[key] for key in ("validation_error", "seconds") if key in runs})
+    return table.assign(**measured[validation], seconds=runs["seconds"])
 
 
 def networks_columns(table: pd.DataFrame) -> dict:

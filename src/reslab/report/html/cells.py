@@ -30,7 +30,7 @@ class Table:
     rows: list[list[Cell]]
     numeric: list[bool]  # by column: aligned to the right
     note: str = ""
-    source: str = ""  # the CSV with the same
+    sources: tuple[str, ...] = ()  # the CSV files with the same
 
 
 def amount(text: str) -> float | None:
@@ -39,7 +39,15 @@ def amount(text: str) -> float | None:
     return float(found[1].replace(",", "")) if found else None
 
 
-def table(name: str, caption: str, columns: Mapping[str, Iterable[Any]], link: Links, **more: str) -> Table:
+def table(
+    name: str,
+    caption: str,
+    columns: Mapping[str, Iterable[Any]],
+    link: Links,
+    *,
+    note: str = "",
+    sources: tuple[str, ...] = (),
+) -> Table:
     """A table of columns of text; a cell without text leads nowhere."""
     texts = [[str(value) for value in column] for column in columns.values()]
     headings = list(columns)
@@ -53,7 +61,7 @@ def table(name: str, caption: str, columns: Mapping[str, Iterable[Any]], link: L
         ]
         for row in range(len(texts[0]))
     ]
-    return Table(name, caption, headings, rows, [_is_numeric(*pair) for pair in zip(texts, amounts, strict=True)], **more)
+    return Table(name, caption, headings, rows, [_is_numeric(*pair) for pair in zip(texts, amounts, strict=True)], note, sources)
 
 
 def _is_numeric(texts: list[str], amounts: list[float | None]) -> bool:

@@ -18,6 +18,7 @@ from reslab.report import plots
 from reslab.report.calibration import draw_reliability
 from reslab.report.plots import COLOURS, PLAIN, STYLE, WIDE_RANGE, style_of
 from reslab.report.settings import Axis
+from reslab.report.summary import converged
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
@@ -38,10 +39,11 @@ def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
     with plt.rc_context(PAGE_STYLE):
         figure, axes = plt.subplots(figsize=SIZE)
         entries = draw(axes)
-        columns = 2 if max((len(text) for _, text in entries), default=0) < 34 else 1
+        columns = 2 if max((len(text) for _, text in entries), default=0) < 30 else 1
         figure.set_size_inches(SIZE[0], SIZE[1] + LEGEND_ROW * math.ceil(len(entries) / columns))
         if entries:
-            figure.legend(*zip(*entries, strict=True), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
+            place = {"loc": "outside lower left", "ncols": columns, "frameon": False, "fontsize": 9, "handlelength": plots.LINE}
+            figure.legend(*zip(*entries, strict=True), **place)
         return Markup(embedded(_text(figure), name, label))
 
 
@@ -83,7 +85,8 @@ def curve(histories: dict[str, pd.DataFrame], column: str, name: str) -> Markup:
 
     def draw(axes: Axes) -> list:
         for position, (experiment, history) in enumerate(histories.items()):
-            plots.draw_band(axes, thinned(history, most), column, scale, experiment, style_of(position))
+            label, kept = plots.curve_label(experiment, history), thinned(converged(history), most)
+            plots.draw_band(axes, kept, column, scale, label, style_of(position))
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if column == "test_error":

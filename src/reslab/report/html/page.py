@@ -51,6 +51,7 @@ def render(found: Findings) -> str:
             counts=counts(found.runs),
             tables=tables_of(found),
             figures=figures_of(found),
+            layers=layer_files(found),
             shared=shared(found.study),
             records=[
                 {"name": name, "recipe": recipe(found.study, name), "seeds": seeds_table(found.runs, name)}
@@ -67,6 +68,14 @@ def render(found: Findings) -> str:
 def code(text: str) -> Markup:
     """Escaped text in which `this` is code, as in Markdown."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def layer_files(found: Findings) -> list[str]:
+    """What layers/dvc.yaml writes of a study whose report sets `layers`; a figure against depth needs depths, the other tau."""
+    if not found.study.report.layers.model_fields_set:
+        return []
+    drawn = {"layers/threshold.svg": found.summary["tau"].notna().any(), "layers/growth.svg": found.study.report.layers.depths}
+    return ["layers/growth.md", *(path for path, written in drawn.items() if written)]
 
 
 def counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -92,21 +101,29 @@ def results(found: Findings) -> cells.Table:
         depth = summary["depth"].map(lambda depth: "" if pd.isna(depth) else f"{depth:.0f}")
         columns = {"experiment": columns.pop("experiment"), "depth": depth} | columns
     note = tables.footnote(found.runs)
-    seconds = columns.pop("s per run")
+    sources = ("tables/results.csv",)
     if found.study.report.published:
-        columns.pop("published", None)
-        columns |= beside_published(found)
+        columns = with_published(columns, found)
         note += " " + comparison_tables.published_note(against_published(found.study, summary))
-    columns["s per run"] = seconds
+        sources += ("tables/published.csv",)
     names = list(summary["experiment"])
     return cells.table(
         "results",
-        "Experiments: test error after the last epoch",
+        "Test error after the last epoch, mean ± std",
         columns,
         lambda heading, row: "" if heading in ("verdict", "source") else f"#{anchor(names[row])}",
         note=note,
-        source="tables/results.csv",
+        sources=sources,
     )
+
+
+def with_published(columns: dict, found: Findings) -> dict:
+    """The comparison with published numbers beside the names: a phone shows no more than the first columns."""
+    beside = beside_published(found)
+    last = {"source": beside.pop("source"), "s per run": columns.pop("s per run")}
+    columns.pop("published", None)
+    first = {"experiment": columns.pop("experiment"), "ours %": columns.pop(tables.ERROR)}
+    return first | beside | columns | last
 
 
 def beside_published(found: Findings) -> dict[str, list[str]]:
@@ -141,7 +158,7 @@ def networks(found: Findings) -> cells.Table:
         tables.networks_columns(table),
         lambda heading, row: f"#{anchor(*keys[row])}",
         note=tables.NETWORKS_NOTE,
-        source="tables/networks.csv",
+        sources=("tables/networks.csv",),
     )
 
 
@@ -154,7 +171,9 @@ def comparisons(table: pd.DataFrame) -> cells.Table:
 
     columns = comparison_tables.comparisons_columns(table)
     note = comparison_tables.comparison_note(table)
-    return cells.table("comparisons", "Experiments against each other", columns, link, note=note, source="tables/comparisons.csv")
+    return cells.table(
+        "comparisons", "Experiments against each other", columns, link, note=note, sources=("tables/comparisons.csv",)
+    )
 
 
 def classes(table: pd.DataFrame, confused: pd.DataFrame) -> cells.Table:
@@ -167,22 +186,22 @@ def classes(table: pd.DataFrame, confused: pd.DataFrame) -> cells.Table:
         columns,
         lambda heading, row: f"#{anchor(names[row])}" if heading == "experiment" else "",
         note=comparison_tables.CLASSES_NOTE,
-        source="tables/classes.csv",
+        sources=("tables/classes.csv",),
     )
 
 
 def figures_of(found: Findings) -> dict[str, list[tuple[str, Markup]]]:
     """Captions and figures: `curves`, `errors` (one an axis that the study varies), `calibration`."""
     curves = [
-        ("Training loss by epoch: mean over the seeds, band from the lowest to the highest.", "train_loss"),
-        ("Test error by epoch: mean over the seeds, band from the best to the worst.", "test_error"),
+        ("Training loss by epoch: mean over the seeds that did not diverge, band from the lowest to the highest.", "train_loss"),
+        ("Test error by epoch: mean over the seeds that did not diverge, band from the best to the worst.", "test_error"),
     ]
     made = {"curves": [(caption, figures.curve(found.histories, key, key)) for caption, key in curves]}
     every, published = settings.of_study(found.study), found.study.report.published
     made["errors"] = []
     for number, axis in enumerate(settings.axes(found.study, found.summary, found.runs)):
         drawn = figures.error_against(axis, settings.series(axis, every), found.summary, found.runs, published, f"against{number}")
-        left_out = "" if axis.path else " Experiments that diverged stopped early and are left out."
+        left_out = "" if axis.path else " Experiments all of whose seeds diverged are left out."
         made["errors"].append((f"Test error against {axis.name}: a dot a seed, a bar their mean.{left_out}", drawn))
     pooled = found.reliability
     made["calibration"] = (
