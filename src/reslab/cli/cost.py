@@ -90,7 +90,9 @@ def calibrate(
 
     if published is not None:
         rows = [
-            row for study in studies.names() for row in calibration.published_rows(config.parse(studies.compose(study)), published)
+            row
+            for study in studies.present()
+            for row in calibration.published_rows(config.parse(studies.compose(study)), published)
         ]
         if not rows:
             raise UserError(f"no study has published minutes for {published!r}; {_known_devices()}")
