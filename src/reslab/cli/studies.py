@@ -93,12 +93,8 @@ def _print_head(study: Study, lines: Any) -> None:
     shared = {key: lines[key] for key in ("dataset", *config.SECTIONS) if key in lines}
     print("All experiments (what differs from studies/defaults.yaml):" if shared else "All experiments: studies/defaults.yaml.")
     for key, value in shared.items():
-        _paragraph(f"{key}: {_flow(value)}", indent="  ")
+        _paragraph(f"{key}: {flow(value)}", indent="  ")
     print()
-
-
-def _flow(value: Any) -> str:
-    return "[" + ", ".join(map(flow, value)) + "]" if isinstance(value, list) else flow(value)
 
 
 def _paragraph(text: str, *, indent: str = "") -> None:
