@@ -67,23 +67,6 @@ def test_show_says_it_all_of_every_study(name, folder):
         assert row["machine_kind"] == "published"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("studies",),
-        ("studies", "hysts"),
-        ("show", "digits-tau"),
-        ("select", "digits-tau"),
-        ("estimate", "digits-tau"),
-        ("calibrate", "--published", "GeForce GTX 980"),
-    ],
-)
-def test_elsewhere_the_commands_say_where_to_run(arguments, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="^studies/: no such folder here, or no study in it; run from the root of the repository$"):
-        reslab(*arguments)
-
-
 def test_show_without_a_measurement_says_how_to_get_one(folder):
     (folder / "machines").unlink()
     text = reslab("show", "wilber-gamma")
@@ -167,23 +150,6 @@ def test_a_part_compares_what_is_left(rows, pairs, git_folder):
     text = reslab("select", "digits-tau", "--rows", rows)
     assert chosen().report.compare == pairs
     assert ("params.yaml: nothing is left of what digits-tau compares; `report.compare` can say" in text) == (not pairs)
-
-
-@pytest.mark.parametrize(
-    ("compare", "left"),
-    [
-        ({"baseline": "b"}, [("c", "b")]),
-        ({"baseline": "a"}, []),
-        ({"pairs": [["a", "b"], ["c", "b"]]}, [("c", "b")]),
-        ({"pairs": [["a", "b"]]}, []),
-        ({"pairs": []}, []),
-        (None, [("c", "b")]),  # nothing was written: each with the first one, here as there
-    ],
-)
-def test_what_a_part_compares(compare, left):
-    rows = {"a": {}, "b": {"model": {"depth": 14}}, "c": {"model": {"depth": 20}}}
-    document = config.parse_yaml(SMALL_PARAMS) | {"experiments": rows, "report": {"compare": compare}}
-    assert config.parse(studies.subset(document, rows=["b", "c"])).report.compare == left
 
 
 def test_times_as_people_write_them():

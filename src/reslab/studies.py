@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from reslab import config, provenance
-from reslab.errors import UserError, located
+from reslab.errors import UserError, check_output, located
 from reslab.schema import unknown
 
 FOLDER = Path("studies")
@@ -114,6 +114,7 @@ def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool
     Raises UserError if that would overwrite edits that git does not have, unless `force`.
     """
     text = dump(document)
+    check_output(params)
     if not force and params.exists() and params.read_text() != text and provenance.has_uncommitted_edits(params):
         raise UserError(f"{params} has edits that are not committed; commit them, or say --force to lose them")
     params.write_text(text)

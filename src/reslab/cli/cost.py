@@ -68,7 +68,7 @@ def estimate(
         for cost in found
     ]
     print_rows(rows, csv=False)
-    total, together = readable(sum(cost.wall for cost in found)), at_once or default_at_once(known)
+    total, together = readable(sum(cost.wall for cost in found)), min(at_once or default_at_once(known), len(chosen.seeds))
     print(f"\nAll of {chosen.name}: {total}, {together} seed(s) at once.")
     print(f"Times of {known.summary()}. Start-up of the stages, some seconds each, is not counted.")
     return None

@@ -73,6 +73,8 @@ def report(
     """Say where the study's page is: results, curves and records in one HTML file."""
     if not path.exists():
         raise UserError(f"{path}: no such file; `dvc repro` makes it")
+    if not path.is_file():
+        raise UserError(f"{path}: is a folder; give the page, such as {path / 'report.html'}")
     if show and not webbrowser.open(path.resolve().as_uri()):
         raise UserError(f"no browser to show {path} in; set BROWSER to one, or open it by hand")
     print(path.resolve().as_uri())
