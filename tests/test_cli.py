@@ -5,6 +5,7 @@ import os
 import pytest
 from project import SMALL_PARAMS, call
 
+from reslab.cli.project import check
 from reslab.cli.results import README_MARKS, with_results
 from reslab.data import prepared
 from reslab.errors import UserError
@@ -12,7 +13,6 @@ from reslab.errors import UserError
 
 def test_check_finds_what_is_wrong_without_running_anything(tmp_path, small_images):
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
-    assert "params.yaml: well formed" in call(tmp_path, "reslab", "check").stdout
     prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
     assert "params.yaml: 2 experiments x 2 seeds, all well" in call(tmp_path, "reslab", "check").stdout
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("depth: 8", "depth: 9"))
@@ -24,11 +24,54 @@ def test_check_finds_what_is_wrong_without_running_anything(tmp_path, small_imag
     assert done.stderr.startswith("error: params.yaml: train.epochs: 'two' is not allowed")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "name: tau_resnet",
+            "name: tau_resne",
+            "experiments.plain-tau: model.name: unknown name 'tau_resne' (did you mean 'tau_resnet'?)",
+        ),
+        ("tau: 1/sqrt(L)", "tau: 1/sqr(L)", "experiments.own-tau: model: tau '1/sqr(L)' "),
+        ("depth: 8", "depth: 21", "experiments.plain-tau: model: depth 21 is impossible"),
+        ("name: digits", "{name: digits, validation: 1430}", "dataset.validation: 1430 is not allowed: 0, or 10 to 1427 images"),
+        ("name: computed", "{name: published, constants: cifar10}", "experiments.plain-tau: normalize: mean "),
+    ],
+)
+def test_check_finds_mistakes_before_the_data_is_there(old, new, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace(old, new))
+    with pytest.raises(UserError) as raised:
+        check()
+    assert str(raised.value).startswith(f"params.yaml: {message}")
+
+
+def test_check_says_by_what_it_went(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
+    check()
+    said = "params.yaml: 2 experiments x 2 seeds, all well (by the known size of digits: the data is not there yet)\n"
+    assert capsys.readouterr().out == said
+    folder = "{name: image_folder, source: FOLDER, image_size: 8, channels: 1}"
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("name: digits", folder.replace("FOLDER", "data/mine")))
+    check()
+    assert capsys.readouterr().out.startswith("params.yaml: well formed; the size of mine is not known: depths and ")
+    (tmp_path / "params.yaml").write_text(
+        SMALL_PARAMS.replace("name: digits", folder.replace("FOLDER", "data/cifar10-jpeg.tar.xz"))
+    )
+    check()
+    assert "by the known size of cifar10-jpeg: the data is not there yet" in capsys.readouterr().out
+
+
 LATE = SMALL_PARAMS.replace("name: cosine", "{name: multistep, milestones: [1, 2, 5]}").replace("schedule:\n  {", "schedule: {")
 
 
 def test_check_and_schedule_say_which_milestones_are_never_reached(tmp_path, small_images):
     (tmp_path / "params.yaml").write_text(LATE)
+    late = SMALL_PARAMS.replace("name: cosine", "{name: multistep, milestones: [1, 40]}").replace("schedule:\n  {", "schedule: {")
+    (tmp_path / "late.yaml").write_text(late)
+    without_data = call(tmp_path, "reslab", "check", "--params", "late.yaml").stdout
+    assert "experiments.plain-tau: the run ends before milestone 40 (epochs)\n" in without_data
     prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
     said = [f"experiments.{name}: the run ends before milestone 2, 5 (epochs)" for name in ("plain-tau", "own-tau")]
     assert call(tmp_path, "reslab", "check").stdout.splitlines() == [*said, "params.yaml: 2 experiments x 2 seeds, all well"]

@@ -1,22 +1,51 @@
 """Finding out before anything is trained what an experiment cannot do."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from reslab.config import Experiment
+from reslab.config import Experiment, Study
+from reslab.data import prepared
 from reslab.data.feed import Feed
 from reslab.data.loader import Normalize, Resident
 from reslab.data.normalize import NORMALIZATIONS
 from reslab.data.placement import crop_of
 from reslab.data.recipe import Recipe, recipe
+from reslab.data.sizes import is_known, size_facts
+from reslab.data.statistics import check_validation
 from reslab.errors import UserError, located
 from reslab.experiment import budget, build_model, make_optimizer, make_schedule
 from reslab.models.count import count, single_value_norms
 from reslab.schema import bind
 from reslab.sections import Train
 from reslab.training.losses import LOSSES
+
+
+def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
+    """What `check` needs to know of the study's dataset: from the prepared data in `folder`, else from its known size.
+
+    None if neither is there. Raises UserError if the prepared data is damaged.
+    """
+    stored = prepared.load(folder).facts if folder.exists() else {}
+    if stored.get("name") == study.dataset["name"]:
+        return stored
+    if not is_known(study.dataset):
+        return None
+    facts = size_facts(study.dataset, study.validation, folder)
+    if "image_size" in study.dataset:  # a folder's images become as large as the study asks for
+        facts["image_shape"] = [study.dataset.get("channels", 3), *[study.dataset["image_size"]] * 2]
+    channels = facts["image_shape"][0]  # statistics are made up: only how many there are is checked
+    return facts | {"mean": [0.5] * channels, "std": [0.2] * channels, "stored": study.dataset.get("stored", "pixels")}
+
+
+def check_study(study: Study, facts: dict) -> None:
+    """Check what all experiments share, then each of them; raises UserError with the path."""
+    check_validation(study.validation, facts["train"] + facts["validation"], len(facts["class_names"]))
+    for experiment in study.experiments.values():
+        check(experiment, facts)
 
 
 def check(experiment: Experiment, facts: dict) -> None:

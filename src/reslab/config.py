@@ -65,6 +65,8 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError("no such file; run from the repository root or give --params") from None
+    except (IsADirectoryError, NotADirectoryError):
+        raise UserError("is a folder, or in something that is none; give a file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"not valid YAML: {first_line(error)}") from None
     return parse_yaml(text)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
@@ -21,6 +22,14 @@ def located(where: object) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def check_output(path: Path) -> None:
+    """Raise UserError if no file can be written at `path`: its folder is missing, or it is a folder itself."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give a file")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; make it first")
 
 
 def run(command: Callable[..., None]) -> None:

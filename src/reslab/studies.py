@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from reslab import config, provenance
-from reslab.errors import UserError, located
+from reslab.errors import UserError, check_output, located
 from reslab.schema import unknown
 
 FOLDER = Path("studies")
@@ -23,6 +23,13 @@ HEADER = """\
 def names(folder: Path = FOLDER) -> list[str]:
     """The studies that can be selected."""
     return sorted(path.stem for path in folder.glob("*.yaml") if path.stem != DEFAULTS)
+
+
+def present(folder: Path = FOLDER) -> list[str]:
+    """The studies that can be selected; raises UserError if there are none: the command runs elsewhere."""
+    if not (found := names(folder)):
+        raise UserError(f"{folder}/: no such folder here, or no study in it; run from the root of the repository")
+    return found
 
 
 def system(name: str) -> str:
@@ -41,7 +48,7 @@ def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 
     Raises UserError for an unknown or faulty study.
     """
-    if name not in names(folder):
+    if name not in present(folder):
         raise UserError(unknown(name, names(folder), "study", listing="`reslab studies` lists them"))
     path = folder / f"{name}.yaml"
     lines = _read(path)
@@ -94,13 +101,9 @@ def matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
 def _about(report: Mapping, chosen: list[str]) -> dict[str, Any]:
     """A study's report section with the published numbers and the comparisons of the chosen experiments only."""
     published = {name: value for name, value in report.get("published", {}).items() if name in chosen}
-    compare = report.get("compare") or {}
-    if "baseline" in compare:
-        compare = compare if compare["baseline"] in chosen else {}
-    elif pairs := [pair for pair in compare.get("pairs", []) if set(pair) <= set(chosen)]:
-        compare = {"pairs": pairs}
-    else:
-        compare = {}
+    compare = report.get("compare")
+    if compare and compare.get("baseline") not in chosen:  # without pairs it would be each with the first one: not what was asked
+        compare = {"pairs": [pair for pair in compare.get("pairs") or [] if set(pair) <= set(chosen)]}
     kept = {key: value for key, value in {"published": published, "compare": compare}.items() if value}
     return {key: value for key, value in report.items() if key not in ("published", "compare")} | kept
 
@@ -111,6 +114,7 @@ def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool
     Raises UserError if that would overwrite edits that git does not have, unless `force`.
     """
     text = dump(document)
+    check_output(params)
     if not force and params.exists() and params.read_text() != text and provenance.has_uncommitted_edits(params):
         raise UserError(f"{params} has edits that are not committed; commit them, or say --force to lose them")
     params.write_text(text)

@@ -68,7 +68,7 @@ def estimate(
         for cost in found
     ]
     print_rows(rows, csv=False)
-    total, together = readable(sum(cost.wall for cost in found)), at_once or default_at_once(known)
+    total, together = readable(sum(cost.wall for cost in found)), min(at_once or default_at_once(known), len(chosen.seeds))
     print(f"\nAll of {chosen.name}: {total}, {together} seed(s) at once.")
     print(f"Times of {known.summary()}. Start-up of the stages, some seconds each, is not counted.")
     return None
@@ -90,7 +90,9 @@ def calibrate(
 
     if published is not None:
         rows = [
-            row for study in studies.names() for row in calibration.published_rows(config.parse(studies.compose(study)), published)
+            row
+            for study in studies.present()
+            for row in calibration.published_rows(config.parse(studies.compose(study)), published)
         ]
         if not rows:
             raise UserError(f"no study has published minutes for {published!r}; {_known_devices()}")

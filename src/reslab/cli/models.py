@@ -91,6 +91,8 @@ def flow(value: Any) -> str:
     """A value in YAML's one-line form."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {flow(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
     return value if isinstance(value, str) else json.dumps(value)
 
 

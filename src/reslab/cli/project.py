@@ -13,6 +13,9 @@ from reslab.cli.app import app
 from reslab.cores import cpu_count
 from reslab.errors import UserError, located
 
+PREPARED = Path("data/prepared")
+UNKNOWN_SIZE = "the size of {} is not known: depths and other options are checked once the data is there (`dvc repro preprocess`)"
+
 Params = Annotated[Path, typer.Option(help="The file of the study.")]
 
 
@@ -20,22 +23,23 @@ Params = Annotated[Path, typer.Option(help="The file of the study.")]
 def check(params: Params = Path("params.yaml")) -> None:
     """Check params.yaml without running anything."""
     study = config.load(params)
-    from reslab.check import check as check_experiment
-    from reslab.data import prepared
+    from reslab.check import check_study, facts_before
     from reslab.data.datasets import DATASETS
+    from reslab.data.sizes import source_name
     from reslab.experiment import budget, unreached_milestones
 
     schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
-    facts = prepared.load(Path("data/prepared")).facts if Path("data/prepared").exists() else {}
-    if facts.get("name") != study.dataset["name"]:
-        print(f"{params}: well formed; depths and other options are checked once the data is there (`dvc repro preprocess`)")
+    facts = facts_before(study, PREPARED)
+    if facts is None:
+        print(f"{params}: well formed; {UNKNOWN_SIZE.format(source_name(study.dataset))}")
         return
     with located(params):
+        check_study(study, facts)
         for experiment in study.experiments.values():
-            check_experiment(experiment, facts)
             if late := unreached_milestones(experiment.schedule, budget(experiment, facts["train"])):
                 print(f"experiments.{experiment.name}: the run ends before {milestones(experiment, late)}")
-    print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well")
+    known = "" if "checksum" in facts else f" (by the known size of {source_name(study.dataset)}: the data is not there yet)"
+    print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well{known}")
 
 
 def milestones(experiment: config.Experiment, numbers: list[int]) -> str:
@@ -69,6 +73,8 @@ def report(
     """Say where the study's page is: results, curves and records in one HTML file."""
     if not path.exists():
         raise UserError(f"{path}: no such file; `dvc repro` makes it")
+    if not path.is_file():
+        raise UserError(f"{path}: is a folder; give the page, such as {path / 'report.html'}")
     if show and not webbrowser.open(path.resolve().as_uri()):
         raise UserError(f"no browser to show {path} in; set BROWSER to one, or open it by hand")
     print(path.resolve().as_uri())

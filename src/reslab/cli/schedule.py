@@ -10,7 +10,7 @@ from reslab.cli.app import app
 from reslab.cli.completion import experiment_names
 from reslab.cli.project import Params, milestones
 from reslab.config import Study
-from reslab.errors import UserError, located
+from reslab.errors import UserError, check_output, located
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -25,6 +25,7 @@ def schedule(
     """Plot the learning rate of an experiment over its whole budget."""
     if output.suffix not in FORMATS:
         raise UserError(f"{output}: unknown format; allowed: {', '.join(FORMATS)}")
+    check_output(output)
     study = config.load(params)
     with located(params):
         chosen = study.experiment(experiment)

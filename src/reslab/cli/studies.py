@@ -32,7 +32,7 @@ def list_studies(
     part: Annotated[str, typer.Argument(help="Only those with this in their name, such as `hysts` or `lars`.")] = "",
 ) -> None:
     """List the ready-made studies, one block for each system that published numbers (the first word of the name)."""
-    found = [name for name in studies.names() if part in name]
+    found = [name for name in studies.present() if part in name]
     if not found:
         systems = sorted({studies.system(name) for name in studies.names()})
         raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
@@ -93,12 +93,8 @@ def _print_head(study: Study, lines: Any) -> None:
     shared = {key: lines[key] for key in ("dataset", *config.SECTIONS) if key in lines}
     print("All experiments (what differs from studies/defaults.yaml):" if shared else "All experiments: studies/defaults.yaml.")
     for key, value in shared.items():
-        _paragraph(f"{key}: {_flow(value)}", indent="  ")
+        _paragraph(f"{key}: {flow(value)}", indent="  ")
     print()
-
-
-def _flow(value: Any) -> str:
-    return "[" + ", ".join(map(flow, value)) + "]" if isinstance(value, list) else flow(value)
 
 
 def _paragraph(text: str, *, indent: str = "") -> None:
@@ -173,11 +169,14 @@ def select(
 
     `dvc repro` then runs it, `dvc exp run -S ...` tries changes on top of it.
     """
-    chosen = studies.subset(studies.compose(study), rows=_words(rows), seeds=_seeds(seeds))
+    document = studies.compose(study)
+    chosen = studies.subset(document, rows=_words(rows), seeds=_seeds(seeds))
     if within is not None:
         chosen = _affordable(chosen, within, find_machine(machine), at_once)
     studies.select(chosen, params=params, force=force)
     size = f"{len(chosen['experiments'])} experiments x {len(chosen['seeds'])} seeds"
+    if len(chosen["experiments"]) > 1 and config.parse(document).report.compare and not config.parse(chosen).report.compare:
+        print(f"{params}: nothing is left of what {study} compares; `report.compare` can say what else")
     print(f"{params}: now the study {study}, {size}; `dvc repro` runs it")
 
 

@@ -20,13 +20,24 @@ SIZES: dict[str, dict[str, Any]] = {  # images are (C, H, W)
 }
 
 
+def is_known(dataset: Mapping) -> bool:
+    """Whether the size of a dataset is known before it is there."""
+    return source_name(dataset) in SIZES
+
+
+def source_name(dataset: Mapping) -> str:
+    """A dataset's name; of a folder or archive, its own."""
+    name = dataset["name"]
+    return Path(str(dataset.get("source"))).name.split(".")[0] if name == "image_folder" else name
+
+
 def size_facts(dataset: Mapping, validation: int, folder: Path) -> dict[str, Any]:
     """The prepared dataset's facts that have no statistics: name, image_shape, class_names, train, validation, test.
 
     For a dataset of unknown size they come from the prepared data in `folder`; raises UserError if it is not there.
     """
     name = dataset["name"]
-    known = SIZES.get(Path(str(dataset.get("source"))).name.split(".")[0] if name == "image_folder" else name)
+    known = SIZES.get(source_name(dataset))
     if known is not None:
         counts = {"train": known["train"] - validation, "validation": validation, "test": known["test"]}
         names = [str(number) for number in range(known["classes"])]

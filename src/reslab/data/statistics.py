@@ -26,6 +26,12 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     return mean_and_std(histograms(images))
 
 
+def check_validation(count: int, images: int, classes: int) -> None:
+    """Raise UserError if `count` of so many images cannot be held out, stratified by class."""
+    if count and not classes <= count <= images - classes:
+        raise UserError(f"dataset.validation: {count} is not allowed: 0, or {classes} to {images - classes} images")
+
+
 def validation_indices(labels: np.ndarray, count: int, classes: int) -> np.ndarray:
     """Which `count` images are held out, stratified by class, sorted, the same each time.
 
@@ -33,8 +39,7 @@ def validation_indices(labels: np.ndarray, count: int, classes: int) -> np.ndarr
     """
     if count == 0:
         return np.zeros(0, dtype=np.int64)
-    if not classes <= count <= len(labels) - classes:
-        raise UserError(f"dataset.validation: {count} is not allowed: 0, or {classes} to {len(labels) - classes} images")
+    check_validation(count, len(labels), classes)
     rarest = int(np.bincount(labels, minlength=classes).min())
     if rarest < 2:
         raise UserError(f"dataset.validation: a class has {rarest} training image(s); at least 2 are needed to hold one out")
