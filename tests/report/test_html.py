@@ -73,9 +73,9 @@ def test_the_page_is_well_formed_and_the_same_each_time(tmp_path):
 def test_numbers_are_those_of_the_tables_and_lead_to_their_record(tmp_path):
     text = page.render(findings(tmp_path, ERRORS))
     rows = {row[0]: row for row in reversed(read(text).rows)}  # of each name its first row
-    assert rows["good"][:6] == ["good", "20", "1", "268,383", "3", "0"]
-    assert rows["good"][6:9] == ["3.00 ± 2.65", "2.00", "[0.00, 9.57]"]
-    assert rows["bad"][6] == "diverged (3 of 3)"
+    assert rows["good"][:7] == ["good", "3.00 ± 2.65", "20", "1", "268,383", "3", "0"]
+    assert rows["good"][7:9] == ["2.00", "[0.00, 9.57]"]
+    assert rows["bad"][1] == "diverged (3 of 3)"
     assert '<a href="#record-good">3.00 ± 2.65</a>' in text
     assert '<a href="#record-mixed-s1">5.00</a>' in text
     assert '<a href="runs/good.json">' in text

@@ -97,9 +97,12 @@ def results(found: Findings) -> cells.Table:
     """The experiments, ours beside published."""
     summary = found.summary
     columns = tables.results_columns(summary)
+    ours = "ours %" if found.study.report.published else tables.ERROR
+    beside = {"experiment": columns.pop("experiment"), ours: columns.pop(tables.ERROR)}  # a phone shows no more
     if summary["depth"].notna().any():
         depth = summary["depth"].map(lambda depth: "" if pd.isna(depth) else f"{depth:.0f}")
-        columns = {"experiment": columns.pop("experiment"), "depth": depth} | columns
+        beside["depth"] = depth
+    columns = beside | columns
     note = tables.footnote(found.runs)
     sources = ("tables/results.csv",)
     if found.study.report.published:
@@ -118,11 +121,11 @@ def results(found: Findings) -> cells.Table:
 
 
 def with_published(columns: dict, found: Findings) -> dict:
-    """The comparison with published numbers beside the names: a phone shows no more than the first columns."""
+    """The comparison with published numbers beside our errors."""
     beside = beside_published(found)
     last = {"source": beside.pop("source"), "s per run": columns.pop("s per run")}
     columns.pop("published", None)
-    first = {"experiment": columns.pop("experiment"), "ours %": columns.pop(tables.ERROR)}
+    first = {key: columns.pop(key) for key in ("experiment", "ours %")}
     return first | beside | columns | last
 
 
