@@ -29,7 +29,9 @@ OURS = {
     "cutout": {"size": 16},
     "random_erasing": {},
     "random_resized_crop": {},
+    "scale_jitter": {},
     "colour_jitter": {},
+    "lighting": {},
     "trivial_augment": {},
     "rand_augment": {},
     "mixup": {},
@@ -40,7 +42,7 @@ OURS = {
 
 
 def theirs(size: int) -> dict[str, v2.Transform]:
-    """Torchvision's transform of the same name; it has no Cutout of fixed size, RICAP or two views."""
+    """Torchvision's transform of the same name; not all of ours are there."""
     return {
         "pad_crop": v2.RandomCrop(size, padding=4),
         "flip": v2.RandomHorizontalFlip(),

@@ -87,7 +87,7 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
     plots.curves(histories, metrics / "plots" / "curves.svg")
-    plots.depth_and_tau(summary, runs, metrics / "plots" / "depth_and_tau.svg")
+    plots.depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
     found = page.Findings(study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, **by_class)
     page.write(found, metrics / "report.html")
     attempt(lambda: log_to_mlflow(study, metrics), "the results")

@@ -78,9 +78,9 @@ def test_prune(tmp_path):
 def test_readme_results_are_replaced_between_the_marks():
     start, end = README_MARKS
     page = f"before\n{start}\nold\nrows \\1\n{end}\nafter\n"
-    assert with_results(page, "new \\g<0>\n") == f"before\n{start}\n\nnew \\g<0>\n\n{end}\nafter\n"
+    assert with_results(page, "new \\g<0>\n", README_MARKS) == f"before\n{start}\n\nnew \\g<0>\n\n{end}\nafter\n"
     with pytest.raises(UserError, match="no lines"):
-        with_results("no marks", "new")
+        with_results("no marks", "new", README_MARKS)
 
 
 def test_the_readme_shows_the_committed_results(repository):
@@ -89,7 +89,7 @@ def test_the_readme_shows_the_committed_results(repository):
         pytest.skip("this branch holds another study")
     page = call(repository, "git", "show", "HEAD:README.md").stdout
     table = call(repository, "git", "show", "HEAD:metrics/tables/results.md").stdout
-    assert with_results(page, table) == page
+    assert with_results(page, table, README_MARKS) == page
 
 
 def test_report_says_where_the_page_is_and_opens_it(tmp_path, monkeypatch):

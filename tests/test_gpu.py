@@ -49,7 +49,7 @@ def test_batches_are_those_of_the_cpu():
 
 
 REQUIRED = {"cutout": {"size": 16}, "dual_cutout": {"size": 16}, "pad_crop": {"padding": 4}}
-RESAMPLING = ("random_resized_crop", "colour_jitter", "trivial_augment", "rand_augment")
+RESAMPLING = ("random_resized_crop", "scale_jitter", "colour_jitter", "lighting", "trivial_augment", "rand_augment")
 
 
 @pytest.mark.parametrize("name", [name for name in STEPS if name != "normalize"])

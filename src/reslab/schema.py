@@ -34,6 +34,7 @@ def _ascending(ends: Sequence[float]) -> Sequence[float]:
 _Ends = (Field(min_length=2, max_length=2), AfterValidator(_ascending))
 Interval = Annotated[Sequence[Positive], *_Ends]  # [low, high]
 FractionInterval = Annotated[Sequence[Fraction], *_Ends]
+SizeInterval = Annotated[Sequence[Size], *_Ends]
 
 
 def bind(table: Mapping[str, Callable], spec: Mapping, where: str) -> Callable:

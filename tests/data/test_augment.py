@@ -11,7 +11,9 @@ from reslab.errors import UserError
 from reslab.schema import bind
 
 REQUIRED = {"cutout": {"size": 3}, "pad_crop": {"padding": 2}}
-PIXELS_ONLY = ("colour_jitter", "rand_augment", "trivial_augment")
+BY_TORCHVISION = ("colour_jitter", "rand_augment", "trivial_augment")
+PIXELS_ONLY = (*BY_TORCHVISION, "lighting")
+NEEDS_RGB = ("lighting",)
 STEPS = [(name, {}) for name in AUGMENTATIONS] + [
     ("cutout", {"inside": True, "fill": 128.0}),
     ("pad_crop", {"mode": "reflect"}),
@@ -35,8 +37,10 @@ def draws(count: int) -> Draws:
     return Draws(0, 1, "test", torch.arange(count))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("name", "options"), STEPS)
+SHAPES = [(*case, channels) for case in STEPS for channels in (1, 3) if channels == 3 or case[0] not in NEEDS_RGB]
+
+
+@pytest.mark.parametrize(("name", "options", "channels"), SHAPES)
 def test_keeps_shape_and_type_and_leaves_the_input_alone(name, options, channels):
     batch = images(16, size=8, channels=channels)
     for given in [batch] if name in PIXELS_ONLY else [batch, as_floats(batch), as_floats(batch).bfloat16()]:
@@ -75,7 +79,7 @@ def test_another_epoch_draws_anew_and_the_global_generator_stays(name, options):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", PIXELS_ONLY)
+@pytest.mark.parametrize("name", BY_TORCHVISION)
 def test_a_batch_may_share_one_operation(name):
     picture = images(1, size=8).expand(8, -1, -1, -1)
     shared = [step(name, {"level": "batch"})(picture, Draws(0, epoch, "test", torch.arange(8))) for epoch in range(8)]
@@ -136,3 +140,23 @@ def test_padding_wider_than_the_image_is_refused():
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     with pytest.raises(UserError, match="padding 9 is not allowed: windows of 8x8 images"):
         pad_crop(images, Draws(0, 1, "s", torch.arange(2)), padding=9)
+
+
+def test_lighting_shifts_along_the_components_of_imagenets_colours():
+    """Covariance of the shifts: V diag((0.1 value)^2) V^T with the published values and vectors, of pixels 0..1."""
+    count = 50_000
+    grey = torch.full((count, 3, 2, 2), 128, dtype=torch.uint8)
+    shifts = (step("lighting", {"std": 1.0})(grey, draws(count)).double() - 128) / 255
+    assert (shifts == shifts[:, :, :1, :1]).all()
+    values = torch.tensor([0.2175, 0.0188, 0.0045], dtype=torch.float64)
+    vectors = torch.tensor(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]], dtype=torch.float64
+    )
+    expected = vectors @ values.square().diag() @ vectors.T
+    torch.testing.assert_close(shifts[:, :, 0, 0].T.cov(), expected, rtol=0.03, atol=1e-5)
+    assert stats.kstest((shifts[:, :, 0, 0] @ vectors[:, 0] / values[0]).numpy(), "norm").statistic < 0.01
+
+
+def test_lighting_needs_colours():
+    with pytest.raises(UserError, match=r"lighting shifts the colours of RGB images; these have 1 channel"):
+        step("lighting", {})(images(2, channels=1), draws(2))

@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from reslab.data.augment import AUGMENTATIONS
 from reslab.data.draws import Draws
-from reslab.data.resized_crop import random_resized_crop, resized_crop, windows
+from reslab.data.resized_crop import aspect_windows, random_resized_crop, resized_crop, scale_jitter, scaled_windows
 from reslab.errors import UserError
 from reslab.schema import bind
 
@@ -32,7 +32,7 @@ def test_the_resize_is_torchvisions(top, left, height, width):
 def test_windows_are_distributed_as_torchvisions():
     count, size = 4_000, (24, 32)
     draws = Draws(0, 1, "test", torch.arange(count))
-    _, _, height, width = windows(draws, *torch.tensor(size).expand(count, 2).T)
+    _, _, height, width = aspect_windows(draws, *torch.tensor(size).expand(count, 2).T)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         transform = v2.RandomResizedCrop(size)
@@ -57,7 +57,7 @@ def test_where_nothing_fits_the_central_window_of_the_nearest_aspect_is_taken():
     batch = images(3, 8, 32)
     out = random_resized_crop(batch, Draws(0, 1, "test", torch.arange(3)), scale=(1.0, 1.0), ratio=(1.0, 1.0))
     size = torch.tensor([8, 32]).expand(3, 2).T
-    _, _, height, width = windows(Draws(0, 1, "test", torch.arange(3)), *size, scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    _, _, height, width = aspect_windows(Draws(0, 1, "test", torch.arange(3)), *size, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     assert (height.tolist(), width.tolist()) == ([8] * 3, [8] * 3)
     assert out.shape == batch.shape
 
@@ -74,3 +74,33 @@ def test_where_nothing_fits_the_central_window_of_the_nearest_aspect_is_taken():
 def test_ranges_go_from_low_to_high(options, message):
     with pytest.raises(UserError, match=message):
         bind(AUGMENTATIONS, {"name": "random_resized_crop"} | options, "augment[0]")
+
+
+def test_scale_jitter_is_the_papers_resize_and_crop():
+    """The shorter side is uniform in `shorter`, and the window shows `side` of its pixels, at any place."""
+    count, rows, columns = 40_000, 480, 640
+    size = torch.tensor([rows, columns]).expand(count, 2).T
+    top, left, height, width = scaled_windows(Draws(3, 1, "test", torch.arange(count)), *size, shorter=(6, 9), side=4)
+    assert torch.equal(height, width)
+    found, counts = height.unique(return_counts=True)
+    assert found.tolist() == [213, 240, 274, 320]  # 480 * 4 / 9, 8, 7, 6
+    assert stats.chisquare(counts.numpy()).pvalue > 0.01
+    for place, room in ((top, rows - height), (left, columns - width)):
+        assert (place >= 0).all()
+        assert (place <= room).all()
+        assert stats.kstest(((place + 0.5) / (room + 1)).numpy(), "uniform").pvalue > 0.01
+
+
+def test_scale_jitter_zooms():
+    batch = images(2, 8, 8)
+    draws = Draws(0, 1, "test", torch.arange(2))
+    assert torch.equal(scale_jitter(batch, draws, shorter=(8, 8), side=8), batch)
+    zoomed = scale_jitter(batch, draws, shorter=(16, 16), side=8)
+    top, left, *_ = (int(edge[1]) for edge in scaled_windows(draws, *torch.tensor([8, 8]).expand(2, 2).T, shorter=(16, 16), side=8))
+    expected = TF.resized_crop(batch[1:], top, left, 4, 4, size=[8, 8], antialias=True)
+    torch.testing.assert_close(zoomed[1:], expected, rtol=0, atol=1)
+
+
+def test_a_window_larger_than_the_least_image_is_refused():
+    with pytest.raises(UserError, match="side 300 is not allowed: images of 256 pixels"):
+        scale_jitter(images(1, 8, 8), Draws(0, 1, "test", torch.arange(1)), side=300)

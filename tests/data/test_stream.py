@@ -18,6 +18,7 @@ from reslab.errors import UserError
 
 CPU = torch.device("cpu")
 CROP = [{"name": "random_resized_crop", "scale": [0.2, 1.0]}, {"name": "flip"}]
+JITTER = [{"name": "scale_jitter", "shorter": [36, 64], "side": 32}, {"name": "flip"}]
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +63,11 @@ def test_finished_batches_are_those_of_a_split_in_memory(pictures):
     assert equal(epoch(files, recipe), epoch(arrays, recipe))
 
 
-def test_the_crop_draws_what_the_device_would(pictures):
+@pytest.mark.parametrize("recipe", [CROP, JITTER], ids=["random_resized_crop", "scale_jitter"])
+def test_the_crop_draws_what_the_device_would(pictures, recipe):
     """The same windows and flips; PIL rounds to whole values after each direction, the device once."""
     _, files, arrays = pictures
-    for (ours, labels), (theirs, expected) in zip(epoch(files, CROP), epoch(arrays, CROP), strict=True):
+    for (ours, labels), (theirs, expected) in zip(epoch(files, recipe), epoch(arrays, recipe), strict=True):
         assert torch.equal(labels, expected)
         assert (ours - theirs).abs().max() <= 1.5 / 255 / 0.25
         assert not torch.equal(ours, ours.flip(3))
@@ -80,7 +82,7 @@ def test_the_crop_is_cut_from_the_whole_picture(pictures):
         content = files.archive.read_bytes()[row["offset"] :][: row["length"]]
         whole = torch.from_numpy(np.array(stream_image(content))).permute(2, 0, 1)[None]
         draws = Draws(3, 1, "random_resized_crop", torch.tensor([place]))
-        top, left, height, width = (int(edge) for edge in crop_of(CROP)(draws, *torch.tensor([whole.shape[2:]]).T))
+        top, left, height, width = (int(edge) for edge in crop_of(CROP)[1](draws, *torch.tensor([whole.shape[2:]]).T))
         window = whole[:, :, top : top + height, left : left + width].float()
         expected = torch.nn.functional.interpolate(window, (32, 32), mode="bilinear", antialias=True, align_corners=False)
         assert (images[i].float() - expected[0]).abs().mean() < 1.0

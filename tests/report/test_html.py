@@ -11,9 +11,9 @@ from browser import DARK, read
 from test_summary import PARAMS, record
 
 from reslab import config
-from reslab.report import digest
+from reslab.report import digest, settings
 from reslab.report.comparison import comparisons
-from reslab.report.html import cells, figures, page, settings
+from reslab.report.html import cells, figures, page
 from reslab.report.scores import confusion, reliability
 from reslab.report.summary import runs_table, summarize
 from reslab.sections import Published

@@ -3,6 +3,7 @@
 import json
 import math
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -10,6 +11,7 @@ from reslab import config
 from reslab.errors import UserError
 from reslab.report import plots, tables
 from reslab.report.samples import wilson_interval
+from reslab.report.settings import Axis, of_study, series
 from reslab.report.summary import epoch_means, headline, runs_table, summarize
 
 PARAMS = {
@@ -165,7 +167,7 @@ def test_a_study_without_tau_has_no_column_for_it(study, folder):
 def test_plots_of_one_epoch_of_no_error_and_of_tau_zero(study, folder, tmp_path):
     runs = runs_table(study, folder).assign(test_error=0.0)
     summary = summarize(study, runs).assign(tau=0.0)
-    plots.depth_and_tau(summary, runs, tmp_path / "a.svg")
+    plots.depth_and_tau(study, summary, runs, tmp_path / "a.svg")
     one = pd.DataFrame({"seed": [0], "epoch": [1], "train_loss": [1.0], "test_error": [0.0]})
     plots.curves({"good": one}, tmp_path / "b.svg")
     assert "diverged" not in (tmp_path / "b.svg").read_text()
@@ -180,8 +182,30 @@ def test_plots_are_the_same_for_the_same_numbers(study, folder, tmp_path):
     contents = []
     for name in ("a", "b"):
         plots.curves({"good": good, "bad": bad}, tmp_path / f"{name}.svg")
-        plots.depth_and_tau(summary, runs, tmp_path / f"{name}2.svg")
+        plots.depth_and_tau(study, summary, runs, tmp_path / f"{name}2.svg")
         contents.append((tmp_path / f"{name}.svg").read_text() + (tmp_path / f"{name}2.svg").read_text())
     assert contents[0] == contents[1]
     assert "bad (diverged)" in contents[0]
-    assert "no norm, tau = 1" in contents[0]
+    assert "diverged (at the top edge)" in contents[0]
+
+
+def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):
+    """Two series, one finished at both depths, one diverged at the deeper."""
+    names = {f"{tau}-{depth}": (tau, depth) for tau in ("plain", "own") for depth in (20, 110)}
+    models = {"plain": {"tau": 1.0}, "own": {"tau": "1/sqrt(L)"}}
+    experiments = {name: {"model": models[tau] | {"depth": depth}} for name, (tau, depth) in names.items()}
+    study = config.parse(PARAMS | {"experiments": experiments, "report": {"title": "A test"}})
+    for name, (_, depth) in names.items():
+        error = None if name == "plain-110" else 0.05
+        runs = [record(seed, error, depth) for seed in range(3)]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"experiment": name, "runs": runs}))
+    runs = runs_table(study, tmp_path)
+    summary = summarize(study, runs)
+    figure, axes = plt.subplots()
+    depth = Axis("depth", "model.depth", summary.set_index("experiment")["depth"].to_dict())
+    entries = plots.draw_series(axes, depth, series(depth, of_study(study)), summary, runs)
+    plt.close(figure)
+    assert [label for _, label in entries] == ["tau 1", "tau 1/sqrt(L)", "diverged (at the top edge)"]
+    joined = [line.get_xdata() for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]
+    assert [list(depths) for depths in joined] == [[20.0, 110.0]]
+    assert entries[0][0].get_linestyle() == "None" and entries[1][0].get_linestyle() == "-"

@@ -1,11 +1,14 @@
 """Commands about results that git keeps: those of this study in the README, those of other studies in results/."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
+from tabulate import tabulate
 
 from reslab import config
 from reslab.cli.app import app
@@ -13,8 +16,18 @@ from reslab.cli.project import Params
 from reslab.errors import UserError
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
-KEPT = ("runs", "history", "tables", "plots", "layers", "summary.json", "report.html")  # of metrics/, as far as it is there
+KEPT_MARKS = ("<!-- kept results: made by `reslab readme` -->", "<!-- end of kept results -->")
+OF_EACH = {"runs": "json", "history": "csv"}  # a file an experiment: other studies leave theirs here as well
+OF_ALL = ("tables", "plots", "summary.json", "report.html")
 INDEX = "README.md"
+PAGES = {
+    "report.html": "page",
+    "tables/comparisons.md": "comparisons",
+    "plots/curves.svg": "curves",
+    "plots/depth_and_tau.svg": "error against depth and tau",
+    "layers/growth.md": "growth against depth",
+    "layers/threshold.svg": "where it explodes",
+}
 
 
 @app.command()
@@ -25,31 +38,47 @@ def keep(
 ) -> None:
     """Copy the study's records, tables and plots to results/STUDY, so that another study may take its place in metrics/."""
     study = config.load(params)
-    made = {path.stem for path in (metrics / "runs").glob("*.json")}
-    if made != set(study.experiments):
-        raise UserError(f"{metrics}/runs holds {', '.join(sorted(made)) or 'nothing'}, not the study in {params}; run `dvc repro`")
+    made = metrics / "summary.json"
+    if set(_read(made)) != set(study.experiments):
+        raise UserError(f"{made} is not of the study in {params}; run `dvc repro`")
     folder = results / study.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy2(params, folder / "params.yaml")
-    for name in KEPT:
-        source = metrics / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name)
-        elif source.exists():
-            shutil.copy2(source, folder / name)
+    for kind, suffix in OF_EACH.items():
+        (folder / kind).mkdir()
+        for name in study.experiments:
+            shutil.copy2(metrics / kind / f"{name}.{suffix}", folder / kind)
+    for name in OF_ALL:
+        (shutil.copytree if (metrics / name).is_dir() else shutil.copy2)(metrics / name, folder / name)
+    if _measured(metrics / "layers") == set(study.experiments):
+        shutil.copytree(metrics / "layers", folder / "layers")
     (results / INDEX).write_text(index(results))
     print(f"{folder}: kept; {results / INDEX} lists it")
+
+
+def _read(summary: Path) -> dict:
+    if not summary.exists():
+        raise UserError(f"{summary}: there are no results yet; run `dvc repro`")
+    return json.loads(summary.read_text())
+
+
+def _measured(layers: Path) -> set[str]:
+    """The experiments of the study whose layers were measured last, if any were."""
+    path = layers / "growth.csv"
+    return {name.split("@")[0] for name in pd.read_csv(path)["experiment"]} if path.exists() else set()
 
 
 def index(results: Path) -> str:
     """A page with the results of every study that is kept, from the tables that the pipeline made."""
     parts = ["# Results of other studies\n\nMade by `reslab keep`; each folder has the study, its records, tables and plots.\n"]
-    for folder in sorted(path.parent for path in results.glob("*/params.yaml")):
+    for folder in _kept(results):
         study = config.load(folder / "params.yaml")
         notes = "".join(f"\n- {note}" for note in [*study.report.differences, *study.report.notes])
         table = (folder / "tables" / "results.md").read_text()
-        parts.append(f"## [{study.name}]({study.name}/tables/results.md)\n\n{study.report.question}\n{notes}\n\n{table}")
+        more = "".join(f" · [{text}]({study.name}/{path})" for path, text in PAGES.items() if (folder / path).exists())
+        heading = f"## {study.name}\n\n[params.yaml]({study.name}/params.yaml){more}"
+        parts.append(f"{heading}\n\n{study.report.question}\n{notes}\n\n{table}")
     return "\n".join(parts)
 
 
@@ -57,15 +86,43 @@ def index(results: Path) -> str:
 def readme(
     path: Annotated[Path, typer.Option(help="The page with the marks.")] = Path("README.md"),
     table: Annotated[Path, typer.Option(help="The table to put there.")] = Path("metrics/tables/results.md"),
+    results: Annotated[Path, typer.Option(help="Where results of other studies are kept.")] = Path("results"),
 ) -> None:
-    """Put the results table into README.md, between its marks."""
-    path.write_text(with_results(path.read_text(), table.read_text()))
+    """Put the results table, and what is kept of other studies, into README.md, between their marks."""
+    page = with_results(path.read_text(), table.read_text(), README_MARKS)
+    path.write_text(with_results(page, overview(results), KEPT_MARKS))
 
 
-def with_results(page: str, table: str) -> str:
+def overview(results: Path) -> str:
+    """A Markdown table with a line for every study that is kept: data, size, errors, hardware."""
+    rows = []
+    for folder in _kept(results):
+        study = config.load(folder / "params.yaml")
+        runs = [run for path in (folder / "runs").glob("*.json") for run in json.loads(path.read_text())["runs"]]
+        errors = [row["error_percent"] for row in _read(folder / "summary.json").values() if "error_percent" in row]
+        epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}
+        rows.append(
+            {
+                "study": f"[{study.name}]({results.name}/{INDEX}#{study.name})",
+                "data": Path(study.dataset.get("source") or study.dataset["name"]).name,
+                "epochs": ", ".join(sorted(map(str, epochs))),
+                "networks": len(runs),
+                "diverged": sum(run["status"] == "diverged" for run in runs),
+                "means of the test error %": f"{min(errors):.2f} to {max(errors):.2f}" if errors else "",
+                "measured on": ", ".join(sorted({f"{run['device']}, {run['threads']} thread(s)" for run in runs})),
+            }
+        )
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True) + "\n"
+
+
+def with_results(page: str, table: str, marks: tuple[str, str]) -> str:
     """The page with `table` between the marks; raises UserError if a mark is missing."""
-    start, end = map(re.escape, README_MARKS)
+    start, end = map(re.escape, marks)
     page, found = re.subn(f"({start}\n).*?({end})", lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", page, flags=re.DOTALL)
     if not found:
-        raise UserError(f"the page has no lines {README_MARKS[0]} and {README_MARKS[1]}")
+        raise UserError(f"the page has no lines {marks[0]} and {marks[1]}")
     return page
+
+
+def _kept(results: Path) -> list[Path]:
+    return sorted(path.parent for path in results.glob("*/params.yaml"))

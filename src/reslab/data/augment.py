@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reslab.data.colour import colour_jitter, rand_augment, trivial_augment
+from reslab.data.colour import colour_jitter, lighting, rand_augment, trivial_augment
 from reslab.data.draws import Draws
 from reslab.data.erase import cutout, random_erasing
-from reslab.data.resized_crop import random_resized_crop
+from reslab.data.resized_crop import random_resized_crop, scale_jitter
 from reslab.errors import UserError
 from reslab.schema import Fraction, Size
 
@@ -63,9 +63,11 @@ AUGMENTATIONS = {
     "colour_jitter": colour_jitter,
     "cutout": cutout,
     "flip": flip,
+    "lighting": lighting,
     "pad_crop": pad_crop,
     "rand_augment": rand_augment,
     "random_erasing": random_erasing,
     "random_resized_crop": random_resized_crop,
+    "scale_jitter": scale_jitter,
     "trivial_augment": trivial_augment,
 }

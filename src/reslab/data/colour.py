@@ -1,6 +1,6 @@
-"""Colour and policy augmentations through torchvision's v2 transforms, on pixels 0..255.
+"""Colour and policy augmentations on pixels 0..255, but for `lighting` through torchvision's v2 transforms.
 
-These transforms draw from torch's global generator. It is forked and seeded by our hash: at level `image` once for each image, so
+Those transforms draw from torch's global generator. It is forked and seeded by our hash: at level `image` once for each image, so
 that the result is a function of (seed, epoch, sample) as everywhere, at the price of a Python loop over the batch; at level `batch`
 once, so that it is a function of (seed, epoch, the batch's samples) and all images of a batch get the same operation.
 """
@@ -14,7 +14,11 @@ from torch import Tensor
 
 from reslab.data.boxes import need_bytes
 from reslab.data.draws import Draws, Level
+from reslab.errors import UserError
 from reslab.schema import Strength
+
+EIGENVALUES = (0.2175, 0.0188, 0.0045)  # roots of the covariance's, of pixels 0..1
+EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))  # a row a channel
 
 
 def colour_jitter(
@@ -36,6 +40,22 @@ def colour_jitter(
 
     transform = v2.ColorJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
     return _seeded(images, draws, transform, level)
+
+
+def lighting(images: Tensor, draws: Draws, *, std: Strength = 0.1) -> Tensor:
+    """Shift all pixels of an image along the principal components of ImageNet's colours, by normal amounts.
+
+    images uint8 (B, 3, H, W) -> the same. Raises UserError after normalisation and for images without three channels. Source:
+    Krizhevsky et al. 2012, section 4.1; the components are those of fb.resnet.torch.
+    """
+    need_bytes(images)
+    if images.shape[1] != 3:
+        raise UserError(f"lighting shifts the colours of RGB images; these have {images.shape[1]} channel(s)")
+    # Deviation: rounded to whole pixel values, as all that comes before normalisation.
+    normal = torch.special.ndtri(draws.uniforms("amount", 3).clamp(min=2.0**-54))  # 0 would be minus infinity
+    shifts = [sum(normal[:, i] * (255 * std * EIGENVALUES[i] * row[i]) for i in range(3)) for row in EIGENVECTORS]
+    shift = torch.stack(shifts, 1)[:, :, None, None]
+    return (images + shift.float()).round().clamp(0, 255).to(images.dtype)
 
 
 def trivial_augment(images: Tensor, draws: Draws, *, level: Level = "image") -> Tensor:

@@ -42,4 +42,5 @@ def crop_of(specs: list[dict]) -> Crop | None:
     for position, spec in enumerate(specs):
         if spec["name"] in CROPS and position > 0:
             raise UserError(f"augment[{position}]: {spec['name']} must be the first step where images are stored as files")
-    return bind(CROPS, specs[0], "augment[0]") if specs and specs[0]["name"] in CROPS else None
+    first = specs[0]["name"] if specs else None
+    return (first, bind(CROPS, specs[0], "augment[0]")) if first in CROPS else None

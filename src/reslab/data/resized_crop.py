@@ -1,4 +1,4 @@
-"""RandomResizedCrop, each image with a window of its own, as two matrix products on the whole batch."""
+"""Random windows resized to one size, each image with a window of its own, as two matrix products on the whole batch."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from reslab.data.draws import Draws
-from reslab.schema import FractionInterval, Interval
+from reslab.errors import UserError
+from reslab.schema import FractionInterval, Interval, Size, SizeInterval
 
 ATTEMPTS = 10
 
@@ -27,11 +28,11 @@ def random_resized_crop(
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6.
     """
     size = [torch.full_like(draws.index, side) for side in images.shape[2:]]
-    top, left, height, width = windows(draws, *size, scale=scale, ratio=ratio)
+    top, left, height, width = aspect_windows(draws, *size, scale=scale, ratio=ratio)
     return resized_crop(images, top=top, left=left, height=height, width=width)
 
 
-def windows(
+def aspect_windows(
     draws: Draws,
     rows: Tensor,
     columns: Tensor,
@@ -40,7 +41,34 @@ def windows(
     ratio: Interval = (3 / 4, 4 / 3),
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The windows of `random_resized_crop` in images of `rows` x `columns` pixels: top, left, height, width, int64 (B,) each."""
-    height, width = _sides(draws, rows[:, None], columns[:, None], scale=scale, ratio=ratio)
+    return _placed(draws, rows, columns, *_sides(draws, rows[:, None], columns[:, None], scale=scale, ratio=ratio))
+
+
+def scale_jitter(images: Tensor, draws: Draws, *, shorter: SizeInterval = (256, 480), side: Size = 224) -> Tensor:
+    """Cut `side` pixels out of the image with its shorter side resized to a uniform whole number of `shorter`, per image.
+
+    images (B, C, H, W) -> the same shape: where H is not `side`, the window shows as much of the image as it would there.
+    Raises UserError if `side` is larger than the image can be. Source: He et al. 2015, arXiv:1512.03385, section 3.4, after
+    Simonyan, Zisserman 2014, arXiv:1409.1556, section 3.1.
+    """
+    size = [torch.full_like(draws.index, length) for length in images.shape[2:]]
+    top, left, height, width = scaled_windows(draws, *size, shorter=shorter, side=side)
+    return resized_crop(images, top=top, left=left, height=height, width=width)
+
+
+def scaled_windows(
+    draws: Draws, rows: Tensor, columns: Tensor, *, shorter: SizeInterval = (256, 480), side: Size = 224
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The windows of `scale_jitter` in images of `rows` x `columns` pixels: top, left, height, width, int64 (B,) each."""
+    if side > shorter[0]:
+        raise UserError(f"side {side} is not allowed: images of {shorter[0]} pixels, the least of `shorter`, have no such window")
+    scale = shorter[0] + draws.integers("shorter", shorter[1] - shorter[0] + 1)
+    length = (torch.minimum(rows, columns) * side / scale).round().long().clamp(min=1)
+    return _placed(draws, rows, columns, length, length)
+
+
+def _placed(draws: Draws, rows: Tensor, columns: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Windows of a size at uniform places: top, left, height, width."""
     top = (draws.uniform("top") * (rows - height + 1)).long()
     left = (draws.uniform("left") * (columns - width + 1)).long()
     return top, left, height, width

@@ -20,11 +20,11 @@ from reslab.data.decoder import Broken, Decoder, Request, unchanged
 from reslab.data.draws import Draws
 from reslab.data.files import Files
 from reslab.data.order import Order
-from reslab.data.resized_crop import windows
+from reslab.data.resized_crop import aspect_windows, scaled_windows
 from reslab.data.source import RawBatch, moved
 
-Crop = Callable[[Draws, Tensor, Tensor], tuple[Tensor, ...]]  # heights, widths -> top, left, height, width
-CROPS = {"random_resized_crop": windows}  # the augmentations that the decoding processes do
+Crop = tuple[str, Callable[[Draws, Tensor, Tensor], tuple[Tensor, ...]]]  # its name; heights, widths -> top, left, height, width
+CROPS = {"random_resized_crop": aspect_windows, "scale_jitter": scaled_windows}  # the augmentations that the decoding processes do
 PREFETCH = 2  # batches of each process that are under way or waiting
 
 
@@ -65,7 +65,7 @@ def stop_processes() -> None:
 class Stream:
     """A split of encoded images for `device`, decoded by `workers` processes (0: by this one).
 
-    Training images are cut by `crop`, a function of their draws and sizes; without one they are cut as evaluated ones are.
+    Training images are cut by `crop`, a named function of their draws and sizes; without one they are cut as evaluated ones are.
     """
 
     files: Files
@@ -101,8 +101,8 @@ class Stream:
             return self._request(samples, "centre")
         rows = self.files.table[samples.numpy()]
         heights, widths = (torch.from_numpy(rows[side].astype(np.int64)) for side in ("height", "width"))
-        draws = Draws(seed, epoch, "random_resized_crop", places)
-        boxes = torch.stack(self.crop(draws, heights, widths), 1)
+        name, windows = self.crop
+        boxes = torch.stack(windows(Draws(seed, epoch, name, places), heights, widths), 1)
         return self._request(samples, "window", boxes.numpy())
 
     def _request(self, samples: Tensor, view: str, boxes: np.ndarray | None = None) -> Request:

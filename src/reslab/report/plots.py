@@ -1,6 +1,7 @@
 """Plots for the report, as SVG that is the same for the same numbers."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -8,7 +9,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from reslab.config import Study
+from reslab.report.settings import Axis, of_study, series
 
 mpl.use("agg")
 STYLE = {
@@ -24,6 +28,10 @@ STYLE = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: safe for colour-blind eyes
 PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
 DASHES = ("-", "--", ":", "-.")
+MARKERS = "os^v"  # for each turn of the colours
+MOST_TICKS = 8
+WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
+DIVERGED = "diverged (at the top edge)"
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -73,45 +81,77 @@ def draw_band(axes: Axes, history: pd.DataFrame, column: str, scale: float, name
     axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def depth_and_tau(summary: pd.DataFrame, runs: pd.DataFrame, path: Path) -> None:
-    """Test error against depth and against tau, one point a seed; a diverged experiment is a cross at the top edge."""
+def depth_and_tau(study: Study, summary: pd.DataFrame, runs: pd.DataFrame, path: Path) -> None:
+    """Test error against depth and against tau, one point a seed, the means of experiments that differ in nothing else joined.
+
+    A diverged experiment is a cross at the top edge.
+    """
+    columns = summary.set_index("experiment")[["depth", "tau"]]
+    found = [Axis(name, f"model.{name}", columns[name].to_dict()).known() for name in columns]
+    shown = [axis for axis in found if axis.values] or found[:1]
     with plt.rc_context(STYLE):
-        figure, (by_depth, by_tau) = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
-        families = list(dict.fromkeys(family_of(row) for row in summary.to_dict("records")))
-        for axes, column in ((by_depth, "depth"), (by_tau, "tau")):
-            for row in summary.to_dict("records"):
-                if row[column] is not None and not math.isnan(row[column]):
-                    colour = COLOURS[families.index(family_of(row)) % len(COLOURS)]
-                    draw_experiment(axes, row[column], row, runs[runs["experiment"] == row["experiment"]], colour)
-            axes.set(xlabel=column)
-        by_depth.set(ylabel="test error (%)", title="error against depth")
-        show_errors(by_depth)
-        by_depth.set_xticks(sorted(summary["depth"].dropna().unique()))
-        taus = sorted(summary["tau"].dropna().unique())
-        by_tau.set(title="error against tau", xscale="log" if taus and taus[0] > 0 else "linear")
-        by_tau.set_xticks(taus)
-        by_tau.xaxis.set_major_formatter(PLAIN)
-        by_tau.xaxis.set_minor_formatter("")
-        handles = [plt.Line2D([], [], marker="o", linestyle="none", color=COLOURS[i % len(COLOURS)]) for i in range(len(families))]
-        handles.append(plt.Line2D([], [], marker="x", linestyle="none", color="#555555"))
-        labels = [*families, "diverged (at the top edge)"]
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        figure, panels = plt.subplots(1, len(shown), figsize=(11, 4.6), sharey=True, squeeze=False)
+        for axes, axis in zip(panels[0], shown, strict=True):
+            entries = draw_series(axes, axis, series(axis, of_study(study)), summary, runs) if axis.values else []
+            axes.set(xlabel=axis.name, title=f"error against {axis.name}")
+            if entries:
+                place = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "frameon": False, "fontsize": 9}
+                axes.legend(*zip(*entries, strict=True), ncols=2 if max(len(text) for _, text in entries) < 34 else 1, **place)
+        panels[0][0].set(ylabel="test error (%)")
+        show_errors(panels[0][0])
         save(figure, path)
 
 
-def family_of(row: dict) -> str:
-    """What the colour stands for: the model, or with tau its normalisation and whether the branch is scaled."""
-    if math.isnan(row["tau"]):
-        return row["model"]
-    norm = "batch norm" if row["norm"] == "batch" else "no norm"
-    return f"{norm}, tau = 1" if row["tau"] == 1 else f"{norm}, tau not 1"
+def draw_series(axes: Axes, axis: Axis, groups: Mapping[str, list[str]], summary: pd.DataFrame, runs: pd.DataFrame) -> list:
+    """Seeds as points and the means joined within a group; gives the legend's entries (handle, label)."""
+    rows, entries = summary.set_index("experiment", drop=False).to_dict("index"), []
+    for number, (label, members) in enumerate(groups.items()):
+        style = series_style(label, number, list(rows))
+        members = sorted(members, key=axis.values.get)
+        if len(finished := [member for member in members if rows[member]["n"]]) > 1:
+            means = [rows[member]["mean"] * 100 for member in finished]
+            axes.plot([axis.values[member] for member in finished], means, color=style["color"], linewidth=1)
+        for member in members:
+            draw_experiment(axes, axis.values[member], rows[member], runs[runs["experiment"] == member], **style)
+        line = "-" if len(finished) > 1 else "none"
+        entries.append((plt.Line2D([], [], linewidth=1, linestyle=line, **style), label))
+    scale_x(axes, axis)
+    if any(rows[name]["diverged"] for name in axis.values):
+        entries.append((plt.Line2D([], [], marker="x", linestyle="none", color=mpl.rcParams["text.color"]), DIVERGED))
+    return entries
 
 
-def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, colour: str, marker: str = "o") -> None:
+def series_style(label: str, number: int, experiments: list[str]) -> dict:
+    """Colour and marker of a group; one that is called as an experiment has its colour from the curves."""
+    position = experiments.index(label) if label in experiments else number
+    return {"color": COLOURS[position % len(COLOURS)], "marker": MARKERS[position // len(COLOURS) % len(MARKERS)]}
+
+
+def scale_x(axes: Axes, axis: Axis) -> None:
+    """Logarithmic where values lie far apart; a tick at each value where there are few."""
+    low, high = min(axis.values.values()), max(axis.values.values())
+    if low > 0 and high / low >= WIDE_RANGE:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if axis.path and len(set(axis.values.values())) <= MOST_TICKS:
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(axis.values.values()))))
+        axes.minorticks_off()
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
+
+
+def tick(x: float) -> str:
+    """0.333, 64, 1,202, 1.2 G"""
+    if abs(x) >= 1e5:
+        return EngFormatter(places=None, sep=" ")(x)
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+
+
+def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, *, color: str, marker: str) -> None:
     """The seeds as points and their mean as a bar, or a cross for the diverged ones."""
     converged = runs[runs["status"] != "diverged"]
-    axes.plot([x] * len(converged), converged["test_error"] * 100, marker, color=colour, alpha=0.6)
+    axes.plot([x] * len(converged), converged["test_error"] * 100, marker, color=color, alpha=0.6)
     if len(converged):
-        axes.plot([x], [row["mean"] * 100], "_", color=colour, markersize=16)
+        axes.plot([x], [row["mean"] * 100], "_", color=color, markersize=16)
     if len(converged) < len(runs):
-        axes.plot([x], [1], "x", color=colour, markersize=9, clip_on=False, transform=axes.get_xaxis_transform())
+        axes.plot([x], [1], "x", color=color, markersize=9, clip_on=False, transform=axes.get_xaxis_transform())

@@ -11,13 +11,13 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reslab.config import Published
 from reslab.report import plots
 from reslab.report.calibration import draw_reliability
-from reslab.report.html.settings import Axis
-from reslab.report.plots import COLOURS, PLAIN, STYLE, style_of
+from reslab.report.plots import COLOURS, PLAIN, STYLE, WIDE_RANGE, style_of
+from reslab.report.settings import Axis
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
@@ -31,9 +31,6 @@ PAGE_STYLE = STYLE | {
 SIZE = (5.2, 3.4)  # inches: at a phone's width letters stay readable
 LEGEND_ROW = 0.2  # inches
 MOST_POINTS = 1000  # of all curves of a figure together: more cannot be seen
-MOST_TICKS = 8
-MARKERS = "os^v"  # for each turn of the colours
-WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 
 
 def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
@@ -117,28 +114,19 @@ def error_against(
     axis: Axis, groups: dict[str, list[str]], summary: pd.DataFrame, runs: pd.DataFrame, published: dict[str, Published], name: str
 ) -> Markup:
     """Test error against a quantity: seeds, their means joined within a group, published points."""
-    rows = summary.set_index("experiment", drop=False).to_dict("index")
+    experiments = summary["experiment"].tolist()
 
     def draw(axes: Axes) -> list:
-        entries = []
+        entries = plots.draw_series(axes, axis, groups, summary, runs)
         for number, (label, members) in enumerate(groups.items()):
-            position = list(rows).index(label) if label in rows else number  # a name has its colour from the curves
-            colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
-            members = sorted(members, key=axis.values.get)
-            if len(finished := [member for member in members if rows[member]["n"]]) > 1:
-                means = [rows[member]["mean"] * 100 for member in finished]
-                axes.plot([axis.values[member] for member in finished], means, color=colour, linewidth=1)
-            for member in members:
-                x = axis.values[member]
-                plots.draw_experiment(axes, x, rows[member], runs[runs["experiment"] == member], colour, marker)
-                if member in published:
-                    draw_published(axes, published_at(axis, x, published[member]), published[member], colour)
-            line = "-" if len(finished) > 1 else "none"
-            entries.append((plt.Line2D([], [], marker=marker, color=colour, linewidth=1, linestyle=line), label))
-        scale_x(axes, axis)
+            colour = plots.series_style(label, number, experiments)["color"]
+            for member in (member for member in members if member in published):
+                draw_published(axes, published_at(axis, axis.values[member], published[member]), published[member], colour)
+        if published.keys() & axis.values.keys():
+            entries.append((plt.Line2D([], [], marker="D", linestyle="none", color=INK, markerfacecolor=PAPER), "published"))
         scale_errors(axes, summary, published)
         axes.set(xlabel=axis.name, ylabel="test error (%)")
-        return entries + marks([rows[member] for member in axis.values], set(published))
+        return entries
 
     return svg(draw, name, label=f"test error against {axis.name}")
 
@@ -155,36 +143,6 @@ def draw_published(axes: Axes, x: float | None, published: Published, colour: st
     if x is not None:
         style = {"fmt": "D", "color": colour, "markerfacecolor": PAPER, "markersize": 7, "zorder": 3}
         axes.errorbar([x], [published.error], yerr=published.std, **style)
-
-
-def marks(shown: list[dict], published: set[str]) -> list:
-    """What the signs mean, of those that occur among the experiments shown."""
-    entries = []
-    if any(row["experiment"] in published for row in shown):
-        entries.append((plt.Line2D([], [], marker="D", linestyle="none", color=INK, markerfacecolor=PAPER), "published"))
-    if any(row["diverged"] for row in shown):
-        entries.append((plt.Line2D([], [], marker="x", linestyle="none", color=INK), "diverged (at the top edge)"))
-    return entries
-
-
-def scale_x(axes: Axes, axis: Axis) -> None:
-    """Logarithmic where values lie far apart; a tick at each value where there are few."""
-    low, high = min(axis.values.values()), max(axis.values.values())
-    if low > 0 and high / low >= WIDE_RANGE:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    if axis.path and len(set(axis.values.values())) <= MOST_TICKS:
-        axes.xaxis.set_major_locator(FixedLocator(sorted(set(axis.values.values()))))
-        axes.minorticks_off()
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
-
-
-def tick(x: float) -> str:
-    """0.333, 64, 1,202, 1.2 G"""
-    if abs(x) >= 1e5:
-        return EngFormatter(places=None, sep=" ")(x)
-    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
 
 
 def scale_errors(axes: Axes, summary: pd.DataFrame, published: dict[str, Published]) -> None:

@@ -11,8 +11,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from reslab.config import Study
-from reslab.report import comparison_tables, tables
-from reslab.report.html import cells, figures, settings
+from reslab.report import comparison_tables, settings, tables
+from reslab.report.html import cells, figures
 from reslab.report.html.records import anchor, environments, recipe, seeds_table, shared
 from reslab.report.published import against_published
 

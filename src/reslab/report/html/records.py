@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from reslab.config import Study
-from reslab.report.html import cells, settings
+from reslab.report import settings
+from reslab.report.html import cells
 
 SCORES = ("train_loss", "train_error", "test_loss", "test_error", "test_top5_error", "test_ece", "validation_error")
 BUDGET = ("epoch", "steps", "seconds", "images_per_second", "resumed")
