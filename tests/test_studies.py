@@ -64,7 +64,7 @@ def test_the_list_shows_systems_apart_and_can_be_narrowed(tmp_path):
     ]
     missing = call(tmp_path, "reslab", "studies", "larz", check=False)
     assert missing.returncode == 1
-    assert missing.stderr.startswith("error: no study has 'larz' in its name; systems: akamaster, digits, ")
+    assert missing.stderr.startswith("error: no study has 'larz' in its name; systems: akamaster, cifar10, digits, ")
 
 
 def test_published_numbers_of_the_tau_chart():
