@@ -11,7 +11,7 @@ import typer
 from reslab import config, machines, studies
 from reslab.cli.app import app
 from reslab.cli.completion import machine_names, study_names
-from reslab.cli.project import Params
+from reslab.cli.project import PREPARED, Params
 from reslab.cli.tables import print_rows
 from reslab.config import Study
 from reslab.cores import count_from_environment, cpu_count
@@ -21,7 +21,6 @@ from reslab.machines import Machine
 if TYPE_CHECKING:
     from reslab.cost import Cost
 
-DATA = Path("data/prepared")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -162,7 +161,7 @@ def study_costs(study: Study, machine: Machine, at_once: int | None) -> "list[Co
     from reslab.cost import costs
     from reslab.data.sizes import size_facts
 
-    facts = size_facts(study.dataset, study.validation, DATA)
+    facts = size_facts(study.dataset, study.validation, PREPARED)
     return costs(study, facts, machine, at_once=at_once or default_at_once(machine))
 
 

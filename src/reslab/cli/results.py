@@ -16,6 +16,7 @@ from reslab.cli.app import app
 from reslab.cli.project import Params
 from reslab.config import Study
 from reslab.errors import UserError
+from reslab.report.summary import runs_table
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 KEPT_MARKS = ("<!-- kept results: made by `reslab readme` -->", "<!-- end of kept results -->")
@@ -122,7 +123,7 @@ def overview(results: Path) -> str:
     rows = []
     for folder in _kept(results):
         study = config.load(folder / "params.yaml")
-        runs = [run for path in (folder / "runs").glob("*.json") for run in json.loads(path.read_text())["runs"]]
+        runs = runs_table(study, folder / "runs")
         errors = [row["error_percent"] for row in _read(folder / "summary.json").values() if "error_percent" in row]
         epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}
         rows.append(
@@ -131,9 +132,9 @@ def overview(results: Path) -> str:
                 "data": Path(study.dataset.get("source") or study.dataset["name"]).name,
                 "epochs": ", ".join(sorted(map(str, epochs))),
                 "networks": len(runs),
-                "diverged": sum(run["status"] == "diverged" for run in runs),
+                "diverged": (runs["status"] == "diverged").sum(),
                 "means of the test error %": f"{min(errors):.2f} to {max(errors):.2f}" if errors else "",
-                "measured on": ", ".join(sorted({f"{run['device']}, {run['threads']} thread(s)" for run in runs})),
+                "measured on": ", ".join(sorted({f"{run.device}, {run.threads} thread(s)" for run in runs.itertuples()})),
             }
         )
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True) + "\n"
