@@ -17,11 +17,10 @@ from tabulate import tabulate
 from torch import Tensor
 from torchvision.transforms import v2
 
-from reslab.data.augment import AUGMENTATIONS
-from reslab.data.draws import Draws
-from reslab.data.mixing import MIXINGS
+from reslab.data.augment.draws import Draws
+from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
 from reslab.errors import run
-from reslab.training import hardware
+from reslab.training.execution import hardware
 
 OURS = {
     "pad_crop": {"padding": 4},

@@ -23,9 +23,9 @@ from loops import LOOPS
 from loops.ours import LEVELS
 from loops.peer import Peer, Script
 from reslab import config
+from reslab.config.schema import unknown
 from reslab.errors import UserError, run
-from reslab.schema import unknown
-from reslab.training import hardware
+from reslab.training.execution import hardware
 
 RESULTS = Path(__file__).parent / "results"
 

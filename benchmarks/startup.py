@@ -23,19 +23,19 @@ sys.path.insert(0, "stages")
 import train
 from reslab import config
 from reslab.data import prepared
-from reslab.experiment import assemble
-from reslab.training import hardware, ladder
+from reslab.experiment.assemble import assemble
+from reslab.training.execution import hardware, levels
 experiment = config.load(Path("params.yaml")).experiment(sys.argv[1])
 device = hardware.choose_device()
 hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
 made = assemble(experiment, prepared.load(Path("data/prepared")), seed=0, device=device)
 step = made.step()
-execute, rung = ladder.climb(step, ladder.Work(0, 1, 0, 0))
+execute, level = levels.choose_level(step, levels.Work(0, 1, 0, 0))
 size = step.feed.begin(1)[0]
 step.feed.load(size)
 execute(size)
 step.sums.tolist()
-print(time.time(), rung.level)
+print(time.time(), level.level)
 """
 BARE_STEP = """
 import time, torch

@@ -25,13 +25,13 @@ from torchvision.datasets import ImageFolder as TheirFolder
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from reslab.cores import cpu_count
 from reslab.data import prepared
+from reslab.data.augment.resized_crop import windows
+from reslab.data.batches.order import Order
+from reslab.data.batches.streamed import Stream
+from reslab.data.datasets.image_folder import ImageFolder
 from reslab.data.decode import Form, window
-from reslab.data.image_folder import ImageFolder
-from reslab.data.order import Order
-from reslab.data.resized_crop import windows
-from reslab.data.stream import Stream
+from reslab.environment import cpu_count
 from reslab.errors import run
 
 DECODED = 64  # images of one timed call of a decoder

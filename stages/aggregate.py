@@ -7,14 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from reslab import config
+from reslab.environment import project_root
 from reslab.errors import run
-from reslab.report import comparison_tables, digest, plots, tables
-from reslab.report.calibration import reliability_diagram
-from reslab.report.comparison import comparisons, image_by_image
+from reslab.report.figures import plots
+from reslab.report.figures.reliability import reliability_diagram
 from reslab.report.html import page
-from reslab.report.published import against_published
-from reslab.report.summary import epoch_means, headline, runs_table, summarize
-from reslab.store import project_root
+from reslab.report.predictions import digest
+from reslab.report.statistics.comparison import comparisons, image_by_image
+from reslab.report.statistics.published import against_published
+from reslab.report.statistics.summary import epoch_means, headline, runs_table, summarize
+from reslab.report.tables import comparisons as comparison_tables
+from reslab.report.tables import results
 from reslab.tracking import Store, attempt, read_results
 
 
@@ -25,10 +28,10 @@ def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
 
 def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
     """The tables of experiments, of single networks, and of what was published."""
-    (folder / "results.md").write_text(tables.markdown(summary, runs, study.report.title))
+    (folder / "results.md").write_text(results.markdown(summary, runs, study.report.title))
     write_csv(summary, folder / "results.csv")
-    networks = tables.networks(runs)
-    (folder / "networks.md").write_text(tables.networks_markdown(networks))
+    networks = results.networks(runs)
+    (folder / "networks.md").write_text(results.networks_markdown(networks))
     write_csv(networks, folder / "networks.csv")
     if study.report.published:
         published = against_published(study, summary)

@@ -9,15 +9,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from reslab import config, records
+from reslab import config
 from reslab.data import prepared
 from reslab.errors import UserError, run
-from reslab.experiment import assemble
-from reslab.inference import logits_of
-from reslab.report.mistakes import most_confident, sheet
-from reslab.report.predictions import Predictions, save
-from reslab.report.scores import class_errors, confusion, reliability, score
-from reslab.training import checkpoint, hardware
+from reslab.experiment.assemble import assemble
+from reslab.report.predictions.file import Predictions, save
+from reslab.report.predictions.mistakes import most_confident, sheet
+from reslab.report.predictions.scores import class_errors, confusion, reliability, score
+from reslab.runs import records
+from reslab.training.execution import hardware
+from reslab.weights.file import load_weights
+from reslab.weights.predict import logits_of
 
 
 def predict(record: dict, weights: Path, data: prepared.Prepared, device: torch.device) -> dict[str, Predictions]:
@@ -25,7 +27,7 @@ def predict(record: dict, weights: Path, data: prepared.Prepared, device: torch.
     experiment = config.from_sections("stored", record["config"])
     hardware.prepare(device, precision=experiment.train.precision, fast=False)
     network = assemble(experiment, data, seed=record["seed"], device=device)
-    checkpoint.load_weights(weights, network.model)
+    load_weights(weights, network.model)
     options = {"precision": network.rule.precision, "average": network.average}
     return {
         split: Predictions(logits_of(network.model, feed, **options), data.held_out()[split].labels, data.facts["class_names"])

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from reslab import config, schema
+from reslab import config
+from reslab.config import schema
 from reslab.data.datasets import DATASETS
 from reslab.errors import run
 

@@ -12,20 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from reslab import config
-from reslab.config import Experiment, Study
+from reslab.config.study import Experiment, Study
 from reslab.data import prepared
-from reslab.data.loader import Normalize
-from reslab.data.order import Order
-from reslab.data.placement import placed
+from reslab.data.batches.order import Order
+from reslab.data.batches.placement import placed
+from reslab.data.normalize import Normalize
 from reslab.data.prepared import Prepared
+from reslab.environment import project_root
 from reslab.errors import located, run
-from reslab.experiment import build_network, normalization
-from reslab.models import propagation
-from reslab.report import layer_plots, layers
-from reslab.store import project_root
-from reslab.stored import load_network
+from reslab.experiment.assemble import build_network, normalization
+from reslab.models.analysis import propagation
+from reslab.report.figures import growth as growth_plots
+from reslab.report.statistics import growth
 from reslab.tracking import Store, attempt
-from reslab.training import hardware
+from reslab.training.execution import hardware
+from reslab.weights.network import load_network
 
 INITIAL, TRAINED = "at initialisation", "after training"
 
@@ -90,7 +91,7 @@ def names_of_series(study: Study, data: Prepared) -> dict[str, str]:
     for experiment in study.experiments.values():
         with torch.device("meta"):
             groups[experiment.name] = propagation.has_batch_norm(build_network(experiment.model, data.facts, seed=0))
-    return layers.series_names({name: experiment.sections for name, experiment in study.experiments.items()}, groups)
+    return growth.series_names({name: experiment.sections for name, experiment in study.experiments.items()}, groups)
 
 
 def measured(study: Study, data: Prepared, runs: Path, device: torch.device) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -119,19 +120,19 @@ def main(
     hardware.prepare(device, precision="float64", fast=False)
     with located(params):
         responses, stream = measured(study, loaded, runs, device)
-    growth = layers.growth(stream)
+    grown = growth.growth(stream)
     for folder in (rows, metrics):
         folder.mkdir(parents=True, exist_ok=True)
-    for table, path in ((responses, rows / "responses.csv"), (stream, rows / "stream.csv"), (growth, metrics / "growth.csv")):
+    for table, path in ((responses, rows / "responses.csv"), (stream, rows / "stream.csv"), (grown, metrics / "growth.csv")):
         table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
-    (metrics / "growth.md").write_text(layers.markdown(growth))
+    (metrics / "growth.md").write_text(growth.markdown(grown))
     trained = responses[responses["experiment"].isin(list(study.experiments))]
-    layer_plots.responses(trained, metrics / "responses_initial.svg", moment=INITIAL)
-    layer_plots.responses(trained, metrics / "responses_trained.svg", moment=TRAINED)
-    if layer_plots.has_depths(growth):
-        layer_plots.growth(growth, metrics / "growth.svg", against="blocks")
-    if growth["tau"].notna().any():
-        layer_plots.growth(growth, metrics / "threshold.svg", against="scaled")
+    growth_plots.responses(trained, metrics / "responses_initial.svg", moment=INITIAL)
+    growth_plots.responses(trained, metrics / "responses_trained.svg", moment=TRAINED)
+    if growth_plots.has_depths(grown):
+        growth_plots.growth(grown, metrics / "growth.svg", against="blocks")
+    if grown["tau"].notna().any():
+        growth_plots.growth(grown, metrics / "threshold.svg", against="scaled")
     attempt(lambda: Store(project_root(), study.name).log_report([metrics]), "the layers")
     print((metrics / "growth.md").read_text())
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from reslab import config, schema
-from reslab.cores import cpu_count
+from reslab import config
+from reslab.config import schema
 from reslab.data import prepared
 from reslab.data.datasets import DATASETS
-from reslab.data.machine import decoders
+from reslab.environment import cpu_count, decoders
 from reslab.errors import run
 
 

@@ -14,21 +14,25 @@ from pathlib import Path
 import torch
 
 import reslab.training
-from reslab import config, provenance, records, workers
-from reslab.cores import count_from_environment, cpu_count
+from reslab import config, git
 from reslab.data import prepared
+from reslab.environment import count_from_environment, cpu_count, project_root
 from reslab.errors import run
-from reslab.experiment import Run, assemble, normalization
-from reslab.packing import MOST, run_together
-from reslab.progress import Display, display
-from reslab.store import SeedFolder, identity, output_locked, project_root
+from reslab.experiment.assemble import Run, assemble, normalization
+from reslab.runs import processes, records
+from reslab.runs.folders import SeedFolder, output_locked
+from reslab.runs.identity import identity
+from reslab.runs.progress import Display, display
+from reslab.runs.shared_gpu import MOST, run_together
 from reslab.tracking import Store, TrainedNetwork, attempt
-from reslab.training import checkpoint, hardware, ladder
-from reslab.training.device import finished
-from reslab.training.engine import in_turns
+from reslab.training import checkpoint
 from reslab.training.evaluation import ScoringStep, scoring
+from reslab.training.execution import hardware, levels
 from reslab.training.log import Log
+from reslab.training.loop import in_turns
 from reslab.training.step import TrainingStep
+from reslab.training.turns import finished
+from reslab.weights.file import save_weights
 
 
 @dataclass(frozen=True)
@@ -61,28 +65,28 @@ def train_network(job: Job) -> Iterator[None]:
         step, log = network.step(), Log()
         if folder.checkpoint.exists():
             log = checkpoint.restore(folder.checkpoint, step, network.schedule)
-        workers.report(job.seed, log.position.step, network.budget.steps, "preparing")
-        execute, rung = ladder.climb(step, work(job, network))
+        processes.report(job.seed, log.position.step, network.budget.steps, "preparing")
+        execute, level = levels.choose_level(step, work(job, network))
         if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
-            scorings = {name: (scored, ladder.record_scoring(scored, rung)) for name, scored in network.scoring_steps().items()}
+            scorings = {name: (scored, levels.record_scoring(scored, level)) for name, scored in network.scoring_steps().items()}
             yield from train(step, execute, network, scorings, log, folder.checkpoint, job.seed)
         mean, std = normalization(experiment, data)
-        hardware_facts = hardware.describe(device) | {"engine": asdict(rung), "at_once": job.at_once}
+        hardware_facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
         publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
 
 
-def work(job: Job, network: Run) -> ladder.Work:
+def work(job: Job, network: Run) -> levels.Work:
     """What the run computes, for the choice of how."""
     counts = job.description["model"]
     steps = network.budget.steps
-    return ladder.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.sizes[0], steps)
+    return levels.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.sizes[0], steps)
 
 
 def train(
     step: TrainingStep,
-    execute: ladder.Execute,
+    execute: levels.Execute,
     network: Run,
-    scorings: dict[str, tuple[ScoringStep, ladder.Execute]],
+    scorings: dict[str, tuple[ScoringStep, levels.Execute]],
     log: Log,
     path: Path,
     seed: int,
@@ -90,13 +94,13 @@ def train(
     """Run the epochs that are still to do; score and log each, with a checkpoint now and then."""
     total, pace = network.budget.steps, checkpoint.Pace()
     for epoch in in_turns(step, network.schedule, total_steps=total, position=log.position, execute=execute):
-        workers.breathe(seed, log.position.step, total)
+        processes.heartbeat(seed, log.position.step, total)
         if epoch is not None:
             scores = {}
             for split, scoring_step in scorings.items():
                 scores[split] = yield from scoring(*scoring_step)
             log.add(epoch, scores)
-            workers.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
+            processes.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
         pace.save_if_due(path, step, network.schedule, log, within_epoch=epoch is None)
         yield
 
@@ -112,7 +116,7 @@ def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_fa
     With the weights goes their `normalization` written out, where the description may have a mean image's checksum.
     """
     draft = folder.start_draft()
-    checkpoint.save_weights(draft / "model.safetensors", network.result, job.description | {"normalization": normalization})
+    save_weights(draft / "model.safetensors", network.result, job.description | {"normalization": normalization})
     records.write_history(draft / "history.csv", log.history)
     record = {
         "identity": job.identity,
@@ -129,7 +133,7 @@ def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_fa
     }
     records.write_record(draft / "record.json", record)
     folder.finish()
-    workers.report(job.seed, network.budget.steps, network.budget.steps, record["status"])
+    processes.report(job.seed, network.budget.steps, network.budget.steps, record["status"])
 
 
 def main(
@@ -142,10 +146,10 @@ def main(
     """Train EXPERIMENT as its DESCRIPTION says for every seed of the study, and put the networks into OUTPUT."""
     study, described = config.load(params), records.read_record(description)
     key = identity(described, Path(reslab.training.__file__).parent)
-    code = provenance.commit_state()
+    code = git.commit_state()
     device, at_once = hardware.choose_device(), networks_at_once(len(study.seeds))
     jobs = [Job(experiment, described, key, seed, data, code, at_once) for seed in study.seeds]
-    workers.end_with_dvc()
+    processes.end_with_dvc()
     with output_locked(output), display(experiment, study.seeds) as shown:
         shutil.rmtree(output, ignore_errors=True)
         for job in train_all(jobs, device, shown):
@@ -157,8 +161,8 @@ def main(
 def train_all(jobs: list[Job], device: torch.device, shown: Display) -> Iterator[Job]:
     """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes."""
     if device.type == "cpu":
-        return workers.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
-    workers.report_to(shown)
+        return processes.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
+    processes.report_to(shown)
     os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # all of them decode
     return run_together(train_network, jobs, device=device, most=jobs[0].at_once)
 

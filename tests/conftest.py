@@ -10,7 +10,7 @@ import torch
 from browser import CHROMIUM, Browser
 from project import SMALL_PARAMS, call, clone, commit
 
-from reslab.data.images import Images
+from reslab.data.prepared.arrays import Images
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

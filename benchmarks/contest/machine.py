@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import torch
 
-from reslab import provenance
-from reslab.cores import count_from_environment, cpu_count
-from reslab.training import hardware
+from reslab import git
+from reslab.environment import count_from_environment, cpu_count
+from reslab.training.execution import hardware
 
 GPU_FACTS = (
     "name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.draw,power.limit,temperature.gpu,utilization.gpu,memory.used"
@@ -32,7 +32,7 @@ def machine(device: torch.device) -> dict:
         "platform": platform.platform(),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        **provenance.commit_state(),
+        **git.commit_state(),
     }
 
 

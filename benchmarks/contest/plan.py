@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from loops import LOOPS
-from reslab.config import SECTIONS, Experiment, merge
+from reslab.config.study import SECTIONS, Experiment, merge
 from reslab.errors import UserError
 
 RECIPE = {

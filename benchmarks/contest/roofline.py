@@ -10,9 +10,9 @@ from torch import nn
 from contest.clocks import wait_for
 from loops.job import Job
 from reslab import config
-from reslab.experiment import build_network
-from reslab.models.count import count
-from reslab.training import hardware
+from reslab.experiment.assemble import build_network
+from reslab.models.analysis.count import count
+from reslab.training.execution import hardware
 from reslab.training.precision import PRECISIONS
 
 # Element moves for each element of a convolution's output if everything else is fused. Forward 6: written and read, statistics

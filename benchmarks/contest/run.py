@@ -17,7 +17,7 @@ from contest.rounds import contest
 from contest.workspace import GENERATED, Workspace, facts_of
 from loops.job import Job
 from loops.peer import Peer
-from reslab.cores import cpu_count
+from reslab.environment import cpu_count
 from reslab.errors import UserError, first_line
 
 

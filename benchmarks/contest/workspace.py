@@ -8,7 +8,7 @@ import numpy as np
 
 from reslab.data import prepared
 from reslab.data.datasets import DATASETS
-from reslab.data.images import Images
+from reslab.data.prepared.arrays import Images
 from reslab.errors import UserError
 
 GENERATED = "generated"

@@ -10,14 +10,14 @@ from loops.job import Job, Work
 from reslab import config
 from reslab.data import prepared
 from reslab.errors import UserError
-from reslab.experiment import Run, assemble
-from reslab.training import hardware, ladder
-from reslab.training.device import finished
-from reslab.training.engine import Epoch, in_turns
+from reslab.experiment.assemble import Run, assemble
 from reslab.training.evaluation import scoring
+from reslab.training.execution import hardware, levels
+from reslab.training.loop import Epoch, in_turns
+from reslab.training.turns import finished
 
-LEVELS = ladder.LEVELS
-NO_MATTER_HOW_LONG = ladder.Work(0, 1, 0, 10**6)  # the level is asked for
+LEVELS = levels.LEVELS
+NO_MATTER_HOW_LONG = levels.Work(0, 1, 0, 10**6)  # the level is asked for
 
 
 class Engine:
@@ -57,12 +57,12 @@ class Seed:
     def __init__(self, run: Run, level: str, stream: AbstractContextManager) -> None:
         self.run, self.stream, step = run, stream, run.step()
         os.environ["RESLAB_ENGINE"] = level
-        execute, rung = ladder.climb(step, NO_MATTER_HOW_LONG)
-        if rung.level != level:
-            raise UserError(f"level {level}: {rung.refused[level]}")
+        execute, level = levels.choose_level(step, NO_MATTER_HOW_LONG)
+        if level.level != level:
+            raise UserError(f"level {level}: {level.refused[level]}")
         self.turns: Iterator[Epoch | None] = in_turns(step, run.schedule, total_steps=run.budget.steps, execute=execute)
         self.scored = run.scoring_steps()["test"]
-        self.execute_scoring = ladder.record_scoring(self.scored, rung)
+        self.execute_scoring = levels.record_scoring(self.scored, level)
 
     def turn(self) -> Epoch | None:
         """One step; the record of an epoch at its end."""

@@ -8,7 +8,7 @@ from torchvision.datasets import CIFAR10, VisionDataset
 from torchvision.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToTensor
 
 from loops.public import Recipe
-from reslab.data.images import Split
+from reslab.data.prepared.arrays import Split
 
 
 class Pictures(CIFAR10):

@@ -7,15 +7,15 @@ from torch import Tensor
 
 from loops.job import Job
 from reslab import config
-from reslab.config import Experiment
-from reslab.cores import count_from_environment
+from reslab.config.schema import bind
+from reslab.config.study import Experiment
+from reslab.config.train import Train
 from reslab.data import prepared
 from reslab.data.prepared import Prepared
+from reslab.environment import count_from_environment
 from reslab.errors import UserError
-from reslab.experiment import budget, build_model, make_optimizer, make_schedule, normalization
-from reslab.hashing import NetworkDraws
-from reslab.schema import bind
-from reslab.sections import Train
+from reslab.experiment.assemble import budget, build_model, make_optimizer, make_schedule, normalization
+from reslab.rng import NetworkDraws
 from reslab.training.losses import LOSSES
 from reslab.training.precision import PRECISIONS
 

@@ -1,4 +1,4 @@
-"""What a batch's images should be answered with: one label each, or several with weights after mixing."""
+"""A batch and its targets: one label an image, or several with weights after mixing."""
 
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ class MixedTargets(NamedTuple):
 
 
 Targets = Tensor | MixedTargets  # a plain batch has labels int64 (B,)
+Batch = tuple[Tensor, Targets]  # images (B, C, H, W), or (B, V, C, H, W) where a mixing makes V views of each
 
 
 def split_targets(targets: Targets, size: int) -> list[Targets]:

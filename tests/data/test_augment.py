@@ -5,10 +5,11 @@ import torch
 from scipy import stats
 from torch.nn import functional as F
 
-from reslab.data.augment import AUGMENTATIONS, flip, pad_crop
-from reslab.data.draws import Draws
+from reslab.config.schema import bind
+from reslab.data.augment.draws import Draws
+from reslab.data.augment.geometry import flip, pad_crop
+from reslab.data.augment.recipe import AUGMENTATIONS
 from reslab.errors import UserError
-from reslab.schema import bind
 
 REQUIRED = {"cutout": {"size": 3}, "pad_crop": {"padding": 2}}
 BY_TORCHVISION = ("colour_jitter", "rand_augment", "trivial_augment")

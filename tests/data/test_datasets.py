@@ -14,10 +14,10 @@ import pytest
 from sklearn.datasets import load_digits
 from torchvision import datasets as torchvision_datasets
 
+from reslab.config.schema import bind
 from reslab.data import datasets
 from reslab.data.datasets import DATASETS
 from reslab.errors import UserError
-from reslab.schema import bind
 
 
 def dataset(raw: Path, **spec):

@@ -3,8 +3,9 @@
 import torch
 from scipy import stats
 
-from reslab.data.draws import Draws, shuffled
-from reslab.hashing import key_of
+from reslab.data.augment.draws import Draws
+from reslab.data.batches.order import shuffled
+from reslab.rng import key_of
 
 
 def uniform(index, *, seed=0, epoch=1, stream="s", name="n"):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from scipy import stats
 
-from reslab.data.augment import AUGMENTATIONS
-from reslab.data.draws import Draws
-from reslab.data.erase import cutout, random_erasing
+from reslab.config.schema import bind
+from reslab.data.augment.draws import Draws
+from reslab.data.augment.erase import cutout, random_erasing
+from reslab.data.augment.recipe import AUGMENTATIONS
 from reslab.errors import UserError
-from reslab.schema import bind
 
 
 def draws(count: int, epoch: int = 1) -> Draws:

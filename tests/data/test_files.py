@@ -9,9 +9,10 @@ import pytest
 from pictures import jpeg, prepare, write_pictures
 from project import REPOSITORY
 
-from reslab.data import measure, prepared
+from reslab.data import prepared
 from reslab.data.decode import centre
-from reslab.data.files import Files
+from reslab.data.prepared import measure
+from reslab.data.prepared.files import Files
 from reslab.errors import UserError
 
 EQUAL = ((32, 32),)  # of the network's size already
@@ -170,7 +171,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
     """600 pictures of 224 pixels are 90 MB of bytes; fetched, measured and trained on, they never lie in memory together."""
     write_pictures(tmp_path / "few", train=8, test=2, sizes=((224, 224),))
     write_pictures(tmp_path / "in", train=600, test=2, sizes=((224, 224),))
-    path = f"{REPOSITORY / 'src'}:{REPOSITORY / 'tests'}"
+    path = f"{REPOSITORY / 'src'}:{REPOSITORY / 'tests' / 'support'}"
     command = [sys.executable, "-c", MEMORY, str(tmp_path)]
     done = subprocess.run(command, env={"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

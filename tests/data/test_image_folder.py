@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reslab.data import archives
-from reslab.data.datasets import DATASETS
+from reslab.config.schema import bind
+from reslab.data.datasets import DATASETS, archives
 from reslab.errors import UserError
-from reslab.schema import bind
 
 
 def png(shade: int, size=(8, 8)) -> bytes:

@@ -4,12 +4,12 @@ import pytest
 import torch
 from scipy import stats
 
-from reslab.data.beta import beta
-from reslab.data.draws import Draws
-from reslab.data.mixing import MIXINGS, cutmix, dual_cutout, mixup
-from reslab.data.ricap import ricap
+from reslab.config.schema import bind
+from reslab.data.augment.beta import beta
+from reslab.data.augment.draws import Draws
+from reslab.data.augment.mixing import cutmix, dual_cutout, mixup, ricap
+from reslab.data.augment.recipe import MIXINGS
 from reslab.errors import UserError
-from reslab.schema import bind
 from reslab.targets import MixedTargets
 
 REQUIRED = {"dual_cutout": {"size": 3}}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from reslab.config.schema import bind
 from reslab.data.normalize import NORMALIZATIONS, PUBLISHED, summary
 from reslab.errors import UserError
-from reslab.schema import bind
 
 FACTS = {"image_shape": [3, 32, 32], "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from reslab.data.hosted import Hosted
-from reslab.data.images import Split
-from reslab.data.loader import Resident
-from reslab.data.machine import SHARE, decoders, resident_bytes
-from reslab.data.order import Order
-from reslab.data.placement import placed
+from reslab.data.batches.hosted import Hosted
+from reslab.data.batches.order import Order
+from reslab.data.batches.placement import placed
+from reslab.data.batches.resident import Resident
+from reslab.data.prepared.arrays import Split
+from reslab.environment import SHARE, decoders, resident_bytes
 from reslab.errors import UserError
 
 CPU = torch.device("cpu")

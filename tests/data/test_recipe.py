@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from reslab.config import parse_yaml
-from reslab.data.augment import AUGMENTATIONS
-from reslab.data.feed import Feed
-from reslab.data.images import Split
-from reslab.data.loader import Normalize, Resident
-from reslab.data.mixing import MIXINGS
-from reslab.data.recipe import recipe
+from reslab.config.yaml import parse_yaml
+from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS, recipe
+from reslab.data.batches.feed import Feed
+from reslab.data.batches.resident import Resident
+from reslab.data.normalize import Normalize
+from reslab.data.prepared.arrays import Split
 from reslab.errors import UserError
 from reslab.targets import MixedTargets
 
@@ -117,7 +116,7 @@ def test_with_replacement_an_epoch_is_independent_draws_each_augmented_on_its_ow
 def test_an_image_is_drawn_as_often_as_chance_has_it():
     from scipy import stats
 
-    from reslab.data.draws import with_replacement
+    from reslab.data.batches.order import with_replacement
 
     drawn = torch.cat([with_replacement(50, seed=0, epoch=epoch) for epoch in range(400)])
     assert stats.chisquare(torch.bincount(drawn, minlength=50).numpy()).pvalue > 0.01

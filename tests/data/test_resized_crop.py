@@ -6,11 +6,11 @@ from scipy import stats
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-from reslab.data.augment import AUGMENTATIONS
-from reslab.data.draws import Draws
-from reslab.data.resized_crop import aspect_windows, random_resized_crop, resized_crop, scale_jitter, scaled_windows
+from reslab.config.schema import bind
+from reslab.data.augment.draws import Draws
+from reslab.data.augment.recipe import AUGMENTATIONS
+from reslab.data.augment.resized_crop import aspect_windows, random_resized_crop, resized_crop, scale_jitter, scaled_windows
 from reslab.errors import UserError
-from reslab.schema import bind
 
 
 def images(count: int, height: int, width: int) -> torch.Tensor:

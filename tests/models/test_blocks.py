@@ -7,11 +7,11 @@ from scipy import stats
 from torch.nn import functional as F
 
 from reslab.errors import UserError
-from reslab.hashing import advance
-from reslab.models.fingerprint import fill, fingerprint
+from reslab.models.analysis.fingerprint import fill, fingerprint
+from reslab.models.parts.stochastic import Dropout
 from reslab.models.shake_shake import mixed
 from reslab.models.shakedrop import ShakeDrop
-from reslab.models.stochastic import Dropout
+from reslab.rng import advance
 
 
 def silence(module: torch.nn.Module) -> None:

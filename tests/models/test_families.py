@@ -8,9 +8,9 @@ import torch
 from families import CASES, SMALLEST, build, sizes
 from torch import nn
 
-from reslab.hashing import NetworkDraws, advance
 from reslab.models import MODELS
-from reslab.models.fingerprint import fill
+from reslab.models.analysis.fingerprint import fill
+from reslab.rng import NetworkDraws, advance
 
 FIRST = [(name, SMALLEST[name][0]) for name in MODELS]
 

@@ -5,7 +5,7 @@ import torch
 from families import build
 
 from reslab.errors import UserError
-from reslab.models.count import count
+from reslab.models.analysis.count import count
 
 
 @pytest.mark.parametrize(

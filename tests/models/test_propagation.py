@@ -7,7 +7,7 @@ import torch
 from families import CASES, build, sizes
 from torch import Tensor, nn
 
-from reslab.models.propagation import has_batch_norm, measure, stage_of, tau_of
+from reslab.models.analysis.propagation import has_batch_norm, measure, stage_of, tau_of
 from reslab.models.tau_resnet import tau_resnet
 
 LABELS = torch.arange(8) % 4

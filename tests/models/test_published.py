@@ -9,10 +9,10 @@ from families import SMALLEST, build
 from project import call
 
 from reslab.models import MODELS
-from reslab.models.count import count
-from reslab.models.fingerprint import fill, fingerprint
-from reslab.models.layers import ImageNetStem
-from reslab.models.published import Architecture, architectures
+from reslab.models.analysis.count import count
+from reslab.models.analysis.fingerprint import fill, fingerprint
+from reslab.models.analysis.published import Architecture, architectures
+from reslab.models.parts.layers import ImageNetStem
 
 ALL = architectures()
 LARGE = 20e6  # parameters

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reslab.errors import UserError
-from reslab.models.count import count
+from reslab.models.analysis.count import count
 from reslab.models.resnet import plain, resnet
 
 

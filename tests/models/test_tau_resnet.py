@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from reslab.errors import UserError
-from reslab.models.tau_resnet import resolve_tau, tau_resnet
-from reslab.models.tau_resnet_imagenet import imagenet_tau_resnet
+from reslab.models.tau_resnet import imagenet_tau_resnet, resolve_tau, tau_resnet
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from scipy import stats
 from test_summary import PARAMS
 
 from reslab import config
-from reslab.report.comparison_tables import published_markdown
-from reslab.report.published import against_published, difference_test
-from reslab.report.samples import statistics
-from reslab.sections import Published
+from reslab.config.report import Published
+from reslab.report.statistics.published import against_published, difference_test
+from reslab.report.statistics.samples import statistics
+from reslab.report.tables.comparisons import published_markdown
 
 OURS = [0.0812, 0.0840, 0.0799, 0.0871, 0.0825]
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reslab.report.comparison import comparisons, image_by_image
-from reslab.report.comparison_tables import comparisons_markdown
-from reslab.report.significance import holm
+from reslab.report.statistics.comparison import comparisons, image_by_image
+from reslab.report.statistics.significance import holm
+from reslab.report.tables.comparisons import comparisons_markdown
 
 ERRORS = {
     "base": [0.080, 0.082, 0.081, 0.083],

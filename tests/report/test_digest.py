@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reslab.report import digest, predictions
-from reslab.report.calibration import LEAST, reliability_diagram
-from reslab.report.comparison_tables import classes_markdown
+from reslab.report import predictions
+from reslab.report.figures.plots import COLOURS
+from reslab.report.figures.reliability import LEAST, reliability_diagram
 from reslab.report.html import figures
-from reslab.report.plots import COLOURS
-from reslab.report.predictions import Predictions
-from reslab.report.scores import reliability
+from reslab.report.predictions import digest
+from reslab.report.predictions.file import Predictions
+from reslab.report.predictions.scores import reliability
+from reslab.report.tables.comparisons import classes_markdown
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 

@@ -11,12 +11,13 @@ from browser import DARK, read
 from test_summary import PARAMS, record
 
 from reslab import config
-from reslab.report import digest, settings
-from reslab.report.comparison import comparisons
+from reslab.config.report import Published
+from reslab.report import settings
 from reslab.report.html import cells, figures, page
-from reslab.report.scores import confusion, reliability
-from reslab.report.summary import runs_table, summarize
-from reslab.sections import Published
+from reslab.report.predictions import digest
+from reslab.report.predictions.scores import confusion, reliability
+from reslab.report.statistics.comparison import comparisons
+from reslab.report.statistics.summary import runs_table, summarize
 
 TRAIN = {"train": {"epochs": 2, "batch_size": 8}, "optimizer": {"name": "sgd", "lr": 0.1}}
 

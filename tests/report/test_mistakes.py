@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from reslab.report.mistakes import Mistake, most_confident, sheet
-from reslab.report.predictions import Predictions
+from reslab.report.predictions.file import Predictions
+from reslab.report.predictions.mistakes import Mistake, most_confident, sheet
 
 NAMES = ["cat", "dog", "ship"]
 LABELS = np.array([0, 0, 1, 2])

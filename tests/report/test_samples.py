@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reslab.report.samples import bootstrap_interval, is_constant, statistics, t_interval, wilson_interval
+from reslab.report.statistics.samples import bootstrap_interval, is_constant, statistics, t_interval, wilson_interval
 
 
 def test_statistics_agree_with_scipy():

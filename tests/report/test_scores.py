@@ -9,8 +9,8 @@ import torch
 from sklearn import metrics
 
 from reslab.report import predictions
-from reslab.report.predictions import Predictions
-from reslab.report.scores import (
+from reslab.report.predictions.file import Predictions
+from reslab.report.predictions.scores import (
     answers,
     calibration_error,
     class_errors,

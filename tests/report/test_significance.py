@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reslab.report.significance import (
+from reslab.report.statistics.significance import (
     compare_pairs,
     compare_samples,
     divergence_p,

@@ -8,13 +8,14 @@ from feeds import Given
 from torch import nn
 
 from reslab.errors import UserError, one_line
-from reslab.experiment import make_schedule
+from reslab.experiment.assemble import make_schedule
 from reslab.training import checkpoint
 from reslab.training.log import Log
 from reslab.training.losses import cross_entropy
-from reslab.training.optim import sgd
-from reslab.training.schedule import Budget
+from reslab.training.optim.optimizers import sgd
+from reslab.training.schedule.schedules import Budget
 from reslab.training.step import TrainingStep
+from reslab.weights.file import load_weights, read_metadata, save_weights
 
 
 def parts():
@@ -57,11 +58,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage):
 def test_weights_round_trip_with_metadata_and_equal_bytes(tmp_path):
     model = parts()[0].model
     for name in ("a", "b"):
-        checkpoint.save_weights(tmp_path / name, model, {"config": 1})
+        save_weights(tmp_path / name, model, {"config": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     other = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
-    checkpoint.load_weights(tmp_path / "a", other)
-    assert checkpoint.read_metadata(tmp_path / "a") == {"config": 1}
+    load_weights(tmp_path / "a", other)
+    assert read_metadata(tmp_path / "a") == {"config": 1}
     assert all(torch.equal(x, y) for x, y in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
 
 
@@ -71,12 +72,12 @@ def test_missing_or_damaged_weights_are_named(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"model\.safetensors: cannot load the weights"):
-        checkpoint.load_weights(path, parts()[0].model)
+        load_weights(path, parts()[0].model)
     with pytest.raises(UserError, match=r"model\.safetensors: cannot read what the weights are"):
-        checkpoint.read_metadata(path)
+        read_metadata(path)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    checkpoint.save_weights(tmp_path / "x", nn.Linear(2, 2), {})
+    save_weights(tmp_path / "x", nn.Linear(2, 2), {})
     with pytest.raises(UserError, match="cannot load the weights"):
-        checkpoint.load_weights(tmp_path / "x", nn.Linear(3, 2))
+        load_weights(tmp_path / "x", nn.Linear(3, 2))

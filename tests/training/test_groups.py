@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from reslab.models import MODELS
-from reslab.training.groups import parameter_groups
+from reslab.training.optim.groups import parameter_groups
 
 
 def sizes(model: nn.Module, **options) -> dict[str, tuple[int, int, float, float]]:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from reslab.config.schema import bind
 from reslab.errors import UserError
-from reslab.schema import bind
 from reslab.targets import MixedTargets, split_targets
 from reslab.training.evaluation import wrong
 from reslab.training.losses import LOSSES, cross_entropy, dual_cutout

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from reslab.config.schema import bind
 from reslab.errors import UserError
-from reslab.schema import bind
-from reslab.training.engine import set_rate
-from reslab.training.optim import OPTIMIZERS
+from reslab.training.loop import set_rate
+from reslab.training.optim.optimizers import OPTIMIZERS
 
 STEPS, LR, DROP = 20, 0.02, 10
 Update = Callable[[torch.Tensor, torch.Tensor, dict, float, int], torch.Tensor]

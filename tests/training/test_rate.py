@@ -3,7 +3,7 @@
 import pytest
 
 from reslab.errors import UserError
-from reslab.training.rate import base_rate
+from reslab.training.optim.rate import base_rate
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from models.families import CASES, build
+from families import CASES, build
+from small_runs import run
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
-from training.test_capture import run
 
-from reslab.hashing import advance
-from reslab.training.engine import fit
-from reslab.training.recompute import recompute_blocks
+from reslab.rng import advance
+from reslab.training.execution.recompute import recompute_blocks
+from reslab.training.loop import fit
 
 
 def step(model, images) -> tuple[list[torch.Tensor], int]:

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from reslab import config
-from reslab.data.images import Split
 from reslab.data.prepared import Prepared
-from reslab.experiment import Run, assemble
+from reslab.data.prepared.arrays import Split
+from reslab.experiment.assemble import Run, assemble
 from reslab.training import checkpoint
-from reslab.training.engine import in_turns
 from reslab.training.evaluation import evaluate
 from reslab.training.log import Log
+from reslab.training.loop import in_turns
 from reslab.training.step import TrainingStep
 
 SECTIONS = {

@@ -9,19 +9,19 @@ from feeds import Given
 from torch import nn
 from torch.nn import functional as F
 
-from reslab.experiment import make_schedule
-from reslab.hashing import NetworkDraws
+from reslab.config.train import Train
+from reslab.experiment.assemble import make_schedule
 from reslab.models import MODELS
-from reslab.sections import Train
+from reslab.rng import NetworkDraws
 from reslab.targets import MixedTargets
-from reslab.training.average import WeightAverage
 from reslab.training.batch_norm import BatchNormRule
-from reslab.training.budget import Budget
-from reslab.training.engine import fit
+from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import evaluate
+from reslab.training.loop import fit
 from reslab.training.losses import cross_entropy
-from reslab.training.optim import sgd
+from reslab.training.optim.optimizers import sgd
 from reslab.training.precision import PRECISIONS, forward
+from reslab.training.schedule.budget import Budget
 from reslab.training.step import StepRule, TrainingStep, train_step
 
 LOSS = cross_entropy()

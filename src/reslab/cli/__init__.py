@@ -3,8 +3,7 @@
 import subprocess
 import sys
 
-from reslab.cli import studies  # isort: skip - the first thing that help shows
-from reslab.cli import augmentations, cost, models, project, results, schedule, tracking, weights
+from reslab.cli import augmentations, cost, models, project, results, schedule, studies, tracking, weights
 from reslab.cli.app import app
 from reslab.errors import guard
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reslab.cli.app import app
-from reslab.cli.models import first_sentence, flow, options
+from reslab.cli.text import first_sentence, flow, options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ def augmentations(
         SHEET.write_bytes(sheet())
         print(f"wrote {SHEET}")
         return
-    from reslab.data.recipe import STEPS
+    from reslab.data.augment.recipe import STEPS
 
     for name, function in STEPS.items():
         print(f"{name}: {first_sentence(function)}")
@@ -94,11 +94,12 @@ def row(steps: list[dict], images: "np.ndarray") -> list[tuple[str, "np.ndarray"
     import numpy as np
     import torch
 
-    from reslab.data.feed import Feed
-    from reslab.data.images import Split
-    from reslab.data.loader import Normalize, Resident
-    from reslab.data.recipe import recipe
-    from reslab.data.statistics import channel_statistics
+    from reslab.data.augment.recipe import recipe
+    from reslab.data.batches.feed import Feed
+    from reslab.data.batches.resident import Resident
+    from reslab.data.normalize import Normalize
+    from reslab.data.prepared.arrays import Split
+    from reslab.data.prepared.statistics import channel_statistics
 
     (mean, std), made, cpu = channel_statistics(images), recipe(steps), torch.device("cpu")
     normalize = Normalize(mean, std, device=cpu, dtype=torch.float32)

@@ -8,32 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reslab import config, machines, studies
+from reslab import config
 from reslab.cli.app import app
-from reslab.cli.completion import machine_names, study_names
-from reslab.cli.project import PREPARED, Params
-from reslab.cli.tables import print_rows
-from reslab.config import Study
-from reslab.cores import count_from_environment, cpu_count
+from reslab.cli.options import PREPARED, AtOnce, MachineName, Params, study_names
+from reslab.cli.text import print_rows, readable
+from reslab.config import library
+from reslab.config.study import Study
+from reslab.cost import machines
+from reslab.cost.machines import Machine
+from reslab.environment import count_from_environment, cpu_count
 from reslab.errors import UserError
-from reslab.machines import Machine
 
 if TYPE_CHECKING:
-    from reslab.cost import Cost
-
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-MachineName = Annotated[
-    str | None,
-    typer.Option(
-        "--machine", help="A file in machines/; without it, the measurement of this machine.", autocompletion=machine_names
-    ),
-]
-AtOnce = Annotated[
-    int | None,
-    typer.Option(min=1, help="Seeds trained at once.", show_default="RESLAB_WORKERS, or one a core, or one on a GPU"),
-]
+    from reslab.cost.estimate import Cost
 
 
 @app.command()
@@ -50,7 +37,7 @@ def estimate(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Say how long each experiment trains, and the whole study, before anything is trained."""
-    chosen = config.load(params) if study is None else config.parse(studies.compose(study))
+    chosen = config.load(params) if study is None else config.parse(library.compose(study))
     known = find_machine(machine)
     found = study_costs(chosen, known, at_once)
     if csv:
@@ -85,13 +72,11 @@ def calibrate(
     note: Annotated[str, typer.Option(help="What a reader should know, such as who else uses the machine.")] = "",
 ) -> None:
     """Measure how fast this machine trains (minutes), so that `estimate`, `show` and `select --within` know it."""
-    from reslab import calibration
+    from reslab.cost import calibrate
 
     if published is not None:
         rows = [
-            row
-            for study in studies.present()
-            for row in calibration.published_rows(config.parse(studies.compose(study)), published)
+            row for study in library.present() for row in calibrate.published_rows(config.parse(library.compose(study)), published)
         ]
         if not rows:
             raise UserError(f"no study has published minutes for {published!r}; {_known_devices()}")
@@ -99,19 +84,19 @@ def calibrate(
     else:
         rows, about = _measured(network, rounds=rounds, steps=steps)
     made = {"date": datetime.date.today().isoformat()} | about.pop("made", {})
-    fitted = calibration.fitted(rows, name=name or slug(about["device"], about["threads"]), note=note, made=made, **about)
+    fitted = calibrate.fitted(rows, name=name or slug(about["device"], about["threads"]), note=note, made=made, **about)
     print(f"{machines.write(fitted)}: {fitted.summary()}")
 
 
 def _measured(network: list[str] | None, *, rounds: int, steps: int) -> tuple[list, dict]:
-    from reslab import calibration
-    from reslab.training import hardware
+    from reslab.cost import calibrate
+    from reslab.training.execution import hardware
 
-    chosen = studies.matching(calibration.NETWORKS, network or ["*"])
+    chosen = library.matching(calibrate.NETWORKS, network or ["*"])
     device = hardware.choose_device()
     hardware.prepare(device, precision="float32", fast=False)
-    sizes = calibration.BATCHES[device.type]
-    rows = calibration.measure(device, batch_sizes=sizes, steps=steps, rounds=rounds, networks=chosen)
+    sizes = calibrate.BATCHES[device.type]
+    rows = calibrate.measure(device, batch_sizes=sizes, steps=steps, rounds=rounds, networks=chosen)
     found = hardware.describe(device)
     made = {"torch": found["torch"], "cuda": found["cuda"], "python": platform.python_version()}
     return rows, {
@@ -123,7 +108,7 @@ def _measured(network: list[str] | None, *, rounds: int, steps: int) -> tuple[li
 
 
 def _known_devices() -> str:
-    reports = [config.parse(studies.compose(study)).report for study in studies.names()]
+    reports = [config.parse(library.compose(study)).report for study in library.names()]
     devices = {row.device for report in reports for row in report.published.values() if row.minutes and row.device}
     return f"allowed: {', '.join(sorted(devices))}"
 
@@ -145,7 +130,7 @@ def find_machine(name: str | None) -> Machine:
 
 def this_machine() -> Machine | None:
     """The measurement of this machine, if there is one."""
-    from reslab.training import hardware
+    from reslab.training.execution import hardware
 
     threads = count_from_environment("RESLAB_THREADS", 1)
     return machines.matching(hardware.describe(hardware.choose_device()) | {"threads": threads})
@@ -158,28 +143,8 @@ def default_at_once(machine: Machine) -> int:
 
 def study_costs(study: Study, machine: Machine, at_once: int | None) -> "list[Cost]":
     """The cost of each experiment of a study on a machine."""
-    from reslab.cost import costs
-    from reslab.data.sizes import size_facts
+    from reslab.cost.estimate import costs
+    from reslab.data.datasets.sizes import size_facts
 
     facts = size_facts(study.dataset, study.validation, PREPARED)
     return costs(study, facts, machine, at_once=at_once or default_at_once(machine))
-
-
-def parse_duration(text: str) -> float:
-    """'90s', '20m', '1.5h' or '2d' in seconds; raises UserError."""
-    found = DURATION.fullmatch(text.strip())
-    if not found or not float(found[1]):
-        raise UserError(f"{text!r} is not a time: a number and s, m, h or d, such as 20m")
-    return float(found[1]) * SECONDS[found[2]]
-
-
-def readable(seconds: float) -> str:
-    """Seconds in the unit a person would use, to two digits: more would promise too much."""
-    for unit, name in (("d", "days"), ("h", "h"), ("m", "min")):
-        if seconds >= 1.5 * SECONDS[unit]:
-            return f"{_two_digits(seconds / SECONDS[unit])} {name}"
-    return f"{_two_digits(seconds)} s"
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"

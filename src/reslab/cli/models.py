@@ -1,20 +1,19 @@
 """Commands about architectures: what there is, and whether it computes what was published."""
 
-import inspect
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated
 
 import typer
 
 from reslab.cli.app import app
-from reslab.cli.completion import model_names
-from reslab.config import parse_yaml
+from reslab.cli.options import model_names
+from reslab.cli.text import first_sentence, flow, options
+from reslab.config.schema import bind, unknown
+from reslab.config.yaml import parse_yaml
 from reslab.errors import UserError, first_line, located
-from reslab.schema import bind, unknown
 
 PAGE = Path("docs/models.md")
-INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
 
 
 @app.command()
@@ -48,8 +47,8 @@ def fingerprint(
 ) -> None:
     """Print a network's counts and its fingerprint: logits under fixed weights, to compare with another implementation."""
     from reslab.models import MODELS
-    from reslab.models.count import count
-    from reslab.models.fingerprint import fingerprint as fingerprint_of
+    from reslab.models.analysis.count import count
+    from reslab.models.analysis.fingerprint import fingerprint as fingerprint_of
 
     with located("model"):
         spec = parse_yaml(model)
@@ -63,37 +62,6 @@ def fingerprint(
     except RuntimeError as error:
         raise UserError(f"model: too large for this machine's memory ({first_line(error)})") from error
     print(json.dumps({"model": spec, **counts, "logits": logits, "logit_norm": norm}, indent=1))
-
-
-def first_sentence(function: Any) -> str:
-    """What a family is, from its docstring."""
-    return inspect.getdoc(function).split("\n")[0]
-
-
-def options(function: Any, *, initialisation: bool = False) -> str:
-    """The options of a family with defaults and choices; or those of the initialisation, whose choices are the same for all."""
-    parameters = inspect.signature(function).parameters.values()
-    return ", ".join(
-        _option(parameter, with_choices=not initialisation)
-        for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY and (parameter.name in INITIALISATION) == initialisation
-    )
-
-
-def _option(parameter: inspect.Parameter, *, with_choices: bool) -> str:
-    """shortcut=A (A, B, C)"""
-    default = "" if parameter.default is parameter.empty else f"={flow(parameter.default)}"
-    choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
-    return f"{parameter.name}{default}" + (f" ({', '.join(map(str, choices))})" if choices and with_choices else "")
-
-
-def flow(value: Any) -> str:
-    """A value in YAML's one-line form."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {flow(entry)}" for key, entry in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(flow, value)) + "]"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def models_page() -> str:
@@ -133,8 +101,8 @@ def models_page() -> str:
 def _published_rows() -> list[dict[str, str]]:
     import torch
 
-    from reslab.models.count import count
-    from reslab.models.published import architectures
+    from reslab.models.analysis.count import count
+    from reslab.models.analysis.published import architectures
 
     rows = []
     for architecture in architectures():

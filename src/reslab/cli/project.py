@@ -8,25 +8,26 @@ from typing import Annotated
 
 import typer
 
-from reslab import config, schema, store
+from reslab import config
 from reslab.cli.app import app
-from reslab.cores import cpu_count
+from reslab.cli.options import PREPARED, Params
+from reslab.cli.text import milestones
+from reslab.config import schema
+from reslab.environment import cpu_count
 from reslab.errors import UserError, located
+from reslab.runs import folders
 
-PREPARED = Path("data/prepared")
 UNKNOWN_SIZE = "the size of {} is not known: depths and other options are checked once the data is there (`dvc repro preprocess`)"
-
-Params = Annotated[Path, typer.Option(help="The file of the study.")]
 
 
 @app.command()
 def check(params: Params = Path("params.yaml")) -> None:
     """Check params.yaml without running anything."""
     study = config.load(params)
-    from reslab.check import check_study, facts_before
     from reslab.data.datasets import DATASETS
-    from reslab.data.sizes import source_name
-    from reslab.experiment import budget, unreached_milestones
+    from reslab.data.datasets.sizes import source_name
+    from reslab.experiment.assemble import budget, unreached_milestones
+    from reslab.experiment.check import check_study, facts_before
 
     schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
     facts = facts_before(study, PREPARED)
@@ -40,11 +41,6 @@ def check(params: Params = Path("params.yaml")) -> None:
                 print(f"experiments.{experiment.name}: the run ends before {milestones(experiment, late)}")
     known = "" if "checksum" in facts else f" (by the known size of {source_name(study.dataset)}: the data is not there yet)"
     print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well{known}")
-
-
-def milestones(experiment: config.Experiment, numbers: list[int]) -> str:
-    """Milestones as a reader says them: milestone 100, 150 (epochs)."""
-    return f"milestone {', '.join(map(str, numbers))} ({experiment.schedule.get('unit', 'epochs')})"
 
 
 @app.command()
@@ -86,5 +82,5 @@ def prune(
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
 ) -> None:
     """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
-    for folder in store.prune(keep_days=days, dry_run=dry_run):
+    for folder in folders.prune(keep_days=days, dry_run=dry_run):
         print(f"{'would delete' if dry_run else 'deleted'} {folder}")

@@ -13,10 +13,10 @@ from tabulate import tabulate
 
 from reslab import config
 from reslab.cli.app import app
-from reslab.cli.project import Params
-from reslab.config import Study
+from reslab.cli.options import Params
+from reslab.config.study import Study
 from reslab.errors import UserError
-from reslab.report.summary import runs_table
+from reslab.report.statistics.summary import runs_table
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 KEPT_MARKS = ("<!-- kept results: made by `reslab readme` -->", "<!-- end of kept results -->")

@@ -7,9 +7,9 @@ import typer
 
 from reslab import config
 from reslab.cli.app import app
-from reslab.cli.completion import experiment_names
-from reslab.cli.project import Params, milestones
-from reslab.config import Study
+from reslab.cli.options import Params, experiment_names
+from reslab.cli.text import milestones
+from reslab.config.study import Study
 from reslab.errors import UserError, check_output, located
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -32,9 +32,9 @@ def schedule(
     count = training_images(study) if images is None else images
     from torch import nn
 
-    from reslab.experiment import budget, make_optimizer, make_schedule, unreached_milestones
-    from reslab.report.rates import plot_rates
-    from reslab.training.warmup import ObservedWarmup
+    from reslab.experiment.assemble import budget, make_optimizer, make_schedule, unreached_milestones
+    from reslab.report.figures.schedule import plot_rates
+    from reslab.training.schedule.warmup import ObservedWarmup
 
     with located(f"{params}: experiments.{experiment}"):
         length = budget(chosen, count)

@@ -1,7 +1,6 @@
 """Commands about ready-made studies: listing them, showing one, choosing one or a part of it."""
 
 import re
-import textwrap
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,22 +8,18 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from reslab import config, studies
+from reslab import config
 from reslab.cli.app import app
-from reslab.cli.completion import study_names
-from reslab.cli.cost import AtOnce, MachineName, find_machine, parse_duration, readable, study_costs, this_machine
-from reslab.cli.models import flow
-from reslab.cli.project import Params
-from reslab.cli.tables import print_rows
-from reslab.config import Study
+from reslab.cli.cost import find_machine, study_costs, this_machine
+from reslab.cli.options import AtOnce, MachineName, Params, StudyName
+from reslab.cli.text import flow, parse_duration, print_paragraph, print_rows, readable
+from reslab.config import library
+from reslab.config.report import Published
+from reslab.config.study import Study
+from reslab.cost.machines import Machine, read
 from reslab.errors import UserError
-from reslab.machines import Machine, read
-from reslab.sections import Published
 
 SEEDS = re.compile(r"\d+(,\d+)*")
-TEXT_WIDTH = 100
-
-StudyName = Annotated[str, typer.Argument(help="A name that `reslab studies` lists.", autocompletion=study_names)]
 
 
 @app.command("studies")
@@ -32,15 +27,15 @@ def list_studies(
     part: Annotated[str, typer.Argument(help="Only those with this in their name, such as `hysts` or `lars`.")] = "",
 ) -> None:
     """List the ready-made studies, one block for each system that published numbers (the first word of the name)."""
-    found = [name for name in studies.present() if part in name]
+    found = [name for name in library.present() if part in name]
     if not found:
-        systems = sorted({studies.system(name) for name in studies.names()})
+        systems = sorted({library.system(name) for name in library.names()})
         raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
-    parsed = [config.parse(studies.compose(name)) for name in found]
+    parsed = [config.parse(library.compose(name)) for name in found]
     rows = [[study.name, len(study.experiments), len(study.report.published), study.report.title] for study in parsed]
     header, _, *lines = tabulate(rows, ["study", "experiments", "published", "title"]).splitlines()
     print(header)
-    for _, block in groupby(zip(found, lines, strict=True), key=lambda pair: studies.system(pair[0])):
+    for _, block in groupby(zip(found, lines, strict=True), key=lambda pair: library.system(pair[0])):
         print("", *(line for _, line in block), sep="\n")
 
 
@@ -52,7 +47,7 @@ def show(
     csv: Annotated[bool, typer.Option("--csv", help="Print one line of CSV for each experiment, for programs.")] = False,
 ) -> None:
     """Show a ready-made study: what it asks, its experiments, the published numbers and how long it takes."""
-    document = studies.compose(study)
+    document = library.compose(study)
     parsed, known = config.parse(document), this_machine() if machine is None else read(machine)
     found = study_costs(parsed, known or NO_MACHINE, at_once)
     times = {cost.name: cost for cost in found}
@@ -60,7 +55,7 @@ def show(
     if csv:
         print_rows([_csv_row(parsed, document, times[name], known) for name in parsed.experiments], csv=True)
         return
-    _print_head(parsed, studies.lines_of(study))
+    _print_head(parsed, library.lines_of(study))
     rows = []
     for name, cost in times.items():
         row = {
@@ -82,27 +77,19 @@ NO_MACHINE = Machine(
 
 def _print_head(study: Study, lines: Any) -> None:
     report = study.report
-    _paragraph(f"{study.name}: {report.title}")
-    _paragraph(f"Asks: {report.question}")
-    _paragraph(f"From: {report.origin}.")
+    print_paragraph(f"{study.name}: {report.title}")
+    print_paragraph(f"Asks: {report.question}")
+    print_paragraph(f"From: {report.origin}.")
     for heading, texts in (("Known differences", report.differences), ("Notes", report.notes)):
         if texts:
             print(f"{heading}:")
             for text in texts:
-                _paragraph(f"- {text}", indent="  ")
+                print_paragraph(f"- {text}", indent="  ")
     shared = {key: lines[key] for key in ("dataset", *config.SECTIONS) if key in lines}
     print("All experiments (what differs from studies/defaults.yaml):" if shared else "All experiments: studies/defaults.yaml.")
     for key, value in shared.items():
-        _paragraph(f"{key}: {flow(value)}", indent="  ")
+        print_paragraph(f"{key}: {flow(value)}", indent="  ")
     print()
-
-
-def _paragraph(text: str, *, indent: str = "") -> None:
-    print(
-        textwrap.fill(
-            text, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False
-        )
-    )
 
 
 def _published_cell(published: Published | None, sources: list[str]) -> str:
@@ -118,18 +105,18 @@ def _published_cell(published: Published | None, sources: list[str]) -> str:
 def _print_foot(study: Study, sources: list[str], known: Machine | None, seconds: float) -> None:
     print()
     for number, source in enumerate(sources, 1):
-        _paragraph(f"[{number}] {source}" if len(sources) > 1 else f"Published: {source}.")
+        print_paragraph(f"[{number}] {source}" if len(sources) > 1 else f"Published: {source}.")
     timed = {name: row for name, row in study.report.published.items() if row.minutes}
     if timed:
         devices = ", ".join(sorted({row.device for row in timed.values() if row.device})) or "a device that is not stated"
         total = readable(60 * sum(row.minutes for row in timed.values()))
-        _paragraph(f"One run of each published row took {total} in all there ({devices}).")
+        print_paragraph(f"One run of each published row took {total} in all there ({devices}).")
     size = f"{len(study.experiments)} experiments x {len(study.seeds)} seeds"
     if known is None:
-        _paragraph(f"{size}; how long they take here is not known: `reslab calibrate` measures this machine (minutes).")
+        print_paragraph(f"{size}; how long they take here is not known: `reslab calibrate` measures this machine (minutes).")
         return
-    _paragraph(f"{size}: {readable(seconds)} in all.")
-    _paragraph(f"Times of {known.summary()}.")
+    print_paragraph(f"{size}: {readable(seconds)} in all.")
+    print_paragraph(f"Times of {known.summary()}.")
 
 
 def _csv_row(study: Study, document: dict, cost: Any, known: Machine | None) -> dict[str, Any]:
@@ -169,11 +156,11 @@ def select(
 
     `dvc repro` then runs it, `dvc exp run -S ...` tries changes on top of it.
     """
-    document = studies.compose(study)
-    chosen = studies.subset(document, rows=_words(rows), seeds=_seeds(seeds))
+    document = library.compose(study)
+    chosen = library.subset(document, rows=_words(rows), seeds=_seeds(seeds))
     if within is not None:
         chosen = _affordable(chosen, within, find_machine(machine), at_once)
-    studies.select(chosen, params=params, force=force)
+    library.select(chosen, params=params, force=force)
     size = f"{len(chosen['experiments'])} experiments x {len(chosen['seeds'])} seeds"
     if len(chosen["experiments"]) > 1 and config.parse(document).report.compare and not config.parse(chosen).report.compare:
         print(f"{params}: nothing is left of what {study} compares; `report.compare` can say what else")
@@ -182,7 +169,7 @@ def select(
 
 def _affordable(document: dict, within: str, machine: Machine, at_once: int | None) -> dict:
     """The part of a study that fits into the time, and a word on what was left out."""
-    from reslab.cost import fitting
+    from reslab.cost.estimate import fitting
 
     found, seconds = study_costs(config.parse(document), machine, at_once), parse_duration(within)
     kept = fitting(found, seconds)
@@ -193,7 +180,7 @@ def _affordable(document: dict, within: str, machine: Machine, at_once: int | No
     print(f"Fits into {within}: {readable(sum(cost.wall for cost in found if cost.name in kept))}, by {machine.summary()}.")
     if left_out:
         print(f"Left out: {', '.join(f'{cost.name} ({readable(cost.wall)})' for cost in left_out)}")
-    return studies.subset(document, rows=kept)
+    return library.subset(document, rows=kept)
 
 
 def _words(text: str | None) -> list[str] | None:

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reslab import config, store
+from reslab import config
 from reslab.cli.app import app
-from reslab.cli.completion import experiment_names
+from reslab.cli.options import Params, experiment_names
+from reslab.environment import project_root
 from reslab.errors import UserError, one_line
 
 if TYPE_CHECKING:  # help is quick without it
     from reslab.tracking import TrainedNetwork
 
-Params = Annotated[Path, typer.Option(help="The file of the study.")]
 Runs = Annotated[Path, typer.Option(help="Where train put the networks.")]
 
 
@@ -30,7 +30,7 @@ def relog(
     networks = networks_of(study, runs)
     results = read_results(study, metrics)
     try:
-        opened = Store(store.project_root(), study.name)
+        opened = Store(project_root(), study.name)
         for network in networks:
             opened.log(network)
         if (metrics / "tables").exists():
@@ -39,7 +39,7 @@ def relog(
     except UserError as error:
         raise UserError(f"{error}: {metrics}/runs has it, {runs} has not; `dvc pull` or `dvc repro` bring it") from error
     except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
-        raise UserError(f"MLflow store {tracking_uri(store.project_root())}: {one_line(error)}") from error
+        raise UserError(f"MLflow store {tracking_uri(project_root())}: {one_line(error)}") from error
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
     if results:
         print("`make ui`, then", *views.addresses(opened.uri, opened.experiment_id), sep="\n")
@@ -94,11 +94,11 @@ def put_into_registry(study: config.Study, network: "TrainedNetwork", name: str)
     """Register a network under a name and return its version."""
     import numpy as np
 
-    from reslab.stored import load_network
     from reslab.tracking import Store, registry
+    from reslab.weights.network import load_network
 
     stored = load_network(network.folder)
     example = np.zeros((2, *stored.facts["image_shape"]), dtype=np.float32)
     facts = {"class_names": stored.facts["class_names"], "input": "float32 pixels 0..255 (B, C, H, W)", "output": "logits"}
-    opened = Store(store.project_root(), study.name)
+    opened = Store(project_root(), study.name)
     return registry.register(opened, network, stored.classifier, example, name=name, facts=facts)

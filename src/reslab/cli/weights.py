@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 from tabulate import tabulate
 
-from reslab import config, keymaps
+from reslab import config
 from reslab.cli.app import app
-from reslab.cli.completion import experiment_names
+from reslab.cli.options import experiment_names
 from reslab.errors import UserError, located
+from reslab.weights import keymaps
 
 Network = Annotated[Path, typer.Argument(help="A folder with a trained or imported network, or a .safetensors file of one.")]
 Data = Annotated[Path, typer.Option(help="The prepared dataset.")]
@@ -28,23 +29,23 @@ def import_weights(
     data: Data = Path("data/prepared"),
 ) -> None:
     """Turn a published checkpoint into a network like the trained ones, for `export`, `predict` and `score`."""
-    from reslab import weights
     from reslab.data import prepared
-    from reslab.experiment import build_model
-    from reslab.stored import imported_description
-    from reslab.training.checkpoint import save_weights
+    from reslab.experiment.assemble import build_model
+    from reslab.weights import published
+    from reslab.weights.file import save_weights
+    from reslab.weights.network import imported_description
 
     wanted, keys = config.load(params).experiment(experiment), keymaps.read(key_map)
-    loaded, tensors = prepared.load(data), weights.read_checkpoint(checkpoint)
+    loaded, tensors = prepared.load(data), published.read_checkpoint(checkpoint)
     with located(f"{params}: experiments.{experiment}"):
         network = build_model(wanted, loaded.facts, seed=0)
-        description = imported_description(wanted, loaded, weights.origin(checkpoint, key_map))
+        description = imported_description(wanted, loaded, published.origin(checkpoint, key_map))
     with located(f"{checkpoint} as {experiment} through the key map {key_map}"):
-        mapped, kept = weights.load(network, tensors, keys)
+        mapped, kept = published.load(network, tensors, keys)
     output = output or Path("data/imported") / experiment
     output.mkdir(parents=True, exist_ok=True)
     save_weights(output / "model.safetensors", network, description)
-    print(weights.account(mapped, kept))
+    print(published.account(mapped, kept))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     print(f"{output / 'model.safetensors'}: {wanted.model['name']}, {parameters:,} parameters")
 
@@ -58,8 +59,8 @@ def export(
     """Write a trained or imported network as one file that other programs read."""
     if onnx is None and safetensors is None:
         raise UserError("nothing to write: give --onnx FILE or --safetensors FILE")
-    from reslab.stored import load_network, weights_file
     from reslab.training.checkpoint import replace_file
+    from reslab.weights.network import load_network, weights_file
 
     stored = load_network(network)
     if safetensors is not None:
@@ -67,12 +68,13 @@ def export(
         replace_file(safetensors, lambda draft: shutil.copyfile(weights_file(network), draft))
         print(f"{safetensors}: weights, with model, normalization and class names as metadata")
     if onnx is not None:
-        from reslab import onnx_export
+        from reslab.weights.onnx import OPSET
+        from reslab.weights.onnx import export as export_onnx
 
         kept = {key: stored.description[key] for key in ("config", "dataset", "normalization")}
         with located(onnx):
-            difference = onnx_export.export(stored.classifier, onnx, image_shape=stored.facts["image_shape"], description=kept)
-        print(f"{onnx}: opset {onnx_export.OPSET}; ONNX Runtime's logits differ from ours by at most {difference:.1e}")
+            difference = export_onnx(stored.classifier, onnx, image_shape=stored.facts["image_shape"], description=kept)
+        print(f"{onnx}: opset {OPSET}; ONNX Runtime's logits differ from ours by at most {difference:.1e}")
 
 
 @app.command()
@@ -85,7 +87,7 @@ def predict(
     import torch
 
     from reslab.data.decode import as_evaluated
-    from reslab.stored import load_network
+    from reslab.weights.network import load_network
 
     stored = load_network(network)
     shape, resize = stored.facts["image_shape"], stored.facts.get("resize")
@@ -115,11 +117,13 @@ def score(
     output: Annotated[Path | None, typer.Option(help="Folder for the logits, a .safetensors for each split.")] = None,
 ) -> None:
     """Score a trained or imported network on the held-out images of the prepared dataset, or on images of your own."""
-    from reslab.data import other_images, prepared
+    from reslab.data import prepared
+    from reslab.data.datasets import other_test_set
     from reslab.report import predictions
-    from reslab.report.score_table import score_table
-    from reslab.stored import load_network, predict_held_out, predict_split
-    from reslab.training import hardware
+    from reslab.report.tables.scores import score_table
+    from reslab.training.execution import hardware
+    from reslab.weights.network import load_network
+    from reslab.weights.predict import predict_held_out, predict_split
 
     if labels is not None and images is None:
         raise UserError("--labels goes with --images")
@@ -131,7 +135,9 @@ def score(
             found = predict_held_out(stored, loaded, device)
     else:
         shape = {key: stored.facts[key] for key in ("image_shape", "class_names")}
-        found = {images.name.removesuffix(".npy"): predict_split(stored, other_images.read(images, labels=labels, **shape), device)}
+        found = {
+            images.name.removesuffix(".npy"): predict_split(stored, other_test_set.read(images, labels=labels, **shape), device)
+        }
     for split, answers in found.items() if output is not None else ():
         predictions.save(output / f"{split}.safetensors", answers)
     print(score_table(found))

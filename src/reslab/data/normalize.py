@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from reslab.config.schema import Finite, Positive
 from reslab.errors import UserError
-from reslab.schema import Finite, Positive
 
 Mean = list[float] | list[list[list[float]]]  # per channel, or per pixel (C, H, W)
 Constants = tuple[list[float] | None, list[float]]
@@ -96,3 +96,17 @@ NORMALIZATIONS = {
     "published": published,
     "scalar_std": scalar_std,
 }
+
+
+class Normalize:
+    """uint8 (B, C, H, W) -> (x / 255 - mean) / std, channels_last, in `dtype`; the mean is per channel or per pixel."""
+
+    def __init__(self, mean: Mean, std: list[float], *, device: torch.device, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        std_pixels = spread(std) * 255
+        offset = -spread(mean) * 255 / std_pixels
+        self.scale = (1 / std_pixels).to(device, dtype)
+        self.offset = offset.to(device, dtype)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return images.to(self.dtype, memory_format=torch.channels_last) * self.scale + self.offset

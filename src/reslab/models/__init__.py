@@ -15,8 +15,7 @@ from reslab.models.shakedrop import shakedrop_pyramidnet
 from reslab.models.shortcuts import shortcut_resnet
 from reslab.models.skipinit import skipinit_resnet
 from reslab.models.stochastic_depth import stochastic_depth_resnet
-from reslab.models.tau_resnet import tau_resnet
-from reslab.models.tau_resnet_imagenet import imagenet_tau_resnet
+from reslab.models.tau_resnet import imagenet_tau_resnet, tau_resnet
 from reslab.models.vgg import imagenet_vgg, vgg
 from reslab.models.wrn import wrn
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reslab.config.schema import Fraction, Probability, Size
 from reslab.errors import UserError
-from reslab.models.init import initialized
-from reslab.models.layers import ImageNetStem, Network, Stem, Tail, conv1x1, conv3x3
-from reslab.models.plans import Blocks, BlockType, blocks_per_stage
-from reslab.models.stochastic import dropout
-from reslab.schema import Fraction, Probability, Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, conv1x1, conv3x3
+from reslab.models.parts.plans import Blocks, BlockType, blocks_per_stage
+from reslab.models.parts.stochastic import dropout
 
 IMAGENET_DENSENETS = {121: [6, 12, 24, 16], 169: [6, 12, 32, 32], 201: [6, 12, 48, 32], 264: [6, 12, 64, 48]}  # Table 1
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import conv3x3, global_average_pool, pad_channels, scalar_bias, stages, subsample
-from reslab.models.plans import Plan, cifar_plan
-from reslab.schema import Size
+from reslab.config.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import conv3x3, global_average_pool, pad_channels, scalar_bias, stages, subsample
+from reslab.models.parts.plans import Plan, cifar_plan
 
 
 class FixupBlock(nn.Module):

@@ -8,8 +8,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from reslab.models.init import initialized
-from reslab.models.layers import (
+from reslab.config.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import (
     ImageNetStem,
     Network,
     Projection,
@@ -20,8 +21,17 @@ from reslab.models.layers import (
     convolutions,
     make_shortcut,
 )
-from reslab.models.plans import Blocks, BlockType, Plan, Shape, blocks_per_stage, cifar_plan, imagenet_plan, make_plan, stage_widths
-from reslab.schema import Size
+from reslab.models.parts.plans import (
+    Blocks,
+    BlockType,
+    Plan,
+    Shape,
+    blocks_per_stage,
+    cifar_plan,
+    imagenet_plan,
+    make_plan,
+    stage_widths,
+)
 
 Order = Literal[
     "original",

@@ -3,10 +3,10 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import Network, Stem, conv3x3, subsample
-from reslab.models.plans import residual_depth
-from reslab.schema import Size
+from reslab.config.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, Stem, conv3x3, subsample
+from reslab.models.parts.plans import residual_depth
 
 
 class LateBlock(nn.Module):

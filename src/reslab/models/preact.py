@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from reslab.config.schema import Size
 from reslab.errors import UserError
-from reslab.models.init import initialized
-from reslab.models.layers import ImageNetStem, Network, Stem, Tail, conv1x1, convolutions
-from reslab.models.plans import Blocks, BlockType, Plan, Shape, cifar_plan, imagenet_plan
-from reslab.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, conv1x1, convolutions
+from reslab.models.parts.plans import Blocks, BlockType, Plan, Shape, cifar_plan, imagenet_plan
 
 
 class PreactBlock(nn.Module):

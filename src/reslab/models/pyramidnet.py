@@ -6,11 +6,11 @@ from itertools import accumulate, islice, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reslab.config.schema import Positive, Size
 from reslab.errors import UserError
-from reslab.models.init import initialized
-from reslab.models.layers import ImageNetStem, Network, Stem, Tail, convolutions, pad_channels, stages
-from reslab.models.plans import Blocks, BlockType, Plan, Shape, imagenet_blocks, residual_depth
-from reslab.schema import Positive, Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, convolutions, pad_channels, stages
+from reslab.models.parts.plans import Blocks, BlockType, Plan, Shape, imagenet_blocks, residual_depth
 
 
 class PyramidBlock(nn.Module):

@@ -6,8 +6,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import (
+from reslab.config.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import (
     ImageNetStem,
     Network,
     ShortcutOption,
@@ -18,8 +19,7 @@ from reslab.models.layers import (
     make_shortcut,
     stages,
 )
-from reslab.models.plans import Blocks, BlockType, cifar_plan, imagenet_plan
-from reslab.schema import Size
+from reslab.models.parts.plans import Blocks, BlockType, cifar_plan, imagenet_plan
 
 
 class PlainBlock(nn.Module):

@@ -3,10 +3,10 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import ImageNetStem, Network, Stem, conv1x1, conv3x3, make_shortcut
-from reslab.models.plans import Blocks, Plan, cifar_plan, imagenet_plan
-from reslab.schema import Size
+from reslab.config.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import ImageNetStem, Network, Stem, conv1x1, conv3x3, make_shortcut
+from reslab.models.parts.plans import Blocks, Plan, cifar_plan, imagenet_plan
 
 
 class GroupedBottleneck(nn.Module):

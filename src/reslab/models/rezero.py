@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut, stages
-from reslab.models.plans import cifar_plan
-from reslab.schema import Size
+from reslab.config.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut, stages
+from reslab.models.parts.plans import cifar_plan
 
 
 class ReZeroBlock(nn.Module):

@@ -3,12 +3,12 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reslab.config.schema import Count, Size
 from reslab.errors import UserError
-from reslab.models.init import initialized
-from reslab.models.layers import Stem, global_average_pool
-from reslab.models.plans import BlockType, cifar_plan
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Stem, global_average_pool
+from reslab.models.parts.plans import BlockType, cifar_plan
 from reslab.models.preact import preact_network
-from reslab.schema import Count, Size
 
 
 class SqueezeExcitation(nn.Module):

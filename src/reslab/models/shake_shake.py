@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reslab.config.schema import Size
 from reslab.errors import UserError
-from reslab.hashing import NetworkDraws
-from reslab.models.init import initialized
-from reslab.models.layers import Network, Stem, conv1x1, conv3x3, stages, subsample
-from reslab.models.plans import cifar_plan
-from reslab.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, Stem, conv1x1, conv3x3, stages, subsample
+from reslab.models.parts.plans import cifar_plan
+from reslab.rng import NetworkDraws
 
 Forward = Literal["shake", "even"]
 Backward = Literal["shake", "even", "keep"]

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from reslab.hashing import NetworkDraws
-from reslab.models.init import initialized
-from reslab.models.layers import Network, Stem, Tail
-from reslab.models.plans import BlockType, residual_depth
+from reslab.config.schema import Fraction, Positive, Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, Stem, Tail
+from reslab.models.parts.plans import BlockType, residual_depth
 from reslab.models.pyramidnet import PyramidBlock, pyramid_plan
 from reslab.models.shake_shake import mixed
 from reslab.models.stochastic_depth import linear_decay
-from reslab.schema import Fraction, Positive, Size
+from reslab.rng import NetworkDraws
 
 
 class ShakeDrop(nn.Module):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import Network, Projection, Stem, conv1x1, conv3x3, make_shortcut, stages
-from reslab.models.plans import Shape, cifar_plan
-from reslab.models.stochastic import dropout
-from reslab.schema import Finite, Probability, Size, bind
+from reslab.config.schema import Finite, Probability, Size, bind
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, Projection, Stem, conv1x1, conv3x3, make_shortcut, stages
+from reslab.models.parts.plans import Shape, cifar_plan
+from reslab.models.parts.stochastic import dropout
 
 
 class Scaled(nn.Module):

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import Network, ShortcutOption, Stem, conv1x1, conv3x3, make_shortcut, stages
-from reslab.models.plans import cifar_plan
+from reslab.config.schema import Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv1x1, conv3x3, make_shortcut, stages
+from reslab.models.parts.plans import cifar_plan
 from reslab.models.tau_resnet import resolve_tau
-from reslab.schema import Size
 
 
 class SkipInitBlock(nn.Module):

@@ -5,11 +5,11 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.hashing import NetworkDraws
-from reslab.models.init import initialized
-from reslab.models.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut
-from reslab.models.plans import Shape, cifar_plan
-from reslab.schema import Fraction, Size
+from reslab.config.schema import Fraction, Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut
+from reslab.models.parts.plans import Shape, cifar_plan
+from reslab.rng import NetworkDraws
 
 Level = Literal["batch", "image"]
 

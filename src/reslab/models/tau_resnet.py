@@ -1,7 +1,8 @@
 """tau-ResNet: Zhang, Yu, Yi, Chen, Liu, "Stabilize Deep ResNet with a Sharp Scaling Factor tau", arXiv:1903.07120.
 
 Each block computes h = ReLU(shortcut(h) + tau * F(h)); with tau = 1/sqrt(L), L the number of residual blocks, the signal stays
-bounded at any depth, with batch norm or without.
+bounded at any depth, with batch norm or without. For large images, ResNet-50, 101 and 152 have every bottleneck's branch times tau;
+L in tau's rule is then the number of blocks of the longest stage.
 """
 
 import re
@@ -11,20 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reslab.config.schema import Size
 from reslab.errors import UserError
-from reslab.models.init import initialized
-from reslab.models.layers import (
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import (
+    ImageNetStem,
     Stem,
+    bottleneck_width,
+    conv1x1,
     conv3x3,
     global_average_pool,
+    make_shortcut,
     pad_channels,
     scalar_bias,
     scale_gradient,
     stages,
     subsample,
 )
-from reslab.models.plans import cifar_plan
-from reslab.schema import Size
+from reslab.models.parts.plans import Blocks, cifar_plan, imagenet_plan
 
 Norm = Literal["batch", "none"]
 
@@ -143,6 +148,80 @@ def tau_resnet(
         Stem(in_channels, width, norm=norm == "batch"),  # no scalar bias in the stem without batch norm
         stages(BatchNormBlock if norm == "batch" else NormFreeBlock, plan),
         tau=resolve_tau(tau, sum(map(len, plan))),
+        norm=norm,
+        channels=plan[-1][-1].out_channels,
+        num_classes=num_classes,
+    )
+
+
+class BatchNormBottleneck(nn.Module):
+    """1x1 - 3x3 (with the stride) - 1x1, each with BN, times tau, add the shortcut (a projection where the shape changes), ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        width = bottleneck_width(out_channels)
+        self.conv1 = conv1x1(in_channels, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = conv1x1(width, out_channels)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.shortcut = make_shortcut("B", in_channels, out_channels, stride)
+
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn3
+
+    def forward(self, x: Tensor, tau: float) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        return F.relu(self.shortcut(x) + tau * out)
+
+
+class NormFreeBottleneck(nn.Module):
+    """The bottleneck without batch norm: a scalar bias before and after each convolution; the projection is a bare convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        width = bottleneck_width(out_channels)
+        self.bias1a = scalar_bias()
+        self.conv1 = conv1x1(in_channels, width)
+        self.bias1b = scalar_bias()
+        self.bias2a = scalar_bias()
+        self.conv2 = conv3x3(width, width, stride)
+        self.bias2b = scalar_bias()
+        self.bias3a = scalar_bias()
+        self.conv3 = conv1x1(width, out_channels)
+        self.bias3b = scalar_bias()
+        self.shortcut = make_shortcut("B", in_channels, out_channels, stride, projection=conv1x1)
+
+    def forward(self, x: Tensor, tau: Tensor) -> Tensor:
+        out = F.relu(self.conv1(x + self.bias1a) + self.bias1b)
+        out = F.relu(self.conv2(out + self.bias2a) + self.bias2b)
+        out = self.conv3(out + self.bias3a) + self.bias3b
+        return F.relu(self.shortcut(x) + tau * out)
+
+
+@initialized(init="fan_out")
+def imagenet_tau_resnet(
+    in_channels: int,
+    num_classes: int,
+    *,
+    depth: int | None = None,
+    blocks: Blocks | None = None,
+    norm: Norm = "batch",
+    tau: float | str = 1.0,
+    width: Size = 64,
+) -> nn.Module:
+    """A tau-ResNet of bottlenecks: `depth` 50, 101 or 152, or `blocks` per stage.
+
+    tau is a number or a rule in L, the number of blocks of the longest stage (6, 23, 36); the paper has 2/sqrt(L).
+    """
+    _, plan = imagenet_plan(depth, "bottleneck", blocks, width)
+    return TauResNet(
+        ImageNetStem(in_channels, width, norm=norm == "batch"),
+        stages(BatchNormBottleneck if norm == "batch" else NormFreeBottleneck, plan),
+        tau=resolve_tau(tau, max(map(len, plan))),
         norm=norm,
         channels=plan[-1][-1].out_channels,
         num_classes=num_classes,

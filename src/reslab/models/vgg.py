@@ -6,12 +6,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reslab.config.schema import Probability, Size
 from reslab.errors import UserError
-from reslab.models.init import initialized
-from reslab.models.layers import conv3x3, global_average_pool
-from reslab.models.plans import Blocks
-from reslab.models.stochastic import dropout
-from reslab.schema import Probability, Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import conv3x3, global_average_pool
+from reslab.models.parts.plans import Blocks
+from reslab.models.parts.stochastic import dropout
 
 Norm = Literal["batch", "none"]
 Relu = Literal["every_conv", "first_conv"]

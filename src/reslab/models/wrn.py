@@ -5,11 +5,11 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.models.init import initialized
-from reslab.models.layers import Network, Stem, Tail, conv1x1, conv3x3, stages
-from reslab.models.plans import blocks_per_stage, make_plan
-from reslab.models.stochastic import dropout
-from reslab.schema import Count, Probability, Size
+from reslab.config.schema import Count, Probability, Size
+from reslab.models.parts.init import initialized
+from reslab.models.parts.layers import Network, Stem, Tail, conv1x1, conv3x3, stages
+from reslab.models.parts.plans import blocks_per_stage, make_plan
+from reslab.models.parts.stochastic import dropout
 
 
 class WideBlock(nn.Module):

@@ -1,20 +1,19 @@
 """What differs between the experiments of a study, as flat settings, and the axes that this gives."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from reslab.config import Study
+from reslab.config.settings import Settings, flat, short, varied
+from reslab.config.study import Study
 
 KNOWN = {"model.depth": "depth", "model.tau": "tau", "train.batch_size": "batch size", "optimizer.lr": "learning rate"}
 COSTS = {
     "cost": "multiply-adds of the forward passes over all training images",
     "seconds": "seconds per network",
 }
-Settings = dict[str, Any]  # "model.depth" -> 20
 
 
 @dataclass(frozen=True)
@@ -30,31 +29,9 @@ class Axis:
         return replace(self, values={name: value for name, value in self.values.items() if math.isfinite(value)})
 
 
-def flat(value: Any, path: str = "") -> Settings:
-    """Nested sections as one level: {"model": {"depth": 20}} -> {"model.depth": 20}; a list is one value."""
-    if isinstance(value, Mapping):
-        return {key: leaf for name, item in value.items() for key, leaf in flat(item, f"{path}.{name}" if path else name).items()}
-    return {path: value}
-
-
 def of_study(study: Study) -> dict[str, Settings]:
     """Experiment -> its settings."""
     return {name: flat(experiment.sections) for name, experiment in study.experiments.items()}
-
-
-def varied(settings: dict[str, Settings]) -> list[str]:
-    """The settings that are not the same in all experiments, in the order they are written."""
-    paths = dict.fromkeys(path for found in settings.values() for path in found)
-    return [path for path in paths if len({repr(found.get(path)) for found in settings.values()}) > 1]
-
-
-def short(value: Any) -> str:
-    """A value as one reads it in params.yaml."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {short(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(short, value)) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def axes(study: Study, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Axis]:

@@ -4,8 +4,8 @@ MLflow experiment = study; in it one run an experiment, and nested in that one r
 changes nothing.
 """
 
+from reslab.tracking.mlflow_store import Store, attempt, tracking_uri
 from reslab.tracking.networks import TrainedNetwork, flatten
 from reslab.tracking.results import ExperimentResult, read_results
-from reslab.tracking.store import Store, attempt, tracking_uri
 
 __all__ = ["ExperimentResult", "Store", "TrainedNetwork", "attempt", "flatten", "read_results", "tracking_uri"]

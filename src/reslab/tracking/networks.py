@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reslab import records
+from reslab.runs import records
 
 # One key a run in MLflow, whatever it shows; the others are what the UI filters, groups and nests by.
 RUN_KEY, KIND, PARENT = "reslab.run", "kind", "mlflow.parentRunId"

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from reslab.errors import UserError
+from reslab.tracking.mlflow_store import Store
 from reslab.tracking.networks import TrainedNetwork, network_key
-from reslab.tracking.store import Store
 
 SELECTOR = "validation_error"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reslab import records
-from reslab.config import Study
+from reslab.config.study import Study
+from reslab.runs import records
 from reslab.tracking.networks import COUNTS, params
 
 # Column of results.csv -> metric of an experiment's run; its own prefix keeps means out of the networks' charts.

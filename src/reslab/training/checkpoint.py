@@ -1,28 +1,22 @@
 """Saving and restoring the whole state of a run, and its final weights."""
 
-import json
 import os
 import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from reslab.errors import UserError, first_line
 from reslab.training.log import Log
-from reslab.training.schedule import Schedule
+from reslab.training.schedule.schedules import Schedule
 from reslab.training.step import TrainingStep
 
 TIME_SHARE = 0.05  # of the training time, at most, goes into checkpoints
 SECONDS_WITHIN_EPOCH = 60.0  # between checkpoints of an epoch under way, which wait for the device
-METADATA_KEY = "reslab"  # one key only: safetensors writes several in random order, and equal runs must give equal bytes
 
 
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
@@ -84,26 +78,3 @@ class Pace:
         save(path, *state)
         self.saved = time.monotonic()
         self.cost = self.saved - began
-
-
-def save_weights(path: Path, model: nn.Module, description: dict) -> None:
-    """Write the state dict as safetensors, with the description of what it is."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    replace_file(path, lambda draft: save_file(tensors, draft, metadata={METADATA_KEY: json.dumps(description)}))
-
-
-def load_weights(path: Path, model: nn.Module) -> None:
-    """Load a safetensors file into the model, strictly; raises UserError for a missing or damaged file or another network."""
-    try:
-        model.load_state_dict(load_file(path))
-    except (FileNotFoundError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot load the weights ({shorten(str(error), 300)})") from error
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The description that `save_weights` stored; raises UserError for a missing or damaged file."""
-    try:
-        with safe_open(path, "pt") as file:
-            return json.loads(file.metadata()[METADATA_KEY])
-    except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: cannot read what the weights are ({first_line(error)})") from error

@@ -8,11 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from reslab.targets import MixedTargets, Targets
-from reslab.training.device import finished, read
+from reslab.targets import Batch, MixedTargets, Targets
 from reslab.training.precision import FLOAT32, Precision, forward
+from reslab.training.turns import finished, read
 
-Batch = tuple[Tensor, Targets]
 Loss = Callable[[Tensor, Targets], Tensor]
 Average = Callable[[Tensor], Tensor]
 

@@ -3,8 +3,8 @@
 import time
 from dataclasses import asdict, dataclass, field
 
-from reslab.training.engine import Epoch, Position
 from reslab.training.evaluation import Score
+from reslab.training.loop import Epoch, Position
 
 
 @dataclass

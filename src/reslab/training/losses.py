@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reslab.schema import NonNegative, Probability
+from reslab.config.schema import NonNegative, Probability
 from reslab.targets import MixedTargets, Targets
 
 Loss = Callable[[Tensor, Targets], Tensor]

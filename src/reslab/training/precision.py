@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from reslab.hashing import advance
+from reslab.rng import advance
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from reslab.targets import split_targets
-from reslab.training.average import WeightAverage
+from reslab.targets import Batch, split_targets
 from reslab.training.batch_norm import BatchNormRule
-from reslab.training.evaluation import Batch, Feed, Loss, wrong
+from reslab.training.ema import WeightAverage
+from reslab.training.evaluation import Feed, Loss, wrong
 from reslab.training.precision import FLOAT32, Precision, forward
 
 

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reslab.config import Published
-from reslab.report import plots
-from reslab.report.calibration import draw_reliability
-from reslab.report.plots import COLOURS, PLAIN, STYLE, WIDE_RANGE, style_of
+from reslab.report.figures import plots
+from reslab.report.figures.plots import COLOURS, PLAIN, STYLE, WIDE_RANGE, style_of
+from reslab.report.figures.reliability import draw_reliability
 from reslab.report.settings import Axis
-from reslab.report.summary import converged
+from reslab.report.statistics.summary import converged
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}

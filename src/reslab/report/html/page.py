@@ -10,11 +10,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
-from reslab.config import Study
-from reslab.report import comparison_tables, settings, tables
+from reslab.config.study import Study
+from reslab.report import settings
 from reslab.report.html import cells, figures
 from reslab.report.html.records import anchor, environments, recipe, seeds_table, shared
-from reslab.report.published import against_published
+from reslab.report.statistics.published import against_published
+from reslab.report.tables import comparisons as comparison_tables
+from reslab.report.tables import results as result_tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +98,14 @@ def tables_of(found: Findings) -> dict[str, cells.Table]:
 def results(found: Findings) -> cells.Table:
     """The experiments, ours beside published."""
     summary = found.summary
-    columns = tables.results_columns(summary)
-    ours = "ours %" if found.study.report.published else tables.ERROR
-    beside = {"experiment": columns.pop("experiment"), ours: columns.pop(tables.ERROR)}  # a phone shows no more
+    columns = result_tables.results_columns(summary)
+    ours = "ours %" if found.study.report.published else result_tables.ERROR
+    beside = {"experiment": columns.pop("experiment"), ours: columns.pop(result_tables.ERROR)}  # a phone shows no more
     if summary["depth"].notna().any():
         depth = summary["depth"].map(lambda depth: "" if pd.isna(depth) else f"{depth:.0f}")
         beside["depth"] = depth
     columns = beside | columns
-    note = tables.footnote(found.runs)
+    note = result_tables.footnote(found.runs)
     sources = ("tables/results.csv",)
     if found.study.report.published:
         columns = with_published(columns, found)
@@ -153,14 +155,14 @@ def _difference(row: dict[str, Any]) -> str:
 
 def networks(found: Findings) -> cells.Table:
     """The single networks."""
-    table = tables.networks(found.runs)
+    table = result_tables.networks(found.runs)
     keys = list(zip(table["experiment"], table["seed"], strict=True))
     return cells.table(
         "networks",
         "Networks, one a row",
-        tables.networks_columns(table),
+        result_tables.networks_columns(table),
         lambda heading, row: f"#{anchor(*keys[row])}",
-        note=tables.NETWORKS_NOTE,
+        note=result_tables.NETWORKS_NOTE,
         sources=("tables/networks.csv",),
     )
 

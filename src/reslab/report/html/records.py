@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from reslab.config import Study
+from reslab.config.settings import flat, short, varied
+from reslab.config.study import Study
 from reslab.report import settings
 from reslab.report.html import cells
 
@@ -41,16 +42,16 @@ def exact(value: Any) -> str:
 def recipe(study: Study, experiment: str) -> dict[str, str]:
     """The settings in which an experiment differs from others."""
     every = settings.of_study(study)
-    return {path: settings.short(every[experiment][path]) for path in settings.varied(every) if path in every[experiment]}
+    return {path: short(every[experiment][path]) for path in varied(every) if path in every[experiment]}
 
 
 def shared(study: Study) -> dict[str, str]:
     """The settings that all experiments share."""
     every = settings.of_study(study)
-    different = settings.varied(every)
+    different = varied(every)
     first = next(iter(every.values()))
-    dataset = settings.flat({"dataset": study.dataset | ({"validation": study.validation} if study.validation else {})})
-    return {path: settings.short(value) for path, value in (dataset | first).items() if path not in different}
+    dataset = flat({"dataset": study.dataset | ({"validation": study.validation} if study.validation else {})})
+    return {path: short(value) for path, value in (dataset | first).items() if path not in different}
 
 
 def environments(runs: pd.DataFrame) -> cells.Table:

@@ -1,0 +1,142 @@
+"""Text for a terminal: tables, durations, paragraphs, what a family's options are."""
+
+import inspect
+import json
+import re
+import sys
+import textwrap
+from typing import Any, Literal, get_args, get_origin
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from reslab import config
+from reslab.errors import UserError
+
+NARROWEST, WIDEST = 80, 160  # columns of text
+ROOM = 40  # a wide column with less gets lines of its own
+GAP = 3  # between two cells
+UNBOUNDED = 1000
+INDENT = "    "
+WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+TEXT_WIDTH = 100
+INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
+Rows = list[dict[str, Any]]
+
+
+def print_rows(rows: Rows, *, csv: bool, wide: str = "") -> None:
+    """Print rows as a table that fits the terminal, or as CSV; the column `wide` takes the lines it needs.
+
+    All other cells stay whole, so that a name can be copied. Where they leave too little room, `wide` stands below each row.
+    """
+    if csv:
+        pd.DataFrame(rows).to_csv(sys.stdout, index=False, lineterminator="\n")
+        return
+    columns = min(max(Console().width, NARROWEST), WIDEST)
+    longest = max(len(str(row[wide])) for row in rows) if wide else 0
+    lines = _lines([{name: value for name, value in row.items() if name != wide} for row in rows])
+    if longest and (room := columns - max(map(len, lines)) - GAP) >= min(longest, ROOM):
+        lines = _lines(rows, wide=wide, room=room)
+    elif longest:
+        lines = _with_lines_below(rows, wide=wide, columns=columns)
+    print("\n".join(lines))
+
+
+def _with_lines_below(rows: Rows, *, wide: str, columns: int) -> list[str]:
+    """The table without `wide`, which stands indented below each row."""
+    first = next(iter(rows[0]))
+    without = [{f"{first}, {wide}" if name == first else name: row[name] for name in row if name != wide} for row in rows]
+    lines = _lines(without)
+    found = lines[:2]  # header and rule
+    for row, line in zip(rows, lines[2:], strict=True):
+        below = textwrap.wrap(str(row[wide]), columns, initial_indent=INDENT, subsequent_indent=INDENT, **WHOLE_WORDS)
+        found += [line, *below]
+    return found
+
+
+def _lines(rows: Rows, *, wide: str = "", room: int | None = None) -> list[str]:
+    """The table as text, as wide as its cells; only `wide` is wrapped, at `room`."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in rows[0]:
+        numeric = name != wide and all(_is_amount(row[name]) for row in rows)
+        options = {"overflow": "fold", "max_width": room} if name == wide else {"no_wrap": True}
+        table.add_column(name, justify="right" if numeric else "left", **options)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    console = Console(highlight=False, markup=False, color_system=None, width=UNBOUNDED)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def _is_amount(value: Any) -> bool:
+    return not value or str(value)[0].isdigit()
+
+
+def parse_duration(text: str) -> float:
+    """'90s', '20m', '1.5h' or '2d' in seconds; raises UserError."""
+    found = DURATION.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise UserError(f"{text!r} is not a time: a number and s, m, h or d, such as 20m")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def readable(seconds: float) -> str:
+    """Seconds in the unit a person would use, to two digits: more would promise too much."""
+    for unit, name in (("d", "days"), ("h", "h"), ("m", "min")):
+        if seconds >= 1.5 * SECONDS[unit]:
+            return f"{_two_digits(seconds / SECONDS[unit])} {name}"
+    return f"{_two_digits(seconds)} s"
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+
+
+def milestones(experiment: config.Experiment, numbers: list[int]) -> str:
+    """Milestones as a reader says them: milestone 100, 150 (epochs)."""
+    return f"milestone {', '.join(map(str, numbers))} ({experiment.schedule.get('unit', 'epochs')})"
+
+
+def print_paragraph(text: str, *, indent: str = "") -> None:
+    """Print a text in lines of a width that reads well."""
+    print(
+        textwrap.fill(
+            text, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False
+        )
+    )
+
+
+def first_sentence(function: Any) -> str:
+    """What a family is, from its docstring."""
+    return inspect.getdoc(function).split("\n")[0]
+
+
+def options(function: Any, *, initialisation: bool = False) -> str:
+    """The options of a family with defaults and choices; or those of the initialisation, whose choices are the same for all."""
+    parameters = inspect.signature(function).parameters.values()
+    return ", ".join(
+        _option(parameter, with_choices=not initialisation)
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY and (parameter.name in INITIALISATION) == initialisation
+    )
+
+
+def _option(parameter: inspect.Parameter, *, with_choices: bool) -> str:
+    """shortcut=A (A, B, C)"""
+    default = "" if parameter.default is parameter.empty else f"={flow(parameter.default)}"
+    choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
+    return f"{parameter.name}{default}" + (f" ({', '.join(map(str, choices))})" if choices and with_choices else "")
+
+
+def flow(value: Any) -> str:
+    """A value in YAML's one-line form."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {flow(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,103 @@
+"""The section `report` of params.yaml: what only the reader of a study needs."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
+
+from reslab.config.schema import STRICT, Count, NonNegative, Positive, check, unknown
+from reslab.errors import UserError
+
+Pair = tuple[str, str]  # (experiment, what it is compared with)
+
+
+class Published(pydantic.BaseModel):
+    """A published error in percent, where it stands, and how long its training took."""
+
+    model_config = STRICT
+
+    error: Annotated[float, Field(ge=0, le=100)]
+    source: str
+    minutes: Positive | None = None  # of one run
+    device: str = ""  # that the minutes were measured on
+    std: NonNegative | None = None
+    runs: Count | None = None
+
+
+class Layers(pydantic.BaseModel):
+    """On how many images the layer study (layers/dvc.yaml) measures at most; further depths, at initialisation alone."""
+
+    model_config = STRICT
+
+    images: Annotated[int, Field(ge=2)] = 64
+    depths: list[Count] = []
+
+
+class Report(pydantic.BaseModel):
+    """What only the reader needs: what the study is about, the published numbers by experiment, what is compared with what."""
+
+    model_config = STRICT
+
+    title: str = ""
+    question: str = ""  # what it asks
+    origin: str = ""  # the paper or repository, and its table
+    differences: list[str] = []  # known ones, of our runs from the published
+    notes: list[str] = []
+    device: str = ""  # that the published minutes were measured on
+    source: str = ""  # where the published numbers stand that do not say it themselves
+    published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
+    layers: Any = Field(default_factory=dict)  # Layers
+    compare: Any = None  # -> list of (experiment, what it is compared with)
+
+
+class Compare(pydantic.BaseModel):
+    """Either a baseline for all, or pairs."""
+
+    model_config = STRICT
+
+    baseline: str | None = None
+    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = None
+
+
+def checked(section: Any, experiments: Mapping) -> Report:
+    """The section with its published numbers, layers and comparisons checked against the experiments; raises UserError."""
+    report = check(Report, section, "report")
+    published = {}
+    for key, value in report.published.items():
+        if key not in experiments:
+            raise UserError(f"report.published: {unknown(key, experiments)}")
+        if isinstance(value, Mapping):
+            value = {key: text for key in ("source", "device") if (text := getattr(report, key))} | dict(value)
+        published[key] = check(Published, value, f"report.published.{key}")
+    layers = check(Layers, report.layers, "report.layers")  # by itself: the message then names its keys, not the report's
+    compare = compared(report.compare, experiments)
+    return report.model_copy(update={"published": published, "compare": compare, "layers": layers})
+
+
+def compared(section: Any, experiments: Mapping) -> list[Pair]:
+    """The comparisons of a study: those written, else each experiment with the first one.
+
+    Raises UserError for an unknown name, an experiment compared with itself, a pair given twice.
+    """
+    where, names = "report.compare", list(experiments)
+    given = check(Compare, {"baseline": names[0]} if section is None else section, where)
+    if (given.baseline is None) == (given.pairs is None):
+        raise UserError(f"{where}: give exactly one of baseline, pairs (`pairs: []` compares nothing)")
+    if given.pairs is None:
+        _check_name(given.baseline, names, f"{where}.baseline")
+        return [(name, given.baseline) for name in names if name != given.baseline]
+    for position, pair in enumerate(given.pairs):
+        place = f"{where}.pairs[{position}]"
+        for name in pair:
+            _check_name(name, names, place)
+        if pair[0] == pair[1]:
+            raise UserError(f"{place}: {pair[0]} against itself is not allowed")
+        if sorted(pair) in map(sorted, given.pairs[:position]):
+            raise UserError(f"{place}: {' and '.join(pair)} are compared twice")
+    return [(first, second) for first, second in given.pairs]
+
+
+def _check_name(name: str, names: list[str], where: str) -> None:
+    if name not in names:
+        raise UserError(f"{where}: {unknown(name, names)}")

@@ -1,0 +1,1 @@
+"""What a run costs on a machine: estimates from measured speeds."""

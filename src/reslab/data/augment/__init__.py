@@ -1,0 +1,1 @@
+"""Augmentations and mixings: pure functions of a batch and its random numbers."""

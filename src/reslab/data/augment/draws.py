@@ -1,0 +1,63 @@
+"""Random numbers as a pure function of (seed, epoch, sample, stream): no state to save, the same on every device and batch."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reslab.rng import GOLDEN, key_of, mixed, random_bits, signed, tensor_key_of, uniform
+
+Level = Literal["image", "batch"]  # whose the numbers are: each image's own, or one for the whole batch
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one augmentation for one batch.
+
+    `index` int64 (B,) holds the samples' numbers in the dataset, so a sample's draw does not depend on its batch. (Where images
+    are drawn with replacement it holds the draw's place in the epoch: the same image twice is augmented twice.) Seed and epoch may
+    be int64 () tensors, which a recorded CUDA graph reads anew each time it is replayed: the numbers are the same.
+    """
+
+    seed: int | Tensor
+    epoch: int | Tensor
+    stream: str
+    index: Tensor
+
+    def uniform(self, name: str) -> Tensor:
+        """One float64 in [0, 1) per sample, (B,); another `name` gives independent numbers."""
+        return uniform(self.index, self._key(name))
+
+    def uniforms(self, name: str, count: int) -> Tensor:
+        """`count` independent float64 in [0, 1) per sample, (B, count)."""
+        keys = mixed(torch.arange(1, count + 1, device=self.index.device) * signed(GOLDEN) + self._key(name))
+        return uniform(self.index[:, None], keys)
+
+    def integers(self, name: str, high: int) -> Tensor:
+        """One int64 in 0..high-1 per sample, (B,)."""
+        return (self.uniform(name) * high).long()
+
+    def seeds(self, name: str) -> Tensor:
+        """One int64 >= 0 per sample to seed a generator with, (B,)."""
+        return random_bits(self.index, self._key(name))
+
+    def permutation(self, name: str) -> Tensor:
+        """A uniform permutation of the batch, int64 (B,): a function of the samples in it and of their order."""
+        return self.uniform(name).argsort()
+
+    def at(self, level: Level) -> "Draws":
+        """These draws, or at level `batch` those where every sample gets the same number, a hash of all samples of the batch."""
+        if level == "image":
+            return self
+        together = random_bits(self.index, self._key("batch")).sum()  # whole numbers: the order does not matter
+        return replace(self, index=together.expand(len(self.index)))
+
+    def substream(self, name: str) -> "Draws":
+        """Draws independent of these, for a part of the augmentation that draws by the same names."""
+        return replace(self, stream=f"{self.stream}/{name}")
+
+    def _key(self, name: str) -> int | Tensor:
+        if isinstance(self.seed, Tensor) or isinstance(self.epoch, Tensor):
+            return tensor_key_of(self.seed, self.epoch, self.stream, name)
+        return signed(key_of(self.seed, self.epoch, self.stream, name))

@@ -1,0 +1,112 @@
+"""The list `augment` of an experiment as what it means: steps on pixels, steps on normalised floats, one mixing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from reslab.config.schema import bind
+from reslab.data.augment.colour import colour_jitter, lighting, rand_augment, trivial_augment
+from reslab.data.augment.draws import Draws
+from reslab.data.augment.erase import cutout, random_erasing
+from reslab.data.augment.geometry import flip, pad_crop
+from reslab.data.augment.mixing import cutmix, dual_cutout, mixup, ricap
+from reslab.data.augment.resized_crop import random_resized_crop, scale_jitter
+from reslab.errors import UserError
+from reslab.targets import Batch, Targets
+
+Augmentation = Callable[[Tensor, Draws], Tensor]
+Mixing = Callable[[Tensor, Tensor, Draws], tuple[Tensor, Targets]]
+
+
+def normalize() -> None:
+    """The place in the list where pixels become normalised floats."""
+
+
+AUGMENTATIONS = {
+    "colour_jitter": colour_jitter,
+    "cutout": cutout,
+    "flip": flip,
+    "lighting": lighting,
+    "pad_crop": pad_crop,
+    "rand_augment": rand_augment,
+    "random_erasing": random_erasing,
+    "random_resized_crop": random_resized_crop,
+    "scale_jitter": scale_jitter,
+    "trivial_augment": trivial_augment,
+}
+MIXINGS = {
+    "cutmix": cutmix,
+    "dual_cutout": dual_cutout,
+    "mixup": mixup,
+    "ricap": ricap,
+}
+STEPS: dict[str, Callable] = {**AUGMENTATIONS, **MIXINGS, normalize.__name__: normalize}
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What follows normalisation, as (stream, function): augmentations of floats, and a mixing of the batch."""
+
+    augmentations: list[tuple[str, Augmentation]] = field(default_factory=list)
+    mixing: tuple[str, Mixing] | None = None
+
+    def __call__(self, images: Tensor, labels: Tensor, draws: Callable[[str], Draws]) -> Batch:
+        """Apply all of it to a normalised batch; `draws` gives the random numbers of a stream."""
+        for stream, augment in self.augmentations:
+            images = augment(images, draws(stream)).contiguous(memory_format=torch.channels_last)
+        if self.mixing is None:
+            return images, labels
+        stream, mix = self.mixing
+        return mix(images, labels, draws(stream))
+
+
+PLAIN = Finish()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What happens to a batch: `augmentations` on uint8 pixels, then normalisation, then `finish`."""
+
+    augmentations: list[tuple[str, Augmentation]]
+    finish: Finish
+
+
+def recipe(specs: list[dict]) -> Recipe:
+    """`[{name: flip}, {name: normalize}, {name: cutout, size: 16}, {name: mixup}]` -> Recipe.
+
+    Without the marker `normalize`, normalisation comes after the last augmentation; a mixing always works on normalised images.
+    Raises UserError with the path augment[i] for a step that is wrong or cannot stand where it does.
+    """
+    names = [spec["name"] for spec in specs]
+    bound = [bind(STEPS, spec, f"augment[{i}]") for i, spec in enumerate(specs)]
+    _check_order(names)
+    streams = named_streams(list(zip(names, bound, strict=True)))
+    mixing = streams.pop() if names and names[-1] in MIXINGS else None
+    marker = names.index(normalize.__name__) if normalize.__name__ in names else len(streams)
+    return Recipe(augmentations=streams[:marker], finish=Finish(streams[marker + 1 :], mixing))
+
+
+def _check_order(names: list[str]) -> None:
+    for i, name in enumerate(names):
+        if name == normalize.__name__ and name in names[:i]:
+            raise UserError(f"augment[{i}]: {name} stands in the list already; images are normalised once")
+        if name in MIXINGS and i < len(names) - 1:
+            raise UserError(f"augment[{i}]: {_after_mixing(name, names[-1], names[i + 1])}")
+
+
+def _after_mixing(name: str, last: str, following: str) -> str:
+    if last in MIXINGS:
+        return f"{name} and {last} cannot be combined: each makes its own targets or views of a batch; keep one of them"
+    return f"{name} must be the last step, {following} comes after it"
+
+
+def named_streams(augmentations: list[tuple[str, Callable]]) -> list[tuple[str, Augmentation]]:
+    """Give each augmentation of the list its own stream of draws: its name, numbered when it comes twice."""
+    seen: dict[str, int] = {}
+    streams = []
+    for name, augment in augmentations:
+        seen[name] = seen.get(name, 0) + 1
+        streams.append((name if seen[name] == 1 else f"{name}#{seen[name]}", augment))
+    return streams

@@ -1,0 +1,1 @@
+"""Batches of an epoch, wherever the images are."""

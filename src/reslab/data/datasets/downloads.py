@@ -1,0 +1,134 @@
+"""Datasets that torchvision downloads, verifies and parses."""
+
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from reslab.data.datasets.archives import is_url, locate, members
+from reslab.data.prepared.arrays import Images
+from reslab.errors import UserError, first_line
+
+# md5 of the unpacked canonical files: whoever re-packs them changes the .gz, not these bytes.
+UNPACKED_MD5 = {
+    "mnist": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+}
+
+
+class TorchvisionDataset:
+    """A dataset that torchvision downloads, verifies and parses; `source` replaces the download.
+
+    `source` is a folder or an archive that holds the original files (packed or unpacked), or the URL of a mirror.
+    """
+
+    def __init__(self, raw: Path, name: str, class_name: str, source: str | None) -> None:
+        self.raw, self.name, self.class_name, self.source = raw, name, class_name, source
+
+    def fetch(self) -> None:
+        """Put the original files, checksums verified, into the raw folder; raises UserError naming a bad or missing file."""
+        kind, local = self._kind(), self.source is not None and not is_url(self.source)
+        if local:
+            _copy_verified(locate(self.source), self.raw, _wanted(kind, self.name))
+        elif self.source:
+            kind = _at_mirror(kind, self.source)
+        try:
+            for train in (True, False):
+                kind(self.raw, train=train, download=not local)
+        except (OSError, RuntimeError, ValueError) as error:
+            missing = next((target.name for target in _wanted(kind, self.name) if not (self.raw / target).exists()), "a file")
+            raise UserError(
+                f"{self.name}: {missing} not to be had from {self.source or 'its own site'} ({first_line(error)}); "
+                "set dataset.source to a folder or archive with the original files, or to a mirror's URL"
+            ) from error
+        for packed in self.raw.rglob("*.gz"):  # torchvision keeps both forms; one is enough for DVC
+            packed.unlink()
+
+    def _kind(self) -> Any:
+        from torchvision import datasets
+
+        return getattr(datasets, self.class_name)
+
+    def read(self) -> Images:
+        """Images uint8 (N, C, H, W) in the dataset's own order and split."""
+        parts = [self._kind()(self.raw, train=train) for train in (True, False)]
+        images = [_channels_first(np.asarray(part.data)) for part in parts]
+        labels = [np.asarray(part.targets, dtype=np.int64) for part in parts]
+        return Images(images[0], labels[0], images[1], labels[1], list(parts[0].classes))
+
+
+def _at_mirror(kind: Any, source: str) -> Any:
+    """The torchvision class under its own name, with another download address."""
+    base = source.rstrip("/") + "/"
+    address = {"mirrors": [base]} if hasattr(kind, "mirrors") else {"url": base + kind.filename}
+    return type(kind.__name__, (kind,), address)
+
+
+def _channels_first(images: np.ndarray) -> np.ndarray:
+    return images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def _wanted(kind: Any, name: str) -> dict[PurePosixPath, tuple[str | None, str | None]]:
+    """Target -> (md5 of the unpacked file, md5 of its .gz) for every file that torchvision's class needs."""
+    if hasattr(kind, "resources"):
+        unpacked = UNPACKED_MD5.get(name, {})
+        folder = PurePosixPath(kind.__name__, "raw")
+        return {
+            folder / packed.removesuffix(".gz"): (unpacked.get(packed.removesuffix(".gz")), md5) for packed, md5 in kind.resources
+        }
+    listed = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+    return {PurePosixPath(kind.base_folder, file): (md5, None) for file, md5 in listed}
+
+
+def _copy_verified(source: Path, raw: Path, wanted: dict[PurePosixPath, tuple[str | None, str | None]]) -> None:
+    """Copy the wanted files from a folder or archive, unpacking .gz, each only if its checksum is right.
+
+    A folder may also hold the original archive (cifar-10-python.tar.gz); it is read in place.
+    """
+    found = set()
+    for name, content in _members_and_nested(source):
+        for target, checksums in wanted.items():
+            if name.name.removesuffix(".gz") == target.name and target not in found:
+                (raw / target).parent.mkdir(parents=True, exist_ok=True)
+                (raw / target).write_bytes(_unpack_verified(source, name, content, *checksums))
+                found.add(target)
+    missing = sorted(target.name for target in set(wanted) - found)
+    if missing:
+        raise UserError(f"{source}: missing {', '.join(missing)} (packed as .gz or not)")
+
+
+def _members_and_nested(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    nested = sorted(source.glob("*-python.tar.gz")) if source.is_dir() else []
+    for path in nested or [source]:
+        yield from members(path)
+
+
+def _unpack_verified(source: Path, name: PurePosixPath, content: bytes, unpacked_md5: str | None, packed_md5: str | None) -> bytes:
+    """The unpacked content; raises UserError unless its md5, or that of the .gz it came in, is the published one."""
+    packed = content
+    if name.suffix == ".gz":
+        try:
+            content = gzip.decompress(packed)
+        except (OSError, EOFError) as error:
+            raise UserError(f"{source}: {name} is damaged or truncated ({error}); fetch it again") from error
+    known = {(unpacked_md5, hashlib.md5(content).hexdigest()), (packed_md5, hashlib.md5(packed).hexdigest())}
+    if not any(expected == found for expected, found in known):
+        raise UserError(f"{source}: {name} is not the original file (its checksum differs from the published one); refused")
+    return content
+
+
+def torchvision_dataset(name: str, class_name: str) -> Callable[..., TorchvisionDataset]:
+    """An entry of DATASETS: the torchvision class `class_name` under the name that params.yaml gives it."""
+
+    def dataset(raw: Path, *, source: str | None = None) -> TorchvisionDataset:
+        return TorchvisionDataset(raw, name, class_name, source)
+
+    dataset.__name__ = name
+    return dataset

@@ -1,0 +1,105 @@
+"""Decoding every image of an archive once, in parallel: is it whole, how large, and what are its values?"""
+
+import hashlib
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from reslab.data.decode import Form, Unreadable, centre, shape, unreadable
+from reslab.data.prepared.statistics import histograms
+from reslab.errors import UserError
+
+CHUNK = 64  # images of one task; their pixels are all that a process holds
+WORTH_A_PROCESS = 16  # tasks: with fewer, starting one takes longer than what it would do
+SHOWN = 5  # names in an error message
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some rows of an index; `counted` says which images go into the statistics."""
+
+    archive: Path
+    form: Form
+    rows: np.ndarray
+    counted: np.ndarray
+
+
+@dataclass
+class Measured:
+    """The index with heights and widths filled in, and what was found in the images that count."""
+
+    table: np.ndarray
+    digests: np.ndarray  # uint8 (N, 32): sha256 of each encoded image
+    histograms: np.ndarray  # int64 (C, 256)
+    pixel_sums: np.ndarray  # int64 (C, S, S)
+    broken: list[tuple[str, str]]  # name, reason
+
+    def refuse_broken(self) -> None:
+        """Raise UserError naming the images that could not be read, if there are any."""
+        if len(self.broken) == 1:
+            raise unreadable(*self.broken[0])
+        if self.broken:
+            some = ", ".join(f"{name!r} ({reason})" for name, reason in self.broken[:SHOWN])
+            rest = f" and {len(self.broken) - SHOWN} more" if len(self.broken) > SHOWN else ""
+            raise UserError(f"cannot read {len(self.broken)} images: {some}{rest}; remove or mend them")
+
+
+def measure(archive: Path, table: np.ndarray, form: Form, *, counted: np.ndarray, workers: int) -> Measured:
+    """Decode the images of an index in up to `workers` processes; memory does not grow with their number (but for the index)."""
+    parts = [slice(start, start + CHUNK) for start in range(0, len(table), CHUNK)]
+    tasks = (Task(archive, form, table[part], counted[part]) for part in parts)
+    total = _nothing(table.copy(), form)
+    processes = min(workers, len(parts) // WORTH_A_PROCESS)
+    for part, found in zip(parts, _run(tasks, processes), strict=True):
+        total.table[part], total.digests[part] = found.table, found.digests
+        total.histograms += found.histograms
+        total.pixel_sums += found.pixel_sums
+        total.broken += found.broken
+    return total
+
+
+def _nothing(table: np.ndarray, form: Form) -> Measured:
+    digests = np.zeros((len(table), 32), dtype=np.uint8)
+    sums = np.zeros((form.channels, form.image_size, form.image_size), dtype=np.int64)
+    return Measured(table, digests, np.zeros((form.channels, 256), dtype=np.int64), sums, [])
+
+
+def _run(tasks: Iterator[Task], workers: int) -> Iterator[Measured]:
+    """The tasks' results in order, with at most two tasks a process under way."""
+    if workers <= 1:
+        yield from map(_measure, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        pending = deque(pool.submit(_measure, task) for task in islice(tasks, 2 * workers))
+        while pending:
+            yield pending.popleft().result()
+            pending.extend(pool.submit(_measure, task) for task in islice(tasks, 1))
+
+
+def _measure(task: Task) -> Measured:
+    found = _nothing(task.rows.copy(), task.form)
+    descriptor = os.open(task.archive, os.O_RDONLY)
+    try:
+        for i, row in enumerate(task.rows):
+            content = os.pread(descriptor, int(row["length"]), int(row["offset"]))
+            found.digests[i] = np.frombuffer(hashlib.sha256(content).digest(), dtype=np.uint8)
+            try:
+                found.table["height"][i], found.table["width"][i] = shape(content)
+                pixels = centre(content, task.form).transpose(2, 0, 1)
+            except Unreadable as error:
+                found.broken.append((bytes(row["name"]).decode(), str(error)))
+                continue
+            if task.counted[i]:
+                found.histograms += histograms(pixels[None])
+                found.pixel_sums += pixels
+    finally:
+        os.close(descriptor)
+    return found

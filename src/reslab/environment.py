@@ -1,0 +1,52 @@
+"""The machine and what the environment says of it: the project's folder, cores, processes, memory for images."""
+
+import os
+from pathlib import Path
+
+from reslab.errors import UserError
+
+MOST = 1024  # processes or threads
+DECODERS, RESIDENT = "RESLAB_DECODERS", "RESLAB_RESIDENT_GIB"
+MOST_GIB = 10**6
+SHARE = 0.5  # of the device's free memory: weights, activations and the compiler's buffers need the rest
+
+
+def project_root() -> Path:
+    """The main checkout: DVC_ROOT inside a DVC stage (also in its temporary workspaces), else the current folder."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def cpu_count() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def count_from_environment(name: str, default: int, *, least: int = 1) -> int:
+    """A number of threads or processes from an environment variable; raises UserError for anything else."""
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal() or not least <= int(value) <= MOST:
+        raise UserError(f"{name}={value} is not allowed: a whole number from {least} to {MOST}")
+    return int(value)
+
+
+def decoders(default: int) -> int:
+    """Processes that decode images: RESLAB_DECODERS if set (0: none, the process that asks); raises UserError."""
+    return count_from_environment(DECODERS, default, least=0)
+
+
+def resident_bytes(free: int | None) -> float:
+    """The largest split that is kept on the device whole: RESLAB_RESIDENT_GIB if set, else a share of its `free` bytes.
+
+    None is for a device whose memory is the host's: there everything is kept. Raises UserError for what is no size.
+    """
+    value = os.environ.get(RESIDENT)
+    if not value:
+        return float("inf") if free is None else free * SHARE
+    try:
+        size = float(value)
+    except ValueError:
+        size = -1.0
+    if not 0 <= size <= MOST_GIB:
+        raise UserError(f"{RESIDENT}={value} is not allowed: a number of GiB from 0 to {MOST_GIB}")
+    return size * 2**30

@@ -1,0 +1,1 @@
+"""Data, model and training put together: one experiment of a study."""

@@ -1,0 +1,114 @@
+"""Finding out before anything is trained what an experiment cannot do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from reslab.config.schema import bind
+from reslab.config.study import Experiment, Study
+from reslab.config.train import Train
+from reslab.data import prepared
+from reslab.data.augment.recipe import Recipe, recipe
+from reslab.data.batches.feed import Feed
+from reslab.data.batches.placement import crop_of
+from reslab.data.batches.resident import Resident
+from reslab.data.datasets.sizes import is_known, size_facts
+from reslab.data.normalize import NORMALIZATIONS, Normalize
+from reslab.data.prepared.statistics import check_validation
+from reslab.errors import UserError, located
+from reslab.experiment.assemble import budget, build_model, make_optimizer, make_schedule
+from reslab.models.analysis.count import count, single_value_norms
+from reslab.training.losses import LOSSES
+
+
+def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
+    """What `check` needs to know of the study's dataset: from the prepared data in `folder`, else from its known size.
+
+    None if neither is there. Raises UserError if the prepared data is damaged.
+    """
+    stored = prepared.load(folder).facts if folder.exists() else {}
+    if stored.get("name") == study.dataset["name"]:
+        return stored
+    if not is_known(study.dataset):
+        return None
+    facts = size_facts(study.dataset, study.validation, folder)
+    if "image_size" in study.dataset:  # a folder's images become as large as the study asks for
+        facts["image_shape"] = [study.dataset.get("channels", 3), *[study.dataset["image_size"]] * 2]
+    channels = facts["image_shape"][0]  # statistics are made up: only how many there are is checked
+    return facts | {"mean": [0.5] * channels, "std": [0.2] * channels, "stored": study.dataset.get("stored", "pixels")}
+
+
+def check_study(study: Study, facts: dict) -> None:
+    """Check what all experiments share, then each of them; raises UserError with the path."""
+    check_validation(study.validation, facts["train"] + facts["validation"], len(facts["class_names"]))
+    for experiment in study.experiments.values():
+        check(experiment, facts)
+
+
+def check(experiment: Experiment, facts: dict) -> None:
+    """Build every part of an experiment, the model on the meta device (no memory, no time); raises UserError with the path."""
+    with located(f"experiments.{experiment.name}"):
+        with torch.device("meta"):
+            network = build_model(experiment, facts, seed=0)
+        with located("model"):
+            count(network, tuple(facts["image_shape"]))  # runs it: the images may be too small
+        bind(NORMALIZATIONS, experiment.normalize, "normalize")(facts)
+        steps = recipe(experiment.augment)
+        try_recipe(steps, facts["image_shape"])
+        check_stored(experiment, as_files=facts.get("stored") == "files")
+        if experiment.loss["name"] == "dual_cutout" and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
+            raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")
+        bind(LOSSES, experiment.loss, "loss")()
+        make_optimizer(experiment, nn.Linear(1, 1))
+        make_schedule(experiment.schedule, budget(experiment, facts["train"]))
+        with located("train"):
+            check_chunks(experiment.train, network, facts)
+
+
+def smallest_chunk(train: Train, images: int) -> int:
+    """The fewest images that batch norm sees at once in a run on `images` training images, 0 if there is no batch."""
+    whole, tail = divmod(images, train.batch_size)
+    batches = [train.batch_size] if whole else []
+    if tail and not train.drop_last and train.steps(images) > whole:
+        batches.append(tail)
+    chunks = [(batch, min(train.ghost_batch_size or batch, batch)) for batch in batches]
+    return min((batch % chunk or chunk for batch, chunk in chunks), default=0)
+
+
+def check_chunks(train: Train, network: nn.Module, facts: Mapping) -> None:
+    """Raise UserError if batch norm would get a single value of a channel to take the variance of."""
+    images = facts["train"]
+    if smallest_chunk(train, images) > 1 or (train.batch_norm and train.batch_norm.frozen):
+        return
+    if norms := single_value_norms(network, facts["image_shape"]):
+        chunk = f" in chunks of {train.ghost_batch_size}" if train.ghost_batch_size else ""
+        whole_only = train.drop_last or smallest_chunk(train.model_copy(update={"drop_last": True}), images) < 2
+        mend = "another batch_size or ghost_batch_size" + ("" if whole_only else ", or drop_last: true")
+        raise UserError(
+            f"{images} images in batches of {train.batch_size}{chunk} leave one image alone, and batch norm {norms[0]} sees 1x1 "
+            f"maps: one value has no variance; give {mend}"
+        )
+
+
+def check_stored(experiment: Experiment, *, as_files: bool) -> None:
+    """Raise UserError for a crop or a padding that images cannot have as they are stored."""
+    if as_files:
+        crop_of(experiment.augment)
+    evaluation = experiment.train.evaluation
+    if evaluation is None or evaluation.crops == "single" or (evaluation.padding is None) == as_files:
+        return
+    if as_files:
+        raise UserError("train.evaluation.padding is for images in memory: from files ten crops are cut out of the larger image")
+    raise UserError("train.evaluation: ten crops of images in memory need `padding: ...`, such as that of pad_crop")
+
+
+def try_recipe(steps: Recipe, image_shape: list[int]) -> None:
+    """Make a batch of two blank images; raises UserError with the path of the step that cannot work on them."""
+    blank = Resident(torch.zeros(2, *image_shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    normalize = Normalize([0.0] * image_shape[0], [1.0] * image_shape[0], device=torch.device("cpu"), dtype=torch.float32)
+    options = {"batch_size": 2, "drop_last": False, "seed": 0}
+    feed = Feed(blank, augmentations=steps.augmentations, normalize=normalize, finish=steps.finish, **options)
+    next(feed.batches(1))

@@ -1,0 +1,100 @@
+"""What an experiment is, in numbers that change only when its behaviour does."""
+
+import json
+import math
+import zlib
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from reslab.config.study import Experiment
+from reslab.data import normalize
+from reslab.data.prepared import Prepared
+from reslab.experiment.assemble import assemble, budget, build_model, normalization
+from reslab.models.analysis.count import count, single_value_norms
+from reslab.training.loop import set_rate
+from reslab.training.step import train_step
+
+TRACE_STEPS = 3
+
+
+TRACE_BATCH, SMALL_TRACE_BATCH = 8, 2
+
+
+LARGE = 10**9  # multiply-adds of one image, from which on the trace takes the smaller batches: float64 is slow
+
+
+DIVERGED_ABOVE = 1e6
+
+
+DATASET_FACTS = ("name", "image_shape", "class_names", "train", "validation", "test", "resize", "checksum")  # resize: of files
+
+
+def trace(experiment: Experiment, data: Prepared, *, batch_size: int, least: int = 1) -> list[float | str]:
+    """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits.
+
+    `least`: the fewest images that the network's batch norm can take at once.
+    """
+    torch.set_num_threads(1)
+    network = assemble(experiment, data, seed=0, device=torch.device("cpu"), precision="float64", batch_size=batch_size)
+    chunk = network.rule.ghost_batch_size
+    rule = replace(network.rule, ghost_batch_size=chunk and max(least, min(chunk, batch_size // 2)))  # so that chunks are seen
+    losses = []
+    network.rule.batch_norm.begin_epoch(network.model)
+    for step, batch in zip(range(TRACE_STEPS), network.feed.batches(1), strict=False):
+        if len(batch[0]) < least:
+            break
+        set_rate(network.optimizer, network.schedule(step))
+        loss, _ = train_step(network.model, batch, network.loss, network.optimizer, rule)
+        losses.append(loss.item())
+    return [traced(step, loss) for step, loss in enumerate(losses)]
+
+
+def traced(step: int, loss: float) -> float | str:
+    """A loss with the digits that machines agree on; after an update that made it explode they agree on none."""
+    if not math.isfinite(loss) or (step > 0 and loss > DIVERGED_ABOVE):
+        return "diverged"
+    return float(f"{loss:.9g}" if loss <= DIVERGED_ABOVE else f"{loss:.6g}")
+
+
+def tau_of(model: nn.Module) -> dict[str, float]:
+    """The number behind tau, for the models that have one."""
+    tau = getattr(model, "tau", None)
+    number = tau.item() if isinstance(tau, torch.Tensor) else tau
+    return {} if number is None else {"tau": float(f"{number:.7g}")}
+
+
+def layout(model: nn.Module) -> str:
+    """A checksum of the tensors' names, shapes and types: stored networks of another layout cannot be loaded."""
+    names = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in model.state_dict().items()}
+    return f"{zlib.crc32(json.dumps(names, sort_keys=True).encode()):08x}"
+
+
+def description(experiment: Experiment, data: Prepared) -> dict:
+    """Resolved config, counts, tau, parameter groups, constants, dataset checksum and trace."""
+    facts, length = data.facts, budget(experiment, len(data.train))
+    with torch.device("meta"):
+        skeleton = build_model(experiment, facts, seed=0)
+    counts, least = count(skeleton, tuple(facts["image_shape"])), 2 if single_value_norms(skeleton, facts["image_shape"]) else 1
+    network = assemble(experiment, data, seed=0, device=torch.device("cpu"))
+    return {
+        "config": experiment.sections,
+        "dataset": {key: facts[key] for key in DATASET_FACTS if key in facts},
+        "normalization": normalize.summary(*normalization(experiment, data)),
+        "model": counts | tau_of(network.model),
+        "state": layout(network.model),
+        "parameter_groups": [
+            {
+                "name": group["name"],
+                "tensors": len(group["params"]),
+                "lr": group["initial_lr"],
+                "weight_decay": group["weight_decay"],
+            }
+            for group in network.optimizer.param_groups
+        ],
+        "budget": {"steps": length.steps, "steps_per_epoch": length.steps_per_epoch},
+        "trace": trace(
+            experiment, data, batch_size=TRACE_BATCH if counts["multiply_adds"] < LARGE else SMALL_TRACE_BATCH, least=least
+        ),
+    }

@@ -1,0 +1,79 @@
+"""What the study's tables need of every network's stored predictions, small enough to hold for all of them at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reslab.report import predictions
+from reslab.report.predictions.scores import class_errors, confusion, reliability
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Of one network on the test images: which it got wrong (bool, N), its confusion matrix and its reliability table."""
+
+    wrong: np.ndarray
+    confusion: pd.DataFrame
+    reliability: pd.DataFrame
+
+
+Digests = dict[tuple[str, int], Digest]  # (experiment, seed) -> digest
+
+
+def read(runs: pd.DataFrame, folder: Path) -> tuple[Digests, list[str]]:
+    """The digests of the runs that did not diverge, and the names of the networks whose predictions are not in `folder`.
+
+    A clone has records and tables from git, predictions only once DVC has fetched or made them.
+    """
+    digests, missing = {}, []
+    for run in runs[runs["status"] != "diverged"].to_dict("records"):
+        path = folder / run["experiment"] / f"seed{run['seed']}" / "test.safetensors"
+        if not path.exists():
+            missing.append(f"{run['experiment']}-s{run['seed']}")
+            continue
+        found = predictions.load(path)
+        digests[run["experiment"], run["seed"]] = Digest(
+            found.wrong,
+            confusion(found.logits, found.labels, found.class_names),
+            reliability(found.logits, found.labels),
+        )
+    return digests, missing
+
+
+def by_class(digests: Digests) -> pd.DataFrame:
+    """One row an experiment and class: test images, and the error as mean and spread over the networks."""
+    tables = [
+        class_errors(digest.confusion).assign(experiment=experiment, order=np.arange(len(digest.confusion)))
+        for (experiment, _), digest in digests.items()
+    ]
+    groups = pd.concat(tables).groupby(["experiment", "order", "class"], sort=False)
+    summed = groups.agg(images=("images", "first"), n=("error", "size"), error=("error", "mean"), std=("error", "std"))
+    return summed.reset_index().drop(columns="order")
+
+
+def confusions(digests: Digests) -> pd.DataFrame:
+    """What was taken for what, one row an experiment and pair of classes, the most frequent first.
+
+    `images` is summed over the networks, `share` is that of the images of the true class; right answers are left out.
+    """
+    rows = []
+    for name in dict.fromkeys(experiment for experiment, _ in digests):
+        counts = sum(digest.confusion for (experiment, _), digest in digests.items() if experiment == name)
+        pairs = counts.rename_axis(columns="predicted").stack().rename("images").reset_index()
+        pairs["share"] = pairs["images"] / pairs["true"].map(counts.sum(axis=1))
+        pairs = pairs[(pairs["true"] != pairs["predicted"]) & (pairs["images"] > 0)]
+        rows.append(pairs.sort_values("share", ascending=False, kind="stable").assign(experiment=name))
+    return pd.concat(rows, ignore_index=True)[["experiment", "true", "predicted", "images", "share"]]
+
+
+def pooled_reliability(digests: Digests) -> dict[str, pd.DataFrame]:
+    """Experiment -> the reliability table of all its networks' answers together."""
+    pooled = {}
+    for name in dict.fromkeys(experiment for experiment, _ in digests):
+        tables = [digest.reliability.fillna(0) for (experiment, _), digest in digests.items() if experiment == name]
+        images = sum(table["images"] for table in tables)
+        means = {key: sum(table[key] * table["images"] for table in tables) / images for key in ("confidence", "accuracy")}
+        pooled[name] = tables[0][["low", "high"]].assign(images=images, **means)
+    return pooled

@@ -1,0 +1,57 @@
+"""Stored predictions: one file a network and split, with the logits of every image and what the right answers are."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from reslab.errors import UserError, first_line
+from reslab.report.predictions.scores import answers, probabilities, wrong
+
+METADATA_KEY = "reslab"  # one key: safetensors keeps no order among several, and equal predictions are to be equal bytes
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits float32 (N, K), labels int64 (N,) in the same order, and the names of the K classes."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Softmax of the logits, float64 (N, K)."""
+        return probabilities(self.logits)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The class each image is taken for, int64 (N,); -1 is no answer."""
+        return answers(self.logits)
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """Which images are answered wrongly, bool (N,)."""
+        return wrong(self.logits, self.labels)
+
+
+def save(path: Path, predictions: Predictions) -> None:
+    """Write predictions as safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {"logits": np.ascontiguousarray(predictions.logits, dtype=np.float32), "labels": predictions.labels.astype(np.int64)}
+    save_file(arrays, path, metadata={METADATA_KEY: json.dumps({"class_names": predictions.class_names})})
+
+
+def load(path: Path) -> Predictions:
+    """Read what `save` wrote; raises UserError for a missing or damaged file."""
+    try:
+        with safe_open(path, "numpy") as file:
+            described = json.loads(file.metadata()[METADATA_KEY])
+            return Predictions(file.get_tensor("logits"), file.get_tensor("labels"), described["class_names"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro`") from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: damaged predictions ({first_line(error)}); run `dvc repro -f evaluate`") from error

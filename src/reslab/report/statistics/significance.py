@@ -1,0 +1,160 @@
+"""Tests between two samples of errors, their intervals, effect sizes and power. All NaN where there is nothing to test."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.special import nctdtrinc
+
+from reslab.report.statistics.samples import CONFIDENCE, NOTHING, Interval, is_constant
+
+ALPHA = 1 - CONFIDENCE
+POWER = 0.8
+MOST_SEEDS = 1000
+
+Power = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # seeds -> degrees of freedom, noncentrality
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A first sample against a second: the difference of their means, its t interval and p, and Hedges' g with its interval."""
+
+    method: str  # "paired", "Welch", or "" where there is no test
+    n: int  # pairs, or values in the smaller sample
+    difference: float = math.nan
+    interval: Interval = NOTHING
+    p: float = math.nan
+    effect: float = math.nan
+    effect_interval: Interval = NOTHING
+    power: Power | None = None  # what a test with more seeds would see if difference and spread were as observed
+
+
+def compare_pairs(first: Sequence[float], second: Sequence[float]) -> Comparison:
+    """The paired t test on the differences of values that belong together (the same seed).
+
+    The effect size is in units of the differences' standard deviation. Without spread among them there is no test, only the
+    difference: that so few seeds agree to the image does not say that the next one will.
+    """
+    differences = np.subtract(first, second, dtype=float)
+    n = len(differences)
+    if n < 2 or is_constant(differences):
+        return Comparison("", n, float(differences.mean()) if n else math.nan)
+    mean, spread = float(differences.mean()), float(differences.std(ddof=1))
+    interval, p = student(mean, spread / math.sqrt(n), n - 1)
+    g, g_interval = hedges(mean / spread, n - 1, scale=math.sqrt(n))
+
+    def power(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return seeds - 1, abs(mean) / spread * np.sqrt(seeds)
+
+    return Comparison("paired", n, mean, interval, p, g, g_interval, power)
+
+
+def compare_samples(first: Sequence[float], second: Sequence[float]) -> Comparison:
+    """Welch's t test between independent samples; the effect size is in units of their pooled standard deviation."""
+    sizes = np.array([len(first), len(second)])
+    if not sizes.all():
+        return Comparison("", 0)
+    difference = float(np.mean(first) - np.mean(second))
+    if sizes.min() < 2 or (is_constant(first) and is_constant(second)):
+        return Comparison("", int(sizes.min()), difference)
+    variances = np.array([np.var(first, ddof=1), np.var(second, ddof=1)])
+    interval, p = student(difference, math.sqrt(np.sum(variances / sizes)), welch_freedom(variances, sizes))
+    pooled = math.sqrt(np.sum((sizes - 1) * variances) / (sizes.sum() - 2))
+    g, g_interval = hedges(difference / pooled, sizes.sum() - 2, scale=math.sqrt(sizes.prod() / sizes.sum()))
+
+    def power(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        freedom = (seeds - 1) * variances.sum() ** 2 / np.sum(variances**2)
+        return freedom, abs(difference) / np.sqrt(variances.sum() / seeds)
+
+    return Comparison("Welch", int(sizes.min()), difference, interval, p, g, g_interval, power)
+
+
+def welch_freedom(variances: np.ndarray, sizes: np.ndarray) -> float:
+    """Welch and Satterthwaite's degrees of freedom of a difference of two means."""
+    shares = variances / sizes
+    return float(shares.sum() ** 2 / np.sum(shares**2 / (sizes - 1)))
+
+
+def student(difference: float, error: float, freedom: float) -> tuple[Interval, float]:
+    """The 95 % interval of a difference with this standard error, and the two-sided p of its being zero."""
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
+    return (difference - half, difference + half), float(2 * stats.t.sf(abs(difference) / error, freedom))
+
+
+def hedges(d: float, freedom: float, *, scale: float) -> tuple[float, Interval]:
+    """Hedges' g of a standardised difference d (Hedges 1981, exact correction), and the 95 % interval of the effect.
+
+    `scale` times d is the t statistic; the interval is that of its noncentrality (Cumming and Finch 2001). With one degree of
+    freedom there is no unbiased estimate: g is NaN.
+    """
+    low, high = noncentrality_interval(d * scale, freedom)
+    if freedom <= 1:
+        return math.nan, (low / scale, high / scale)
+    correction = math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)) / math.sqrt(freedom / 2)
+    return d * correction, (low / scale, high / scale)
+
+
+def noncentrality_interval(t: float, freedom: float) -> Interval:
+    """The noncentralities that put an observed t at the upper and at the lower 2.5 % of its distribution."""
+    low, high = (float(nctdtrinc(freedom, tail, abs(t))) for tail in (1 - ALPHA / 2, ALPHA / 2))
+    return (low, high) if t >= 0 else (-high, -low)
+
+
+def seeds_needed(power: Power | None, *, alpha: float = ALPHA) -> float:
+    """The least number of seeds with which the test has power 0.8, if difference and spread are as observed.
+
+    Infinite beyond MOST_SEEDS; NaN without a test.
+    """
+    if power is None:
+        return math.nan
+    seeds = np.arange(2, MOST_SEEDS + 1)
+    freedom, noncentrality = power(seeds)
+    critical = stats.t.ppf(1 - alpha / 2, freedom)
+    found = stats.nct.sf(critical, freedom, noncentrality) >= POWER  # the other tail has next to nothing at this power
+    return int(seeds[found.argmax()]) if found.any() else math.inf
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's correction (1979) for so many tests: adjusted p that stand for the whole table; a NaN is no test."""
+    p = np.array(p_values, dtype=float)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    adjusted = np.full(len(p), math.nan)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return adjusted
+
+
+def divergence_p(first: tuple[int, int], second: tuple[int, int]) -> float:
+    """Fisher's exact p that two (diverged, finished) counts come from one rate; NaN where nothing diverged."""
+    if first[0] + second[0] == 0 or not sum(first) or not sum(second):
+        return math.nan
+    return float(stats.fisher_exact([first, second]).pvalue)
+
+
+def divergence_seeds(first: tuple[int, int], second: tuple[int, int], *, alpha: float = ALPHA) -> float:
+    """The least number of seeds at which these rates of divergence, should they stay as observed, would differ significantly.
+
+    Infinite if they are equal or beyond MOST_SEEDS, NaN where nothing diverged.
+    """
+    if math.isnan(divergence_p(first, second)):
+        return math.nan
+    rates = first[0] / sum(first), second[0] / sum(second)
+    for seeds in range(2, MOST_SEEDS + 1) if rates[0] != rates[1] else ():
+        counts = [(round(rate * seeds), seeds - round(rate * seeds)) for rate in rates]
+        if divergence_p(*counts) < alpha:
+            return seeds
+    return math.inf
+
+
+def mcnemar(first_wrong: np.ndarray, second_wrong: np.ndarray) -> tuple[int, int, float]:
+    """Images that only the first got wrong, that only the second did, and McNemar's exact two-sided p (1.0 if none).
+
+    bool (N,) each, over the same test images.
+    """
+    only_first = int(np.sum(first_wrong & ~second_wrong))
+    only_second = int(np.sum(second_wrong & ~first_wrong))
+    if only_first + only_second == 0:
+        return 0, 0, 1.0
+    return only_first, only_second, float(stats.binomtest(only_first, only_first + only_second).pvalue)

@@ -1,0 +1,87 @@
+"""From run records to one row of statistics an experiment. Errors are fractions here, percent only in tables."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reslab.config.study import Study
+from reslab.errors import UserError
+from reslab.report.statistics.samples import statistics
+from reslab.runs.records import read_record
+
+MEANS = ("test_top5_error", "test_loss", "test_ece", "validation_error")  # of these the table has the mean over seeds
+
+
+def runs_table(study: Study, folder: Path) -> pd.DataFrame:
+    """One row a trained network, in the study's order, from `folder`/<experiment>.json.
+
+    Raises UserError if an experiment or a seed has no record.
+    """
+    rows = []
+    for name in study.experiments:
+        found = {record["seed"]: record for record in read_record(folder / f"{name}.json")["runs"]}
+        missing = [str(seed) for seed in study.seeds if seed not in found]
+        if missing:
+            raise UserError(f"{folder / name}.json: no record of seed {', '.join(missing)}; run `dvc repro`")
+        rows += [{"experiment": name, **found[seed]} for seed in study.seeds]
+    return pd.DataFrame(rows)
+
+
+def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row an experiment: statistics of the last epoch's test error over the runs that did not diverge."""
+    rows = []
+    for name, group in runs.groupby("experiment", sort=False):
+        converged = group[group["status"] != "diverged"]
+        published = study.report.published.get(name)
+        rows.append(
+            {
+                "experiment": name,
+                "model": group["config"].iloc[0]["model"].get("name"),
+                "depth": group["config"].iloc[0]["model"].get("depth"),
+                "norm": group["config"].iloc[0]["model"].get("norm", "batch"),
+                "tau": group["tau"].iloc[0] if "tau" in group else math.nan,
+                "parameters": group["parameters"].iloc[0],
+                **statistics(converged["test_error"]),
+                **{key: mean_of(converged, key) for key in MEANS},
+                "diverged": len(group) - len(converged),
+                "published": published.error / 100 if published else math.nan,
+                "published_std": published.std / 100 if published and published.std is not None else math.nan,
+                "source": published.source if published else "",
+                "seconds": group["seconds"].mean(),
+                "images_per_second": converged["images_per_second"].mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def mean_of(runs: pd.DataFrame, key: str) -> float:
+    """The mean of a column that records may have or not."""
+    return runs[key].astype(float).mean() if key in runs else math.nan
+
+
+def headline(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The few rounded numbers that `dvc metrics diff` compares: error and spread in percent, diverged seeds."""
+    rows = {}
+    for row in summary.itertuples():
+        values = {"error_percent": row.mean * 100, "std_percent": row.std * 100, "validation_percent": row.validation_error * 100}
+        rows[row.experiment] = {key: round(value, 2) for key, value in values.items() if not math.isnan(value)}
+        rows[row.experiment]["diverged_seeds"] = int(row.diverged)
+    return rows
+
+
+def diverged_seeds(history: pd.DataFrame) -> set[int]:
+    """The seeds of a history whose training loss was once not finite."""
+    return set(history.loc[~np.isfinite(history["train_loss"]), "seed"])
+
+
+def converged(history: pd.DataFrame) -> pd.DataFrame:
+    """A history without the seeds that diverged; all of it, if all did."""
+    kept = history[~history["seed"].isin(diverged_seeds(history))]
+    return kept if len(kept) else history
+
+
+def epoch_means(history: pd.DataFrame) -> pd.DataFrame:
+    """Mean of every column of a history, one row an epoch, over the seeds that did not diverge (over all, if all did)."""
+    return converged(history).drop(columns="seed").groupby("epoch", as_index=False).mean()

@@ -1,0 +1,1 @@
+"""Runs on disk and under way: folders, records, identity, processes."""

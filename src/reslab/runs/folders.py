@@ -1,0 +1,98 @@
+"""What train knows between runs, outside DVC's outputs: one folder per network, found by what determines its result."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from reslab.environment import project_root
+from reslab.errors import UserError
+
+LOCK = "lock"
+
+
+def checkpoints() -> Path:
+    """The store's folder."""
+    return project_root() / "checkpoints"
+
+
+@dataclass(frozen=True)
+class SeedFolder:
+    """checkpoints/<identity>/seed<k>: a checkpoint while training, then `finished/` with what train hands to DVC."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, identity: str, seed: int) -> "SeedFolder":
+        """The folder of one network."""
+        return cls(checkpoints() / identity / f"seed{seed}")
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def finished(self) -> Path:
+        return self.path / "finished"
+
+    @property
+    def draft(self) -> Path:
+        return self.path / "draft"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: a second process with the same network waits, then finds it finished. Freed when a process dies."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / LOCK):
+            for leftover in self.path.glob(f".{self.checkpoint.name}.*"):  # half written by a process that was killed
+                leftover.unlink()
+            yield
+
+    def start_draft(self) -> Path:
+        """An empty folder for the results; they count only after `finish`."""
+        shutil.rmtree(self.draft, ignore_errors=True)
+        self.draft.mkdir(parents=True)
+        return self.draft
+
+    def finish(self) -> None:
+        """Publish the draft in one step and drop the checkpoint."""
+        self.draft.replace(self.finished)
+        self.checkpoint.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_locked(output: Path) -> Iterator[None]:
+    """Hold an output folder: a second process that fills the same one waits. Freed when a process dies."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(output.parent / f".{output.name}.lock"):
+        yield
+
+
+def prune(*, keep_days: float, dry_run: bool) -> list[Path]:
+    """Delete (or only list) the networks that no run has used for `keep_days` days; return their folders."""
+    if keep_days < 0:
+        raise UserError(f"days {keep_days} is not allowed: 0 or more")
+    oldest = time.time() - keep_days * 86400
+    stale = [folder for folder in sorted(checkpoints().glob("*")) if folder.is_dir() and _last_used(folder) <= oldest]
+    stale = [folder for folder in stale if not any(_is_locked(lock) for lock in folder.rglob(LOCK))]
+    for folder in stale:
+        if not dry_run:
+            shutil.rmtree(folder)
+    return stale
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process is training there."""
+    try:
+        with FileLock(path, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _last_used(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])

@@ -1,0 +1,1 @@
+"""How a step is executed: levels from eager to one CUDA graph."""

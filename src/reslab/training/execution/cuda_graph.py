@@ -1,0 +1,107 @@
+"""A step recorded as a CUDA graph: one launch by the host instead of hundreds, whatever the step does on the device."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from reslab.errors import UserError, first_line
+from reslab.training.evaluation import ScoringStep
+from reslab.training.optim.lars import Lars
+from reslab.training.step import TrainingStep
+
+WARM_UP = 3  # steps before recording: libraries choose algorithms, lazy state comes into being, compilers compile
+
+
+class RecordingError(UserError):
+    """A recording that broke off: another one in this process may not be trusted."""
+
+
+class Recorded:
+    """A step recorded once for each size of batch; calling it replays the recording in the current stream.
+
+    The feed must have loaded a batch. Raises RuntimeError if the step makes the host wait, RecordingError if recording breaks off.
+    """
+
+    def __init__(self, step: TrainingStep | ScoringStep) -> None:
+        self.step, self.stream = step, _own_stream()
+        # The recordings never run at the same time and leave nothing to each other, so that they can share memory.
+        self.pool = torch.cuda.graph_pool_handle()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            self.graphs = {size: self._record(size) for size in sorted(set(step.feed.sizes), reverse=True)}
+        torch.cuda.current_stream().wait_stream(self.stream)
+
+    def _record(self, size: int) -> torch.cuda.CUDAGraph:
+        for number in range(WARM_UP):
+            self.step.feed.rewind()
+            with refusing_to_wait(number == WARM_UP - 1):
+                self.step(size)
+        self.step.feed.rewind()
+        graph, broken = torch.cuda.CUDAGraph(), None
+        try:
+            # Twice the same stream: torch leaves it unrestored if the end of a recording fails.
+            with torch.cuda.stream(self.stream), self._recording(graph):
+                try:
+                    self.step(size)
+                except Exception as error:  # the end of the recording will fail too, and say less
+                    broken = error
+                    raise
+        except RuntimeError as error:
+            broken = broken or error
+            if isinstance(broken, torch.OutOfMemoryError):
+                raise broken from error
+            raise RecordingError(first_line(broken)) from error
+        return graph
+
+    def _recording(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
+        # thread_local: other threads, which pin memory for a loader, may go on.
+        return torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local")
+
+    def __call__(self, size: int) -> None:
+        self.graphs[size].replay()
+
+
+def _own_stream() -> torch.cuda.Stream:
+    """The current stream, if it is the run's own: libraries keep a workspace for each stream, and there are only 32 of them."""
+    current = torch.cuda.current_stream()
+    return torch.cuda.Stream() if current == torch.cuda.default_stream() else current
+
+
+@contextmanager
+def refusing_to_wait(on: bool) -> Iterator[None]:
+    """While on, whatever makes the host wait for the GPU raises RuntimeError: a recording would end in the same, less gently."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*prototype feature")
+        torch.cuda.set_sync_debug_mode("error" if on else "default")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+def obstacle(step: TrainingStep) -> str | None:
+    """Why this step cannot be recorded, as far as it is known before it is tried."""
+    optimizer, groups = step.optimizer, step.optimizer.param_groups
+    on_device = isinstance(optimizer, Lars) or all(group.get("fused") or "capturable" in group for group in groups)
+    if not on_device:
+        return f"{type(optimizer).__name__} counts its steps on the host"
+    if step.rule.scaler.is_enabled() and not all(group.get("fused") for group in groups):
+        return f"with a loss scale, {type(optimizer).__name__} waits for the device at each step"
+    if step.rule.batch_norm.momentum == "cumulative":
+        return "batch norm's cumulative average counts its steps on the host"
+    return None
+
+
+def count_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Make the optimizer keep rates and counts of steps in tensors on the device, which a recorded step reads anew each time."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True
+    for state in optimizer.state.values():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].to(device)

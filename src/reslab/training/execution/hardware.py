@@ -1,0 +1,76 @@
+"""What a run runs on: device, threads, numerics. Chosen by the machine and the environment, never by params.yaml."""
+
+import ctypes
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from reslab.environment import count_from_environment
+from reslab.errors import UserError, first_line
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def choose_device() -> torch.device:
+    """RESLAB_DEVICE if set, else the GPU if there is one, else the CPU; raises UserError for a device that is not there."""
+    wish = os.environ.get("RESLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        if torch.device(wish).type not in ("cpu", "cuda"):
+            raise RuntimeError("neither CPU nor CUDA")
+        torch.zeros(1, device=wish)
+        if torch.device(wish).index is not None:
+            torch.cuda.set_device(torch.device(wish))  # events and streams are of the current device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"RESLAB_DEVICE={wish}: not usable here ({first_line(error)}); allowed: cpu, cuda") from error
+    return torch.device(wish)
+
+
+def prepare(device: torch.device, *, precision: str, fast: bool) -> None:
+    """Set threads, allocator and numerics for one process.
+
+    One CPU thread unless RESLAB_THREADS says otherwise: float32 sums depend on the thread count, and several seeds train in
+    processes of their own. Deterministic unless `fast`.
+    """
+    torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
+    _keep_freed_memory()
+    torch.use_deterministic_algorithms(not fast)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check for bugs, at the price of a kernel for each new tensor
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
+        torch.backends.cudnn.benchmark = fast
+        torch.backends.cudnn.deterministic = not fast
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def user_cache() -> Path:
+    """Where compiled code is kept between runs: $XDG_CACHE_HOME/reslab, by default ~/.cache/reslab."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reslab"
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep large freed blocks: otherwise every step maps and faults its activations anew (10-20 % of the time)."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def describe(device: torch.device) -> dict:
+    """Device, threads and versions for a run's record."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

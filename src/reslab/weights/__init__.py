@@ -1,0 +1,1 @@
+"""Stored networks: trained here or imported."""

@@ -1,0 +1,121 @@
+"""Networks as they are stored: trained or imported, one safetensors file says all that it takes to use one again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
+from torch import Tensor, nn
+
+from reslab.config import schema
+from reslab.config.schema import Count, Positive
+from reslab.config.study import Experiment
+from reslab.config.train import Precision as PrecisionName
+from reslab.data.normalize import Mean, spread
+from reslab.data.prepared import Prepared
+from reslab.errors import UserError, located
+from reslab.experiment.assemble import build_network, normalization
+from reslab.training.precision import PRECISIONS, Precision
+from reslab.weights.file import load_weights, read_metadata
+
+
+class RawPixelClassifier(nn.Module):
+    """A network with its normalisation: float pixels 0..255 (B, C, H, W) -> logits (B, K)."""
+
+    def __init__(self, network: nn.Module, mean: Mean, std: list[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", spread(mean).float() * 255)
+        self.register_buffer("std", spread(std).float() * 255)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network((pixels - self.mean) / self.std)
+
+
+class Facts(pydantic.BaseModel):
+    """What the metadata must say of the dataset; the rest of a description may stand beside it."""
+
+    image_shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    class_names: Annotated[list[str], Field(min_length=1)]
+
+
+class StoredTrain(pydantic.BaseModel):
+    """What it may say of the training: a network is scored in the precision it was trained in."""
+
+    precision: PrecisionName = "float32"
+
+
+class Config(pydantic.BaseModel):
+    """What it must say of the experiment; an imported network was not trained here."""
+
+    model: dict[str, Any]
+    train: StoredTrain = StoredTrain()
+
+
+class Constants(pydantic.BaseModel):
+    """Normalisation, the mean per channel or per pixel."""
+
+    mean: Mean
+    std: list[Positive]
+
+
+class Description(pydantic.BaseModel):
+    """What the metadata of stored weights must hold."""
+
+    config: Config
+    dataset: Facts
+    normalization: Constants
+
+
+@dataclass(frozen=True)
+class StoredNetwork:
+    """A trained or imported network as its file says it is."""
+
+    classifier: RawPixelClassifier
+    description: dict  # config (at least its model), dataset, normalization
+    weights: Path
+    precision: Precision  # of the training
+
+    @property
+    def facts(self) -> dict:
+        """The dataset's name, image_shape and class_names."""
+        return self.description["dataset"]
+
+
+def load_network(path: Path) -> StoredNetwork:
+    """The network of a folder, or of a .safetensors file, in eval mode; all it needs is stored with the weights.
+
+    Raises UserError if there is none or if it is damaged.
+    """
+    weights = weights_file(path)
+    described = read_metadata(weights)
+    with located(weights):
+        said = schema.check(Description, described, "metadata")
+        channels = said.dataset.image_shape[0]
+        if not len(said.normalization.mean) == len(said.normalization.std) == channels:
+            raise UserError(f"metadata.normalization: expected {channels} numbers each, one a channel")
+        network = build_network(described["config"]["model"], described["dataset"], seed=0)
+    load_weights(weights, network)
+    classifier = RawPixelClassifier(network, **described["normalization"]).eval()
+    return StoredNetwork(classifier, described, weights, PRECISIONS[said.config.train.precision])
+
+
+def weights_file(path: Path) -> Path:
+    """The weights in a trained or imported network's folder, or the file itself; raises UserError if there are none."""
+    weights = path / "model.safetensors" if path.is_dir() else path
+    if not weights.is_file():
+        what = "no model.safetensors in it" if path.is_dir() else "no such folder"
+        raise UserError(f"{path}: {what}; trained networks are in data/runs/<experiment>/seed<k>, imported in data/imported")
+    return weights
+
+
+def imported_description(experiment: Experiment, data: Prepared, origin: dict) -> dict:
+    """What is stored with the weights of a network that was not trained here: the part of a description that rebuilds it."""
+    mean, std = normalization(experiment, data)
+    return {
+        "config": {"model": experiment.model},
+        "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names", "resize") if key in data.facts},
+        "normalization": {"mean": mean, "std": std},
+        "imported": origin,
+    }

@@ -1,0 +1,275 @@
+"""import-weights, export, predict and score, on the pipeline's own networks and on what users may give them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from project import SMALL_PARAMS, call
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from reslab import config
+from reslab.cli import weights as cli
+from reslab.data import prepared
+from reslab.errors import UserError
+from reslab.experiment import assemble
+from reslab.report import predictions
+from reslab.report.statistics.samples import wilson_interval
+from reslab.training import checkpoint
+from reslab.weights.file import read_metadata, save_weights
+from reslab.weights.network import load_network
+from reslab.weights.predict import logits_of, predict_held_out
+
+NETWORK = "data/runs/plain-tau/seed0"
+
+
+def as_published(state: dict) -> dict:
+    """A tau-ResNet's state dict in the original's names, as DataParallel saves it."""
+    theirs = {}
+    for name, tensor in state.items():
+        if name.startswith("stages."):
+            _, stage, block, rest = name.split(".", 3)
+            name = f"layer{int(stage) + 1}.{block}.{rest.replace('shortcut_bn', 'downsample.1')}"
+        theirs["module." + name.replace("stem.conv", "conv1").replace("stem.bn", "bn1")] = tensor
+    return {"net": theirs, "acc": 91.2}
+
+
+def test_an_imported_network_scores_as_the_trained_one_it_was(trained, tmp_path):
+    state = load_file(trained / NETWORK / "model.safetensors")
+    torch.save(as_published(state), tmp_path / "published.pt")
+    output = tmp_path / "imported" / "plain-tau"
+    command = ["reslab", "import-weights", str(tmp_path / "published.pt"), "plain-tau", "--key-map", "tau-resnet"]
+    printed = call(trained, *command, "--output", str(output)).stdout
+    assert printed.startswith(f"renamed {len(state) - 2} of {len(state)} tensors\n")
+    assert printed.endswith(f"{output}/model.safetensors: tau_resnet, 75,098 parameters\n")
+    imported = load_file(output / "model.safetensors")
+    assert imported.keys() == state.keys()
+    assert all(torch.equal(imported[name], state[name]) for name in state)
+    described = read_metadata(output / "model.safetensors")
+    assert described["imported"].keys() == {"checkpoint", "sha256", "key_map"}
+    assert call(trained, "reslab", "score", str(output)).stdout == call(trained, "reslab", "score", NETWORK).stdout
+
+
+def test_score_is_what_the_pipeline_measured(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    cli.score(trained / NETWORK)
+    (record,) = (run for run in json.loads((trained / "metrics/runs/plain-tau.json").read_text())["runs"] if run["seed"] == 0)
+    row = capsys.readouterr().out.splitlines()[-1].replace(" %", "").split()
+    low, high = (100 * bound for bound in wilson_interval(round(360 * record["test_error"]), 360))
+    top5, ece = (f"{100 * record[key]:.2f}" for key in ("test_top5_error", "test_ece"))
+    error, interval = f"{100 * record['test_error']:.2f}", [f"[{low:.2f},", f"{high:.2f}]"]
+    assert row == ["test", "360", error, *interval, top5, f"{record['test_loss']:.4f}", ece]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "pure_bfloat16", "pure_float16", "float64"])
+def test_score_is_in_the_precision_of_the_training(tmp_path, small_images, precision):
+    """The score is the one that the pipeline's own evaluation gives to the same weights."""
+    prepared.save(small_images, tmp_path / "prepared", name="digits", validation=0)
+    data, sections = prepared.load(tmp_path / "prepared"), config.parse_yaml(SMALL_PARAMS)
+    sections = {key: sections[key] for key in config.SECTIONS} | {"train": {"epochs": 1, "batch_size": 8, "precision": precision}}
+    run = assemble.assemble(config.from_sections("it", sections), data, seed=0, device=torch.device("cpu"))
+    mean, std = assemble.normalization(config.from_sections("it", sections), data)
+    description = {"config": sections, "dataset": data.facts, "normalization": {"mean": mean, "std": std}}
+    save_weights(tmp_path / "model.safetensors", run.model, description)
+    expected = logits_of(run.model, run.held_out["test"], precision=run.rule.precision)
+    found = predict_held_out(load_network(tmp_path), data, torch.device("cpu"))["test"]
+    assert np.array_equal(found.logits, expected)
+    save_weights(tmp_path / "model.safetensors", run.model, description | {"config": {"model": sections["model"]}})
+    plain = predict_held_out(load_network(tmp_path), data, torch.device("cpu"))["test"]
+    assert np.array_equal(plain.logits, expected) == (precision == "float32")
+
+
+def test_score_refuses_other_images_and_classes(trained, small_images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepared.save(small_images, tmp_path / "data" / "prepared", name="x", validation=0)
+    with pytest.raises(UserError, match=r"image_shape is \[1, 8, 8\] in the network, \[3, 8, 8\] in the dataset"):
+        cli.score(trained / NETWORK)
+
+
+def test_score_on_another_test_set_is_the_same_for_the_same_images(trained, tmp_path, monkeypatch, capsys):
+    data, network = prepared.load(trained / "data" / "prepared"), trained / NETWORK
+    np.save(tmp_path / "new.npy", data.test.images[:50, 0])
+    np.save(tmp_path / "labels.npy", data.test.labels[:50].astype(np.int32))
+    for i in range(50):
+        folder = tmp_path / "folder" / "test" / data.facts["class_names"][data.test.labels[i]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.test.images[i, 0]).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    cli.score(network, images=tmp_path / "new.npy", labels=tmp_path / "labels.npy", output=tmp_path / "logits")
+    from_arrays = capsys.readouterr().out.splitlines()[-1].split()
+    cli.score(network, images=tmp_path / "folder")
+    assert capsys.readouterr().out.splitlines()[-1].split()[1:] == from_arrays[1:]
+    assert from_arrays[:2] == ["new", "50"]
+    stored_answers = predictions.load(trained / "data" / "predictions" / "plain-tau" / "seed0" / "test.safetensors")
+    saved = predictions.load(tmp_path / "logits" / "new.safetensors")
+    np.testing.assert_allclose(saved.logits, stored_answers.logits[:50], atol=1e-5)
+    assert saved.labels.tolist() == data.test.labels[:50].tolist()
+
+
+def test_score_says_what_is_wrong_with_another_test_set(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--labels goes with --images"):
+        cli.score(trained / NETWORK, labels=tmp_path / "labels.npy")
+    Image.new("L", (8, 8)).save(tmp_path / "cat.png")
+    with pytest.raises(UserError, match=r"its folders must be the network's classes, .*; the network does not know \['"):
+        cli.score(trained / NETWORK, images=tmp_path)
+
+
+def test_export(trained, tmp_path, capsys):
+    cli.export(trained / NETWORK, onnx=tmp_path / "a" / "x.onnx", safetensors=tmp_path / "b" / "x.safetensors")
+    assert "opset 18; ONNX Runtime's logits differ from ours by at most" in capsys.readouterr().out
+    classifier = load_network(trained / NETWORK).classifier
+    pixels = torch.randint(256, (3, 1, 8, 8)).float()
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "a" / "x.onnx").run(None, {"pixels": pixels.numpy()})
+    with torch.no_grad():
+        expected = classifier(pixels)
+        from_file = load_network(tmp_path / "b" / "x.safetensors").classifier(pixels)
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
+    assert torch.equal(from_file, expected)
+    with safe_open(tmp_path / "b" / "x.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["reslab"])["config"]["model"]["name"] == "tau_resnet"
+
+
+def test_export_wants_a_format(trained):
+    with pytest.raises(UserError, match="nothing to write: give --onnx FILE or --safetensors FILE"):
+        cli.export(trained / NETWORK)
+
+
+def test_predict(trained, tmp_path):
+    data = prepared.load(trained / "data" / "prepared")
+    for i in range(2):
+        Image.fromarray(data.test.images[i, 0]).save(tmp_path / f"{i}.png")
+    Image.fromarray(data.test.images[0, 0]).convert("RGB").resize((40, 24)).save(tmp_path / "large.jpg")
+    images = [str(tmp_path / name) for name in ("0.png", "1.png", "large.jpg")]
+    done = call(trained, "reslab", "predict", NETWORK, *images, "--top", "3")
+    lines = done.stdout.splitlines()
+    assert done.stderr == ""
+    assert lines[0].split() == ["image", "class", "probability"]
+    assert [line.split()[0] for line in lines[2::3]] == images
+    with torch.no_grad():
+        logits = load_network(trained / NETWORK).classifier(torch.from_numpy(data.test.images[:2]).float())
+    values, classes = logits.softmax(1).topk(3)
+    shown = [line.split()[-2:] for line in lines[2:8]]
+    assert shown == [
+        [data.facts["class_names"][which], f"{value:.4f}"]
+        for value, which in zip(values.flatten().tolist(), classes.flatten().tolist(), strict=True)
+    ]
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """A colour network of four classes as an import leaves it, and its folder."""
+    facts = {"name": "x", "image_shape": [3, 8, 8], "class_names": ["a", "b", "c", "d"]}
+    model = {"name": "tau_resnet", "depth": 8}
+    description = {
+        "config": {"model": model},
+        "dataset": facts,
+        "normalization": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2]},
+    }
+    folder = tmp_path / "untrained"
+    folder.mkdir()
+    save_weights(folder / "model.safetensors", assemble.build_network(model, facts, seed=0), description)
+    return folder
+
+
+def test_predict_names_all_classes_where_there_are_fewer_than_asked(untrained, tmp_path, capsys):
+    Image.new("L", (5, 5), 100).save(tmp_path / "grey.png")
+    cli.predict(untrained, [tmp_path / "grey.png"], top=5)
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split()[-2] for line in lines[2:]) == ["a", "b", "c", "d"]
+    assert sum(float(line.split()[-1]) for line in lines[2:]) == pytest.approx(1, abs=1e-3)
+
+
+def test_predict_names_what_it_cannot_read(untrained, tmp_path):
+    (tmp_path / "notes.txt").write_text("not an image")
+    with pytest.raises(UserError, match=r"cannot read image '.*notes\.txt'"):
+        cli.predict(untrained, [tmp_path / "notes.txt"])
+    done = call(tmp_path, "reslab", "predict", "untrained", "nowhere.png", check=False)
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 2] No such file or directory: 'nowhere.png'\n")
+
+
+def test_what_is_no_network_is_refused(untrained, tmp_path):
+    with pytest.raises(UserError, match=r"nowhere: no such folder; trained networks are in data/runs"):
+        load_network(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"no model\.safetensors in it"):
+        load_network(tmp_path)
+    weights = untrained / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot read what the weights are"):
+        load_network(untrained)
+
+
+@pytest.fixture
+def project_with_images(tmp_path, small_images, monkeypatch):
+    """A folder with params.yaml and a prepared dataset of four classes in colour; nothing is trained."""
+    (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
+    prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_importing_again_replaces_the_network(project_with_images, untrained, capsys):
+    state = load_file(untrained / "model.safetensors")
+    for value in (1.0, 2.0):
+        torch.save(as_published(state | {"fc.bias": torch.full((4,), value)}), "x.pt")
+        cli.import_weights(project_with_images / "x.pt", "plain-tau", "tau-resnet")
+    folder = project_with_images / "data" / "imported" / "plain-tau"
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+    assert load_file(folder / "model.safetensors")["fc.bias"].tolist() == [2.0] * 4
+    described = read_metadata(folder / "model.safetensors")
+    facts = prepared.load(project_with_images / "data" / "prepared").facts
+    assert described["dataset"]["class_names"] == ["a", "b", "c", "d"]
+    assert described["normalization"] == {"mean": facts["mean"], "std": facts["std"]}
+    Image.new("RGB", (8, 8)).save("x.png")
+    cli.predict(folder, [project_with_images / "x.png"])
+    cli.score(folder)
+
+
+def test_what_cannot_be_imported_is_named_and_nothing_is_written(project_with_images, untrained):
+    torch.save(as_published(load_file(untrained / "model.safetensors")), "x.pt")
+    arguments = {
+        ("x.pt", "plain-tua", "tau-resnet"): r"^experiments: unknown name 'plain-tua' \(did you mean 'plain-tau'\?\)",
+        ("x.pt", "plain-tau", "tau"): "key map: unknown name 'tau'",
+        ("y.pt", "plain-tau", "tau-resnet"): r"^y\.pt: no such file$",
+        ("x.pt", "own-tau", "tau-resnet"): (
+            r"^x\.pt as own-tau through the key map tau-resnet: the checkpoint does not fit the network: 13 missing: tau, "
+        ),
+        ("x.pt", "plain-tau", "tau-resnet-nobn"): r"^x\.pt as plain-tau .*: tied\[0\]: .* matches no tensor of the checkpoint",
+    }
+    for (path, name, key_map), message in arguments.items():
+        with pytest.raises(UserError, match=message):
+            cli.import_weights(Path(path), name, key_map)
+    assert not (project_with_images / "data" / "imported").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": {}}, "metadata.config: missing key 'model'"),
+        ({"config": {"model": {}, "train": {"precision": "half"}}}, "metadata.config.train.precision: 'half' is not allowed"),
+        ({"config": [1]}, r"metadata.config: \[1\] is not allowed"),
+        ({"dataset": {}}, "metadata.dataset: missing key 'image_shape'"),
+        ({"normalization": {"mean": [0.5]}}, "metadata.normalization: missing key 'std'"),
+        ({"normalization": {"mean": [0.5, 0.5], "std": [1.0, 1.0]}}, "expected 1 numbers each"),
+    ],
+)
+def test_metadata_that_does_not_describe_a_network_is_named(tmp_path, change, message):
+    model = {"name": "resnet", "depth": 8}
+    facts = {"image_shape": [1, 8, 8], "class_names": ["a", "b"]}
+    described = {"config": {"model": model}, "dataset": facts, "normalization": {"mean": [0.5], "std": [1.0]}}
+    network = assemble.build_network(model, facts, seed=0)
+    path = tmp_path / "model.safetensors"
+    save_weights(path, network, described)
+    load_network(path)
+    save_weights(path, network, described | change)
+    with pytest.raises(UserError, match=message):
+        load_network(path)
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(UserError, match="is a folder, not a file"):
+        checkpoint.replace_file(tmp_path, lambda draft: None)

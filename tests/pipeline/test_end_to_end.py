@@ -1,0 +1,148 @@
+"""The real thing: fresh clones and real `dvc repro`."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from project import SMALL_PARAMS, call, clone, edit, records, runs_in_mlflow, starts
+
+EXPERIMENTS = ("plain-tau", "own-tau")
+
+
+def test_the_shipped_study_shows_tau_rescuing_the_deep_net(tmp_path):
+    """The main job of the README, as shipped: clone, repro, table; a second repro does nothing."""
+    folder = clone(tmp_path / "reslab")
+    call(folder, "reslab", "select", "digits-tau", "--force")  # what ships; a branch may hold another study
+    call(folder, "dvc", "repro")
+    table = pd.read_csv(folder / "metrics" / "tables" / "results.csv").set_index("experiment")
+    assert len(table) >= 6
+    assert (table["n"] + table["diverged"] == 3).all()
+    assert table["diverged"]["resnet110-nobn"] == 3
+    assert table["diverged"]["resnet110-nobn-tau"] == 0
+    assert table["mean"]["resnet110-nobn-tau"] < 0.10
+    assert table["mean"]["resnet020-bn"] < 0.05
+    assert "diverged (3 of 3)" in (folder / "metrics" / "tables" / "results.md").read_text()
+    assert "Data and pipelines are up to date." in call(folder, "dvc", "repro").stdout
+    names = {run.info.run_name for run in runs_in_mlflow(folder, "digits-tau")}
+    assert names == {f"{name}-s{seed}" for name in table.index for seed in range(3)}
+
+
+def test_everything_promised_is_there(trained):
+    record = records(trained)["own-tau", 1]
+    assert record["tau"] == pytest.approx(3**-0.5)
+    assert record["config"]["model"] == {"name": "tau_resnet", "depth": 8, "norm": "none", "tau": "1/sqrt(L)"}
+    for key in ("parameters", "test_error", "test_loss", "seconds", "images_per_second", "device", "threads", "torch", "precision"):
+        assert record[key] is not None
+    assert record["layout"] == "channels_last"
+    assert re.fullmatch("[0-9a-f]{40}", record["commit"])
+    assert record["dirty"] is False
+    for name in ("curves.svg", "depth_and_tau.svg"):
+        assert (trained / "metrics" / "plots" / name).read_text().lstrip().startswith("<?xml")
+    stored = json.loads((trained / "metrics" / "runs" / "own-tau.json").read_text())["runs"]
+    history = pd.read_csv(trained / "metrics" / "history" / "own-tau.csv")
+    last = history.groupby("seed").last()["test_error"].tolist()
+    assert [run["test_error"] for run in stored] == last  # the stored weights give the error that training saw
+    assert {run.info.run_name for run in runs_in_mlflow(trained)} == {f"{name}-s{seed}" for name in EXPERIMENTS for seed in (0, 1)}
+    assert {run.data.params["tau"] for run in runs_in_mlflow(trained)} == {"1.0", "0.5773503"}
+
+
+def test_nothing_to_do_is_said(project):
+    assert "Data and pipelines are up to date." in call(project, "dvc", "repro").stdout
+
+
+def test_a_new_seed_trains_that_seed_only(project):
+    before = starts(project)
+    edit(project, "params.yaml", "- 0\n- 1\n", "- 0\n- 1\n- 2\n")
+    call(project, "dvc", "repro")
+    after = starts(project)
+    assert {key: after[key] for key in before} == before
+    assert set(after) - set(before) == {(name, 2) for name in EXPERIMENTS}
+    assert pd.read_csv(project / "metrics" / "tables" / "results.csv")["n"].tolist() == [3, 3]
+
+
+def test_comments_and_new_entries_train_nothing_and_behaviour_does(project):
+    before = starts(project)
+    edit(project, "src/reslab/training/loop.py", "    at, execute = ", "    # a comment\n    at, execute = ")
+    edit(project, "src/reslab/models/resnet.py", "class PlainBlock", "def unused():\n    return None\n\n\nclass PlainBlock")
+    printed = call(project, "dvc", "repro").stdout
+    assert "Running stage 'describe@own-tau'" in printed
+    assert starts(project) == before
+    edit(
+        project,
+        "src/reslab/models/tau_resnet.py",
+        "out = self.conv2(out + self.bias2a) + self.bias2b",
+        "out = self.conv2(out + self.bias2a)",
+    )
+    call(project, "dvc", "repro", "train")
+    after = starts(project)
+    assert {key for key in before if after[key] == before[key]} == {("plain-tau", 0), ("plain-tau", 1)}
+
+
+def test_an_experiment_without_a_typo_is_not_trained_before_one_with_it_is_refused(project):
+    before = starts(project)
+    edit(
+        project,
+        "params.yaml",
+        "  own-tau:\n    model:\n",
+        "  own-tau:\n    model:\n      width: 8\n  third:\n    model:\n      dpeth: 8\n",
+    )
+    done = call(project, "dvc", "repro", check=False)
+    assert done.returncode != 0
+    assert "error: params.yaml: experiments.third: model: unknown key 'dpeth' (did you mean 'depth'?)" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Running stage 'train" not in done.stdout
+    assert before == starts(project)
+
+
+def test_a_typo_at_the_top_level_is_not_silently_ignored(project):
+    with (project / "params.yaml").open("a") as params:
+        params.write("scedule:\n  name: cosine\n")
+    done = call(project, "dvc", "repro", check=False)
+    assert done.returncode != 0
+    assert "error: params.yaml: unknown key 'scedule' (did you mean 'schedule'?)" in done.stderr
+
+
+def test_the_layer_study_measures_what_was_trained_and_trains_nothing(project):
+    before = starts(project)
+    edit(project, "params.yaml", "  title: Small", "  title: Small\n  layers: {depths: [8, 14], images: 32}")
+    call(project, "dvc", "repro", "layers/dvc.yaml")
+    assert starts(project) == before
+    growth = pd.read_csv(project / "metrics" / "layers" / "growth.csv")
+    moments = growth.groupby("experiment")["moment"].agg(lambda column: sorted(set(column)))
+    both = ["after training", "at initialisation"]
+    assert moments.to_dict() == dict.fromkeys(EXPERIMENTS, both) | {f"{name}@depth14": both[1:] for name in EXPERIMENTS}
+    assert (growth.groupby(["experiment", "moment"])["seed"].agg(sorted).map(tuple) == (0, 1)).all()
+    assert set(growth.loc[growth["experiment"] == "own-tau", "blocks"]) == {3}
+    responses = pd.read_csv(project / "data" / "layers" / "responses.csv")
+    sizes = responses.groupby(["experiment", "seed", "moment"]).size()
+    assert sizes["own-tau", 0, both[0]] == 7
+    assert sizes["own-tau@depth14", 1, both[1]] == 13
+    initial = responses[(responses["experiment"] == "plain-tau") & (responses["moment"] == both[1])]
+    assert initial["response_std"].between(0.99, 1.01).all()  # batch norm, before its scale has learnt anything
+    learnt = growth[(growth["experiment"] == "own-tau") & (growth["moment"] == both[0])]["tau"]
+    assert (learnt != growth[growth["experiment"] == "own-tau@depth14"]["tau"].iloc[0]).all()
+    for name in ("growth.svg", "threshold.svg", "responses_initial.svg", "responses_trained.svg"):
+        assert "<svg" in (project / "metrics" / "layers" / name).read_text()
+    assert "| tau: " not in (table := (project / "metrics" / "layers" / "growth.md").read_text())  # one series with, one without
+    assert "at initialisation" in table
+    assert "didn't change, skipping" in call(project, "dvc", "repro", "layers/dvc.yaml").stdout
+    assert "layers" not in call(project, "dvc", "repro").stdout
+
+
+def test_parallel_gives_the_same_networks(trained, tmp_path):
+    folder = clone(tmp_path / "reslab", SMALL_PARAMS)
+    call(folder, "reslab", "parallel", "--jobs", "2")
+    weights = {key: value[1] for key, value in starts(folder).items()}
+    assert weights == {key: value[1] for key, value in starts(trained).items()}
+    assert "Data and pipelines are up to date." in call(folder, "dvc", "repro").stdout
+
+
+@pytest.mark.local_data
+def test_cifar10_as_a_folder_of_jpegs_trains(tmp_path, local_data):
+    """The real images end to end, one short epoch."""
+    dataset = f"  name: image_folder\n  source: {local_data.resolve()}/cifar10-jpeg.tar.xz\n  image_size: 32"
+    params = SMALL_PARAMS.replace("  name: digits", dataset).replace("  epochs: 2", "  iterations: 60").replace("- 1\n", "")
+    folder = clone(tmp_path / "reslab", params)
+    call(folder, "dvc", "repro", "evaluate@plain-tau")
+    assert records(folder)["plain-tau", 0]["test_error"] < 0.85

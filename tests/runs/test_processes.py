@@ -1,0 +1,147 @@
+"""The pool: progress arrives, failures come through, killed workers are said, orphans end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from reslab.errors import UserError
+from reslab.runs import processes
+
+
+@dataclass(frozen=True)
+class Job:
+    seed: int
+    folder: Path = Path()
+
+
+class Recorder:
+    def __init__(self):
+        self.seen = []
+
+    def update(self, *message):
+        self.seen.append(message)
+
+
+def work(job: Job) -> None:
+    processes.report(job.seed, 1, 2, "half")
+    processes.report(job.seed, 2, 2, "done")
+
+
+def refuse(job: Job) -> None:
+    if job.seed == 1:
+        raise UserError("seed 1 is refused")
+
+
+def die(job: Job) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_every_job_runs_and_reports():
+    shown = Recorder()
+    done = list(processes.run_all(work, [Job(seed) for seed in range(3)], workers=2, display=shown))
+    assert {job.seed for job in done} == {0, 1, 2}
+    assert {(seed, text) for seed, _, _, text in shown.seen} == {(seed, text) for seed in range(3) for text in ("half", "done")}
+
+
+class Broken:
+    """A display whose pipe was closed."""
+
+    def update(self, *message):
+        raise BrokenPipeError
+
+
+def chatter(job: Job) -> None:
+    for step in range(5000):  # more than a pipe holds
+        processes.report(job.seed, step, 5000, "training" * 10)
+
+
+def test_a_display_that_fails_stops_nobody():
+    assert len(list(processes.run_all(chatter, [Job(0)], workers=1, display=Broken()))) == 1
+
+
+def test_a_failure_comes_through_after_the_others_finished():
+    done = []
+    with pytest.raises(UserError, match="seed 1 is refused"):
+        for job in processes.run_all(refuse, [Job(seed) for seed in range(3)], workers=1, display=Recorder()):
+            done.append(job.seed)
+    assert done == [0, 2]
+
+
+def test_a_killed_worker_is_said_in_plain_words():
+    with pytest.raises(UserError, match="a training process was killed"):
+        list(processes.run_all(die, [Job(0)], workers=1, display=Recorder()))
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_processes import Job, Recorder, endless
+from reslab.runs import processes
+if __name__ == "__main__":
+    list(processes.run_all(endless, [Job(0, Path({folder!r}))], workers=1, display=Recorder()))
+"""
+
+
+def endless(job: Job) -> None:
+    (job.folder / "pid").write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.05)
+        processes.heartbeat(job.seed, 0, 100)
+
+
+def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    assert_ends_with(subprocess.Popen([sys.executable, script]), tmp_path)
+
+
+STAGE = """
+import os, time
+from reslab.runs import processes
+processes.end_with_dvc()
+with open("pid", "w") as file:
+    file.write(str(os.getpid()))
+time.sleep(60)
+"""
+STARTER = """
+import os, subprocess, sys
+subprocess.run(sys.argv[1:], env=os.environ | {"DVC_STAGE": "train@tau"})
+"""
+
+
+@pytest.mark.parametrize(
+    "command", ["{python} stage.py", "{python} stage.py; true"], ids=["becomes the stage", "waits for the stage"]
+)
+def test_a_stage_ends_when_dvc_is_killed(tmp_path, command):
+    (tmp_path / "stage.py").write_text(STAGE)
+    shell = ["/bin/sh", "-c", command.format(python=sys.executable)]  # as DVC does, with $SHELL
+    assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)
+
+
+def assert_ends_with(parent: subprocess.Popen, folder: Path) -> None:
+    """The process that wrote its number into the folder ends soon after the parent is killed."""
+    while not (folder / "pid").exists() or not (folder / "pid").read_text():
+        time.sleep(0.05)
+        assert parent.poll() is None
+    pid = int((folder / "pid").read_text())
+    assert is_running(pid)
+    parent.kill()
+    parent.wait()
+    for _ in range(100):
+        if not is_running(pid):
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("outlived its parent by ten seconds")
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()

@@ -1,0 +1,241 @@
+"""What recording a step as a CUDA graph asks of it, as far as it shows without a GPU: no host in the loop, all state in place."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from families import CASES
+from small_runs import run
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reslab.data.augment.draws import Draws
+from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
+from reslab.errors import UserError
+from reslab.experiment.assemble import Run
+from reslab.training.execution.cuda_graph import obstacle
+from reslab.training.execution.levels import Compiled
+from reslab.training.execution.trial import Snapshot, changes, check_agreement, tensors
+from reslab.training.loop import fit, set_rate
+from reslab.training.optim.optimizers import OPTIMIZERS
+from reslab.training.precision import PRECISIONS
+
+CPU = torch.device("cpu")
+REQUIRED = {"cutout": {"size": 4}, "dual_cutout": {"size": 4}, "pad_crop": {"padding": 2}}
+BY_TORCHVISION = {"colour_jitter", "trivial_augment", "rand_augment"}  # image by image, its choices on the host
+HOST = torch.ops.aten
+WAITING = {HOST._local_scalar_dense, HOST.nonzero, HOST.masked_select, HOST._unique2, HOST.lift_fresh}
+
+
+class NoHost(TorchDispatchMode):
+    """Refuse what on a GPU would make the host wait, or the device wait for values of the host's."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        packet = function.overloadpacket
+        by_mask = packet in (HOST.index, HOST.index_put_) and any(i is not None and i.dtype == torch.bool for i in args[1])
+        assert packet not in WAITING and not by_mask, f"{packet} needs the host"
+        return function(*args, **(kwargs or {}))
+
+
+def steps_without_host(made: Run) -> None:
+    step = made.step()
+    step.feed.draw_on_device()
+    step.rule.batch_norm.train(step.model)
+    for _ in range(2):  # the first one makes lazy state
+        step.feed.begin(1)
+        set_rate(step.optimizer, 1.0)
+        step(16)
+    step.feed.begin(1)
+    with NoHost():
+        step(16)
+    assert step.sums[0].isfinite()
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_no_family_needs_the_host(name, options):
+    side = 64 if name.startswith("imagenet") else 32
+    steps_without_host(run(model={"name": name} | options, side=side))
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS | MIXINGS))
+def test_no_augmentation_of_ours_needs_the_host(name):
+    made = run(augment=[{"name": name} | REQUIRED.get(name, {})])
+    if name not in BY_TORCHVISION:
+        return steps_without_host(made)
+    with pytest.raises(AssertionError, match="needs the host"):
+        steps_without_host(made)
+    return None
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_needs_no_host_or_is_refused_by_name(name):
+    made = run(optimizer={"name": name, "lr": 0.01} | ({"rule": "hysts"} if name == "lars" else {}))
+    refused = obstacle(made.step())
+    assert (refused is None) == (name not in ("adagrad", "adabound"))
+    if refused:
+        assert type(made.optimizer).__name__ in refused
+    elif name not in ("rmsprop", "adadelta"):  # torch lets them count on the device only if it is a GPU
+        steps_without_host(made)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [{"precision": name} for name in PRECISIONS if name != "float16"]
+    + [
+        {"ghost_batch_size": 8},
+        {"gradient_clip": 0.5},
+        {"ema": 0.9},
+        {"replacement": True},
+        {"batch_norm": {"frozen": True}},
+        {"batch_norm": {"momentum": 0.5, "reset": "epoch"}},
+    ],
+    ids=str,
+)
+def test_no_rule_needs_the_host(train):
+    made = run(train=train)
+    assert obstacle(made.step()) is None
+    steps_without_host(made)
+
+
+def test_what_needs_the_host_is_refused_by_name():
+    assert "cumulative" in obstacle(run(train={"batch_norm": {"momentum": "cumulative"}}).step())
+    lars = run(optimizer={"name": "lars", "lr": 0.1, "rule": "hysts"}, train={"precision": "float16"})
+    assert "loss scale" in obstacle(lars.step())
+
+
+def test_no_scoring_needs_the_host():
+    for step in run().scoring_steps().values():
+        step.model.eval()
+        for size in step.feed.begin(1):
+            with NoHost():
+                step(size)
+
+
+OPTIONS = [
+    {},
+    {"train": {"ema": 0.9}},
+    {"train": {"precision": "float16"}},
+    {"model": {"name": "shake_shake", "depth": 8, "width": 4}},
+]
+OPTIONS += [{"optimizer": {"name": name, "lr": 0.01} | ({"rule": "hysts"} if name == "lars" else {})} for name in OPTIMIZERS]
+
+
+@pytest.mark.parametrize("sections", OPTIONS, ids=str)
+def test_what_was_tried_out_leaves_no_trace(sections):
+    plain, tried = run(**sections), run(**sections)
+    steps = plain.step(), tried.step()
+    kept = Snapshot(steps[1])
+    steps[1].rule.batch_norm.train(tried.model)
+    for _ in range(3):
+        steps[1].feed.begin(1)
+        steps[1](16)
+    changed = {name: value.clone() for name, value in tried.model.state_dict().items()}
+    kept.put_back()
+    assert any(not torch.equal(changed[name], value) for name, value in tried.model.state_dict().items())
+    records = [
+        list(fit(step, made.schedule, total_steps=made.budget.steps)) for step, made in zip(steps, (plain, tried), strict=True)
+    ]
+    assert [record.loss for record in records[0]] == [record.loss for record in records[1]]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(tensors(steps[0]), tensors(steps[1]), strict=True))
+
+
+@pytest.fixture
+def step():
+    made = run(train={"ema": 0.9}).step()
+    made.rule.batch_norm.train(made.model)
+    made.feed.load(made.feed.begin(1)[0])
+    return made
+
+
+def test_the_same_step_agrees_and_leaves_no_trace(step):
+    before = copy.deepcopy(step.model.state_dict())
+    check_agreement(changes(step, step), changes(step, step))
+    assert all(torch.equal(value, step.model.state_dict()[name]) for name, value in before.items())
+
+
+def without_update(step, size):
+    kept = [parameter.detach().clone() for parameter in step.model.parameters()]
+    step(size)
+    with torch.no_grad():
+        for parameter, value in zip(step.model.parameters(), kept, strict=True):
+            parameter.copy_(value)
+
+
+def with_one_rate(step, size):
+    set_rate(step.optimizer, 1.0)
+    step(size)
+
+
+def without_the_tail(step, size):
+    if size == 16:
+        step(size)
+
+
+def without_average(step, size):
+    kept = [tensor.clone() for tensor in step.rule.average.parameters()]
+    step(size)
+    with torch.no_grad():
+        for tensor, value in zip(step.rule.average.parameters(), kept, strict=True):
+            tensor.copy_(value)
+
+
+@pytest.mark.parametrize("wrong", [without_update, with_one_rate, without_the_tail, without_average, lambda step, size: None])
+def test_a_recording_that_does_something_else_is_found(step, wrong):
+    with pytest.raises(UserError, match="it does not do what the plain step does: changes of"):
+        check_agreement(changes(step, step), changes(step, partial(wrong, step)))
+
+
+def test_a_skipped_first_step_leaves_no_momentum():
+    """Torch's own momentum is unset memory then."""
+    made = run(train={"precision": "float16"})
+    made.rule.scaler.load_state_dict(made.rule.scaler.state_dict() | {"scale": 2.0**60})
+    step = made.step()
+    step.rule.batch_norm.train(step.model)
+    for size in step.feed.begin(1)[:1]:
+        step(size)
+    assert made.rule.scaler.get_scale() < 2.0**60
+    assert all(not state["momentum_buffer"].any() for state in made.optimizer.state.values())
+
+
+def test_seed_and_epoch_as_tensors_draw_the_same_numbers():
+    index = torch.arange(1000)
+    for epoch in (0, 1, 200):
+        number, tensor = (Draws(make(3), make(epoch), "flip", index) for make in (int, torch.tensor))
+        for draw in (lambda d: d.uniform("x"), lambda d: d.uniforms("x", 3), lambda d: d.at("batch").seeds("x")):
+            assert torch.equal(draw(number), draw(tensor))
+
+
+@pytest.mark.parametrize("name", sorted((AUGMENTATIONS | MIXINGS).keys() - BY_TORCHVISION))
+def test_compiled_batches_are_the_same(name, monkeypatch):
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
+    feed = run(augment=[{"name": "flip"}, {"name": name} | REQUIRED.get(name, {})]).feed
+    feed.draw_on_device()
+    plain = next(feed.batches(1))
+    feed.compile()
+    compiled = next(feed.batches(1))
+    assert torch.equal(plain[0], compiled[0])
+    targets = [(batch[1],) if isinstance(batch[1], torch.Tensor) else batch[1] for batch in (plain, compiled)]
+    assert all(torch.equal(a, b) for a, b in zip(*targets, strict=True))
+
+
+def test_all_seeds_share_what_was_compiled(monkeypatch):
+    """Else the compiler would give up after eight of them, without a word."""
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    for seed in range(10):
+        made = run(seed=seed)
+        step = made.step()
+        step.rule.batch_norm.train(step.model)
+        step.feed.draw_on_device()
+        step.network = Compiled(step.model, 16)
+        step.feed.compile()
+        step.feed.begin(1)
+        step(16)
+        assert len(compiled) == 2

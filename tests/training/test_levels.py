@@ -1,0 +1,80 @@
+"""The ladder: the fastest level that works and pays, the reasons against the others, and nothing left behind by the attempts."""
+
+import shutil
+
+import pytest
+import torch
+from small_runs import run
+
+from reslab.errors import UserError
+from reslab.training.execution import levels
+from reslab.training.loop import fit
+
+SHORT, LONG = levels.Work(10**6, 7, 10**3, 10), levels.Work(40_000_000, 19, 8_000_000, 62_500)
+NO_GPU = {"graph+compile": "no GPU", "graph": "no GPU"}
+needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+
+
+@pytest.fixture(autouse=True)
+def no_wish(monkeypatch, tmp_path):
+    monkeypatch.delenv("RESLAB_ENGINE", raising=False)
+
+
+def losses(made, step, execute) -> list[float]:
+    return [record.loss for record in fit(step, made.schedule, total_steps=made.budget.steps, execute=execute)]
+
+
+@needs_compiler
+def test_a_short_run_is_not_compiled_and_says_what_it_would_take():
+    _, level = levels.choose_level(run().step(), SHORT)
+    assert level == levels.ExecutionLevel("eager", NO_GPU | {"compile": "compiling takes about 21 s, and would save about 0 s"})
+
+
+@needs_compiler
+def test_a_long_run_is_compiled_and_trains_as_the_plain_one():
+    plain, made = run(), run()
+    step = made.step()
+    execute, level = levels.choose_level(step, LONG)
+    assert level == levels.ExecutionLevel("compile", NO_GPU)
+    assert step.network.size == 16
+    assert losses(made, step, execute) == pytest.approx(losses(plain, plain.step(), None), rel=1e-4)
+
+
+def test_what_fails_leaves_a_slower_level_and_no_trace(monkeypatch):
+    def refuse(*arguments, **options):
+        raise RuntimeError("the compiler crashed\nwith much to say")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setenv("RESLAB_ENGINE", "compile")
+    plain, made = run(), run()
+    step = made.step()
+    execute, level = levels.choose_level(step, SHORT)
+    assert level == levels.ExecutionLevel("eager", {"compile": "the compiler crashed"})
+    assert step.network is None
+    assert losses(made, step, execute) == losses(plain, plain.step(), None)
+
+
+def test_a_compiled_form_that_computes_something_else_is_not_used(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model, **options: lambda images: 2 * model(images))
+    monkeypatch.setenv("RESLAB_ENGINE", "compile")
+    _, level = levels.choose_level(run().step(), SHORT)
+    assert level.level == "eager"
+    assert "does not do what the plain step does" in level.refused["compile"]
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    _, level = levels.choose_level(run().step(), LONG)
+    assert level.refused["compile"] == "no C++ compiler (g++) on this machine"
+
+
+def test_blocks_that_are_computed_again_are_not_compiled(monkeypatch):
+    monkeypatch.setenv("RESLAB_ENGINE", "compile")
+    _, level = levels.choose_level(run(train={"recompute": True}).step(), SHORT)
+    assert level == levels.ExecutionLevel("eager", {"compile": "blocks that are computed again are not compiled"})
+
+
+def test_another_level_is_refused(monkeypatch):
+    monkeypatch.setenv("RESLAB_ENGINE", "fast")
+    with pytest.raises(UserError, match=r"RESLAB_ENGINE=fast is not allowed; allowed: graph\+compile, graph, compile, eager"):
+        levels.choose_level(run().step(), SHORT)
