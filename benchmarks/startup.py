@@ -24,11 +24,12 @@ import train
 from reslab import config
 from reslab.data import prepared
 from reslab.experiment.assemble import assemble
+from reslab.experiment.bound import bound
 from reslab.training.execution import hardware, levels
 experiment = config.load(Path("params.yaml")).experiment(sys.argv[1])
 device = hardware.choose_device()
 hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
-made = assemble(experiment, prepared.load(Path("data/prepared")), seed=0, device=device)
+made = assemble(bound(experiment), prepared.load(Path("data/prepared")), seed=0, device=device)
 step = made.step()
 execute, level = levels.choose_level(step, levels.Work(0, 1, 0, 0))
 size = step.feed.begin(1)[0]

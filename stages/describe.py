@@ -9,7 +9,6 @@ from pathlib import Path
 from reslab import config
 from reslab.data import prepared
 from reslab.errors import located, run
-from reslab.experiment.check import check
 from reslab.experiment.description import description
 from reslab.runs import records
 
@@ -20,11 +19,9 @@ def describe(
     params: Path = Path("params.yaml"),
     data: Path = Path("data/prepared"),
 ) -> None:
-    """Write the description of EXPERIMENT to OUTPUT, after checking every experiment of the study."""
+    """Check EXPERIMENT and write its description to OUTPUT; the others are checked by the stage `check` and by their own."""
     study, loaded = config.load(params), prepared.load(data)
     with located(params):
-        for other in study.experiments.values():
-            check(other, loaded.facts)
         described = description(study.experiment(experiment), loaded)
     output.parent.mkdir(parents=True, exist_ok=True)
     records.write_record(output, described)

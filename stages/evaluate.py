@@ -7,32 +7,16 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from reslab import config
 from reslab.data import prepared
 from reslab.errors import UserError, run
-from reslab.experiment.assemble import assemble
-from reslab.report.predictions.file import Predictions, save
+from reslab.report.predictions import Predictions, save
 from reslab.report.predictions.mistakes import most_confident, sheet
 from reslab.report.predictions.scores import class_errors, confusion, reliability, score
 from reslab.runs import records
 from reslab.training.execution import hardware
-from reslab.weights.file import load_weights
-from reslab.weights.predict import logits_of
-
-
-def predict(record: dict, weights: Path, data: prepared.Prepared, device: torch.device) -> dict[str, Predictions]:
-    """One stored network's answers to each held-out split, in the precision in which it was trained."""
-    experiment = config.from_sections("stored", record["config"])
-    hardware.prepare(device, precision=experiment.train.precision, fast=False)
-    network = assemble(experiment, data, seed=record["seed"], device=device)
-    load_weights(weights, network.model)
-    options = {"precision": network.rule.precision, "average": network.average}
-    return {
-        split: Predictions(logits_of(network.model, feed, **options), data.held_out()[split].labels, data.facts["class_names"])
-        for split, feed in network.held_out.items()
-    }
+from reslab.weights.network import read_network
+from reslab.weights.predict import predict_held_out
 
 
 def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
@@ -68,11 +52,12 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
     if not folders:
         raise UserError(f"{runs}: no trained networks; run `dvc repro train@{experiment}`")
     device, loaded = hardware.choose_device(), prepared.load(data)
+    stored = [read_network(folder) for folder in folders]
+    hardware.prepare(device, precision=stored[0].precision.name, fast=False)
     shutil.rmtree(output, ignore_errors=True)
     scored, finished, epochs = [], [], []
-    for folder in folders:
+    for folder, found in zip(folders, predict_held_out(stored, loaded, device), strict=True):
         record = records.read_record(folder / "record.json")
-        found = predict(record, folder / "model.safetensors", loaded, device)
         store(found, output / folder.name)
         for split, answers in found.items():
             record |= score(answers.logits, answers.labels).named(split)

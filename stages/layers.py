@@ -20,7 +20,7 @@ from reslab.data.normalize import Normalize
 from reslab.data.prepared import Prepared
 from reslab.environment import project_root
 from reslab.errors import located, run
-from reslab.experiment.assemble import build_network, normalization
+from reslab.experiment.bound import bound, build_network
 from reslab.models.analysis import propagation
 from reslab.report.figures import growth as growth_plots
 from reslab.report.statistics import growth
@@ -45,7 +45,7 @@ def batch(data: Prepared, experiment: Experiment, count: int, device: torch.devi
     `count` of them, or all if there are fewer.
     """
     images, labels, _ = next(placed(data.train, device).raw_batches(Order(len(data.train), count, seed=0), 0))
-    mean, std = normalization(experiment, data)
+    mean, std = bound(experiment).normalization(data)
     normalize = Normalize(mean, std, device=device, dtype=torch.float64)
     return normalize(images), labels
 

@@ -18,7 +18,8 @@ from reslab import config, git
 from reslab.data import prepared
 from reslab.environment import count_from_environment, cpu_count, project_root
 from reslab.errors import run
-from reslab.experiment.assemble import Run, assemble, normalization
+from reslab.experiment.assemble import Run, assemble
+from reslab.experiment.bound import bound
 from reslab.runs import processes, records
 from reslab.runs.folders import SeedFolder, output_locked
 from reslab.runs.identity import identity
@@ -57,7 +58,7 @@ def train_network(job: Job) -> Iterator[None]:
     with folder.locked():
         if folder.finished.exists():
             return
-        experiment = config.from_sections(job.experiment, job.description["config"])
+        experiment = bound(config.from_sections(job.experiment, job.description["config"]))
         device = hardware.choose_device()
         hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
         data = prepared.load(job.data)
@@ -70,7 +71,7 @@ def train_network(job: Job) -> Iterator[None]:
         if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
             scorings = {name: (scored, levels.record_scoring(scored, level)) for name, scored in network.scoring_steps().items()}
             yield from train(step, execute, network, scorings, log, folder.checkpoint, job.seed)
-        mean, std = normalization(experiment, data)
+        mean, std = experiment.normalization(data)
         hardware_facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
         publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
 

@@ -11,6 +11,7 @@ from reslab import config
 from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run, assemble
+from reslab.experiment.bound import bound
 from reslab.training.evaluation import scoring
 from reslab.training.execution import hardware, levels
 from reslab.training.loop import Epoch, in_turns
@@ -24,7 +25,7 @@ class Engine:
     """The step, the ladder and the turns that the train stage uses; on a GPU each seed has a stream of its own."""
 
     def __init__(self, job: Job) -> None:
-        experiment = config.from_sections("benchmark", job.sections)
+        experiment = bound(config.from_sections("benchmark", job.sections))
         device = torch.device(job.device)
         hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
         data = prepared.load(job.data)

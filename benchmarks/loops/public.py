@@ -14,7 +14,7 @@ from reslab.data import prepared
 from reslab.data.prepared import Prepared
 from reslab.environment import count_from_environment
 from reslab.errors import UserError
-from reslab.experiment.assemble import budget, build_model, make_optimizer, make_schedule, normalization
+from reslab.experiment.bound import bound
 from reslab.rng import NetworkDraws
 from reslab.training.losses import LOSSES
 from reslab.training.precision import PRECISIONS
@@ -44,7 +44,7 @@ def recipe(experiment: Experiment, data: Prepared) -> Recipe:
             raise UserError(f"train.{key}: cannot be compared: only plain steps are known to every loop")
     if experiment.train.precision not in ALLOWED:
         raise UserError(f"train.precision: {experiment.train.precision} cannot be compared; allowed: {', '.join(ALLOWED)}")
-    mean, std = normalization(experiment, data)
+    mean, std = bound(experiment).normalization(data)
     if isinstance(mean[0], list):
         raise UserError("normalize: a mean image cannot be compared: only constants per channel are known to every loop")
     return Recipe(
@@ -57,16 +57,17 @@ class Trainee:
 
     def __init__(self, job: Job) -> None:
         experiment = config.from_sections("benchmark", job.sections)
+        made = bound(experiment)
         self.device, self.train = torch.device(job.device), experiment.train
         public_numerics(self.device, experiment.train.precision)
         self.data = prepared.load(job.data)
         self.recipe = recipe(experiment, self.data)
         self.precision = PRECISIONS[experiment.train.precision]
-        self.model = build_model(experiment, self.data.facts, seed=job.seeds[0]).to(self.device)
+        self.model = made.network(self.data.facts, seed=job.seeds[0]).to(self.device)
         self.draws = [module for module in self.model.modules() if isinstance(module, NetworkDraws)]
         self.loss = bind(LOSSES, experiment.loss, "loss")()
-        self.optimizer = make_optimizer(experiment, self.model)
-        self.schedule = make_schedule(experiment.schedule, budget(experiment, len(self.data.train)))
+        self.optimizer = made.optimizer(self.model)
+        self.schedule = made.schedule(made.budget(len(self.data.train)))
         self.steps = 0
 
     def begin_step(self) -> None:

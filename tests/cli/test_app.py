@@ -14,7 +14,7 @@ from reslab.errors import UserError
 def test_check_finds_what_is_wrong_without_running_anything(tmp_path, small_images):
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
     prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
-    assert "params.yaml: 2 experiments x 2 seeds, all well" in call(tmp_path, "reslab", "check").stdout
+    assert "params.yaml is valid: 2 experiments x 2 seeds" in call(tmp_path, "reslab", "check").stdout
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("depth: 8", "depth: 9"))
     done = call(tmp_path, "reslab", "check", check=False)
     assert done.stderr.startswith("error: params.yaml: experiments.plain-tau: model: depth 9 is impossible")
@@ -50,17 +50,19 @@ def test_check_says_by_what_it_went(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
     check()
-    said = "params.yaml: 2 experiments x 2 seeds, all well (by the known size of digits: the data is not there yet)\n"
+    said = "params.yaml is valid: 2 experiments x 2 seeds (checked with the known size of digits; the data is not there yet)\n"
     assert capsys.readouterr().out == said
     folder = "{name: image_folder, source: FOLDER, image_size: 8, channels: 1}"
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("name: digits", folder.replace("FOLDER", "data/mine")))
     check()
-    assert capsys.readouterr().out.startswith("params.yaml: well formed; the size of mine is not known: depths and ")
+    assert capsys.readouterr().out.startswith(
+        "params.yaml: the syntax is valid; the size of mine is unknown until it is fetched, so run "
+    )
     (tmp_path / "params.yaml").write_text(
         SMALL_PARAMS.replace("name: digits", folder.replace("FOLDER", "data/cifar10-jpeg.tar.xz"))
     )
     check()
-    assert "by the known size of cifar10-jpeg: the data is not there yet" in capsys.readouterr().out
+    assert "with the known size of cifar10-jpeg; the data is not there yet" in capsys.readouterr().out
 
 
 LATE = SMALL_PARAMS.replace("name: cosine", "{name: multistep, milestones: [1, 2, 5]}").replace("schedule:\n  {", "schedule: {")
@@ -74,7 +76,7 @@ def test_check_and_schedule_say_which_milestones_are_never_reached(tmp_path, sma
     assert "experiments.plain-tau: the run ends before milestone 40 (epochs)\n" in without_data
     prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
     said = [f"experiments.{name}: the run ends before milestone 2, 5 (epochs)" for name in ("plain-tau", "own-tau")]
-    assert call(tmp_path, "reslab", "check").stdout.splitlines() == [*said, "params.yaml: 2 experiments x 2 seeds, all well"]
+    assert call(tmp_path, "reslab", "check").stdout.splitlines() == [*said, "params.yaml is valid: 2 experiments x 2 seeds"]
     drawn = call(tmp_path, "reslab", "schedule", "own-tau", "--images", "1000").stdout
     assert drawn == "the run ends before milestone 2, 5 (epochs)\nschedule.png: 16 steps of 128 images, 8 an epoch\n"
 

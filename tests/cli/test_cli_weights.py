@@ -16,7 +16,8 @@ from reslab import config
 from reslab.cli import weights as cli
 from reslab.data import prepared
 from reslab.errors import UserError
-from reslab.experiment import assemble
+from reslab.experiment.assemble import assemble
+from reslab.experiment.bound import bound, build_network
 from reslab.report import predictions
 from reslab.report.statistics.samples import wilson_interval
 from reslab.training import checkpoint
@@ -71,15 +72,15 @@ def test_score_is_in_the_precision_of_the_training(tmp_path, small_images, preci
     prepared.save(small_images, tmp_path / "prepared", name="digits", validation=0)
     data, sections = prepared.load(tmp_path / "prepared"), config.parse_yaml(SMALL_PARAMS)
     sections = {key: sections[key] for key in config.SECTIONS} | {"train": {"epochs": 1, "batch_size": 8, "precision": precision}}
-    run = assemble.assemble(config.from_sections("it", sections), data, seed=0, device=torch.device("cpu"))
-    mean, std = assemble.normalization(config.from_sections("it", sections), data)
+    run = assemble(bound(config.from_sections("it", sections)), data, seed=0, device=torch.device("cpu"))
+    mean, std = bound(config.from_sections("it", sections)).normalization(data)
     description = {"config": sections, "dataset": data.facts, "normalization": {"mean": mean, "std": std}}
     save_weights(tmp_path / "model.safetensors", run.model, description)
-    expected = logits_of(run.model, run.held_out["test"], precision=run.rule.precision)
-    found = predict_held_out(load_network(tmp_path), data, torch.device("cpu"))["test"]
+    (expected,) = logits_of([run.model], run.held_out["test"], precision=run.rule.precision)
+    found = predict_held_out([load_network(tmp_path)], data, torch.device("cpu"))[0]["test"]
     assert np.array_equal(found.logits, expected)
     save_weights(tmp_path / "model.safetensors", run.model, description | {"config": {"model": sections["model"]}})
-    plain = predict_held_out(load_network(tmp_path), data, torch.device("cpu"))["test"]
+    plain = predict_held_out([load_network(tmp_path)], data, torch.device("cpu"))[0]["test"]
     assert np.array_equal(plain.logits, expected) == (precision == "float32")
 
 
@@ -172,7 +173,7 @@ def untrained(tmp_path):
     }
     folder = tmp_path / "untrained"
     folder.mkdir()
-    save_weights(folder / "model.safetensors", assemble.build_network(model, facts, seed=0), description)
+    save_weights(folder / "model.safetensors", build_network(model, facts, seed=0), description)
     return folder
 
 
@@ -261,7 +262,7 @@ def test_metadata_that_does_not_describe_a_network_is_named(tmp_path, change, me
     model = {"name": "resnet", "depth": 8}
     facts = {"image_shape": [1, 8, 8], "class_names": ["a", "b"]}
     described = {"config": {"model": model}, "dataset": facts, "normalization": {"mean": [0.5], "std": [1.0]}}
-    network = assemble.build_network(model, facts, seed=0)
+    network = build_network(model, facts, seed=0)
     path = tmp_path / "model.safetensors"
     save_weights(path, network, described)
     load_network(path)

@@ -11,7 +11,7 @@ from reslab import config
 from reslab.config import library
 from reslab.config.schema import bind
 from reslab.errors import UserError
-from reslab.experiment.check import check
+from reslab.experiment.check import checked
 
 FOLDER = Path(__file__).parents[2] / "studies"
 STUDIES = library.names(FOLDER)
@@ -32,7 +32,7 @@ def test_every_study_builds(name):
     for experiment in study.experiments.values():
         new = experiment.model not in built
         built.append(experiment.model)
-        check(experiment if new else replace(experiment, model=TINY), known)
+        checked(experiment if new else replace(experiment, model=TINY), known)
 
 
 @pytest.mark.parametrize("name", STUDIES)

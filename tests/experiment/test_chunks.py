@@ -1,18 +1,19 @@
 """A single image alone in a batch or chunk: refused where batch norm would have one value to take the variance of."""
 
-import importlib.util
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 from facts import random_images
-from project import REPOSITORY, SMALL_PARAMS
+from project import SMALL_PARAMS
 
 from reslab import config
 from reslab.errors import UserError
 from reslab.experiment.assemble import assemble
-from reslab.experiment.check import check
+from reslab.experiment.bound import bound
+from reslab.experiment.check import checked
+from reslab.experiment.description import TRACE_STEPS, trace
 from reslab.training.loop import fit
 
 TO_ONE_PIXEL = {"name": "imagenet_resnet", "block": "basic", "blocks": [1, 1], "width": 4}  # 8x8 images: its last maps are 1x1
@@ -28,7 +29,7 @@ def experiment(model: dict, **train) -> config.Experiment:
 
 def runs(chosen: config.Experiment, images: int) -> bool:
     """Whether it trains for its whole budget, or torch refuses a single value."""
-    run = assemble(chosen, random_images("digits", count=images), seed=0, device=torch.device("cpu"))
+    run = assemble(bound(chosen), random_images("digits", count=images), seed=0, device=torch.device("cpu"))
     try:
         list(fit(run.step(), run.schedule, total_steps=run.budget.steps))
     except ValueError as error:
@@ -39,7 +40,7 @@ def runs(chosen: config.Experiment, images: int) -> bool:
 
 def accepted(chosen: config.Experiment, images: int) -> bool:
     try:
-        check(chosen, random_images("digits", count=images).facts)
+        checked(chosen, random_images("digits", count=images).facts)
     except UserError as error:
         assert str(error).startswith(f"experiments.it: train: {images} images in batches of")
         return False
@@ -92,19 +93,16 @@ def test_the_message_says_what_mends_it(train, message):
     chosen = experiment(TO_ONE_PIXEL, epochs=1, **train)
     facts = random_images("digits", count=9).facts
     with pytest.raises(UserError, match=message.format(norm=r"stages\.\S+")):
-        check(chosen, facts)
+        checked(chosen, facts)
     if "drop_last: true" in message:
-        check(replace(chosen, train=chosen.train.model_copy(update={"drop_last": True})), facts)
+        checked(replace(chosen, train=chosen.train.model_copy(update={"drop_last": True})), facts)
 
 
 def test_the_description_traces_a_network_that_needs_two_images():
     """Its batches are smaller than the real ones, and so are their chunks and tails: never too small for batch norm."""
-    spec = importlib.util.spec_from_file_location("describe", REPOSITORY / "stages" / "describe.py")
-    describe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(describe)
     chunked = experiment(TO_ONE_PIXEL, epochs=1, batch_size=8, ghost_batch_size=4)
     whole = experiment(TO_ONE_PIXEL, epochs=9, batch_size=9)
     with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
-        describe.trace(chunked, random_images("digits", count=8), batch_size=2)
-    assert len(describe.trace(chunked, random_images("digits", count=8), batch_size=2, least=2)) == describe.TRACE_STEPS
-    assert len(describe.trace(whole, random_images("digits", count=9), batch_size=8, least=2)) == 1
+        trace(bound(chunked), random_images("digits", count=8), batch_size=2)
+    assert len(trace(bound(chunked), random_images("digits", count=8), batch_size=2, least=2)) == TRACE_STEPS
+    assert len(trace(bound(whole), random_images("digits", count=9), batch_size=8, least=2)) == 1

@@ -13,7 +13,7 @@ from reslab.data.batches.feed import Feed
 from reslab.data.batches.resident import Resident
 from reslab.data.normalize import Normalize
 from reslab.data.prepared.arrays import Split
-from reslab.experiment.assemble import make_schedule
+from reslab.experiment.bound import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training.execution import hardware
 from reslab.training.loop import fit

@@ -13,7 +13,7 @@ from test_stages import stage
 from reslab.data import prepared
 from reslab.report import predictions
 from reslab.report.predictions.scores import score
-from reslab.weights import network
+from reslab.weights.network import load_network
 
 
 def test_the_stored_logits_are_the_networks_and_every_number_is_theirs(trained):
@@ -22,7 +22,7 @@ def test_the_stored_logits_are_the_networks_and_every_number_is_theirs(trained):
         folder = trained / "data" / "predictions" / "own-tau" / f"seed{run['seed']}"
         found = predictions.load(folder / "test.safetensors")
         with torch.no_grad():
-            classifier = network.load_network(trained / "data" / "runs" / "own-tau" / f"seed{run['seed']}").classifier
+            classifier = load_network(trained / "data" / "runs" / "own-tau" / f"seed{run['seed']}").classifier
             logits = classifier(torch.from_numpy(data.test.images).float())
         np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-3)
         np.testing.assert_array_equal(found.labels, data.test.labels)

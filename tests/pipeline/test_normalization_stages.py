@@ -12,8 +12,8 @@ from test_stages import stage
 from reslab import config
 from reslab.data import prepared
 from reslab.errors import UserError
-from reslab.experiment.assemble import normalization
-from reslab.experiment.check import check
+from reslab.experiment.bound import bound
+from reslab.experiment.check import checked
 from reslab.report.predictions.scores import score
 from reslab.weights import onnx
 from reslab.weights.file import read_metadata
@@ -48,7 +48,7 @@ def test_a_network_is_used_with_the_mean_image_it_was_trained_with(folder):
 
     stored = load_network(folder / "runs" / "seed0")
     record = json.loads((folder / "scores.json").read_text())["runs"][0]
-    found = predict_held_out(stored, data, torch.device("cpu"))["test"]
+    found = predict_held_out([stored], data, torch.device("cpu"))[0]["test"]
     assert score(found.logits, found.labels).loss == pytest.approx(record["test_loss"], abs=1e-9)
     pixels = torch.from_numpy(data.test.images).float()
     logits = stored.classifier.network.float()((pixels / 255 - torch.tensor(kept["mean"])) / kept["std"][0])
@@ -59,7 +59,7 @@ def test_a_network_is_used_with_the_mean_image_it_was_trained_with(folder):
 
 def test_the_mean_image_is_that_of_the_images_that_train(folder):
     data = prepared.load(folder / "data" / "prepared")
-    mean, _ = normalization(config.load(folder / "params.yaml").experiment("plain-tau"), data)
+    mean, _ = bound(config.load(folder / "params.yaml").experiment("plain-tau")).normalization(data)
     assert len(data.train) == 32
     np.testing.assert_allclose(mean, data.train.images.mean(0) / 255, rtol=1e-12)
 
@@ -85,7 +85,7 @@ def test_recipes_that_cannot_be_meant_are_refused_before_anything_is_trained(old
     assert old in SMALL_PARAMS
     study = config.parse(config.parse_yaml(SMALL_PARAMS.replace(old, new)))
     with pytest.raises(UserError, match=rf"^experiments\.plain-tau: {message}"):
-        check(study.experiment("plain-tau"), CHANNELS)
+        checked(study.experiment("plain-tau"), CHANNELS)
 
 
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix", "ricap", "dual_cutout\n  size: 4"])
@@ -93,4 +93,4 @@ def test_recipes_of_every_kind_are_accepted(mixing):
     steps = f"  padding: 1\n- name: flip\n- name: normalize\n- name: cutout\n  size: 4\n- name: {mixing}"
     loss = "name: dual_cutout" if mixing.startswith("dual") else "name: cross_entropy"
     text = SMALL_PARAMS.replace("  padding: 1", steps).replace("name: cross_entropy", f"{loss}\n  label_smoothing: 0.1")
-    check(config.parse(config.parse_yaml(text)).experiment("plain-tau"), CHANNELS)
+    checked(config.parse(config.parse_yaml(text)).experiment("plain-tau"), CHANNELS)

@@ -70,7 +70,7 @@ def test_a_study_on_files_trains_through_the_stages(folder):
     assert float(last["test_loss"]) == pytest.approx(record["test_loss"], rel=1e-5)
 
     network, data = load_network(folder / "data" / "runs" / "plain-tau" / "seed0"), prepared.load(folder / "data" / "prepared")
-    found = predict_held_out(network, data, torch.device("cpu"))  # in ten crops, as it was trained
+    (found,) = predict_held_out([network], data, torch.device("cpu"))  # in ten crops, as it was trained
     assert cross_entropy(found["test"].logits, found["test"].labels) == pytest.approx(record["test_loss"], rel=1e-5)
     assert set(found) == {"test", "validation"}
     check_prediction(folder, data)

@@ -1,4 +1,4 @@
-"""The checkpoint store: identity follows behaviour, results appear whole, one process at a time, old ones can go."""
+"""The checkpoint store: results appear whole, one process at a time, old ones can go."""
 
 import multiprocessing
 import os
@@ -10,34 +10,6 @@ from filelock import FileLock, Timeout
 
 from reslab.errors import UserError
 from reslab.runs import folders
-from reslab.runs import identity as identities
-
-CODE = '''"""Module."""
-
-
-def f(x):
-    """Doc."""
-    # why
-    return x + 1
-'''
-
-
-def identity(tmp_path: Path, code: str, description=None) -> str:
-    (tmp_path / "code").mkdir(exist_ok=True)
-    (tmp_path / "code" / "a.py").write_text(code)
-    return identities.identity(description or {"config": {"a": 1, "b": 2}}, tmp_path / "code")
-
-
-def test_identity_ignores_comments_docstrings_layout_and_key_order(tmp_path):
-    base = identity(tmp_path, CODE)
-    assert identity(tmp_path, CODE.replace("# why", "# because").replace("Doc.", "Other.").replace("x + 1", "(x + 1)")) == base
-    assert identity(tmp_path, CODE, {"config": {"b": 2, "a": 1}}) == base
-
-
-def test_identity_follows_code_and_description(tmp_path):
-    base = identity(tmp_path, CODE)
-    assert identity(tmp_path, CODE.replace("x + 1", "x + 2")) != base
-    assert identity(tmp_path, CODE, {"config": {"a": 1, "b": 3}}) != base
 
 
 @pytest.fixture

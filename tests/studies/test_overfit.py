@@ -16,6 +16,7 @@ from reslab.config.study import Experiment
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.arrays import Split
 from reslab.experiment.assemble import assemble
+from reslab.experiment.bound import bound
 from reslab.training.evaluation import wrong
 from reslab.training.loop import set_rate
 from reslab.training.step import train_step
@@ -60,7 +61,7 @@ def test_every_recipe_fits_32_images(name, row):
     chunk = {"ghost_batch_size": IMAGES // 2} if experiment.train.ghost_batch_size else {}
     train = experiment.train.model_copy(update={"batch_size": IMAGES, "evaluation": None} | chunk)
     trained = replace(experiment, model=MODEL, train=train)
-    run = assemble(trained, digits(dataset), seed=0, device=torch.device("cpu"))
+    run = assemble(bound(trained), digits(dataset), seed=0, device=torch.device("cpu"))
     run.model.train()
     for step in range(STEPS):
         run.rule.batch_norm.begin_epoch(run.model)

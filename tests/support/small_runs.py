@@ -7,6 +7,7 @@ from reslab import config
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.arrays import Split
 from reslab.experiment.assemble import Run, assemble
+from reslab.experiment.bound import bound
 
 SECTIONS = {
     "normalize": {"name": "constants", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
@@ -30,4 +31,4 @@ def run(seed: int = 0, device: torch.device = CPU, *, validation: bool = False, 
         key: default if key == "augment" else config.merge(default, sections.get(key, {})) for key, default in SECTIONS.items()
     }
     merged["augment"] = sections.get("augment", SECTIONS["augment"])
-    return assemble(config.from_sections("x", merged), data, seed=seed, device=device)
+    return assemble(bound(config.from_sections("x", merged)), data, seed=seed, device=device)

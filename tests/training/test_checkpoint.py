@@ -8,7 +8,7 @@ from feeds import Given
 from torch import nn
 
 from reslab.errors import UserError, one_line
-from reslab.experiment.assemble import make_schedule
+from reslab.experiment.bound import make_schedule
 from reslab.training import checkpoint
 from reslab.training.log import Log
 from reslab.training.losses import cross_entropy

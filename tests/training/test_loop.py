@@ -12,7 +12,7 @@ from reslab.data.batches.feed import Feed
 from reslab.data.batches.resident import Resident
 from reslab.data.normalize import Normalize
 from reslab.data.prepared.arrays import Split
-from reslab.experiment.assemble import make_schedule
+from reslab.experiment.bound import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import checkpoint
 from reslab.training.evaluation import Score, evaluate, wrong

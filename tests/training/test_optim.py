@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +14,7 @@ from reslab.config.schema import bind
 from reslab.errors import UserError
 from reslab.training.loop import set_rate
 from reslab.training.optim.optimizers import OPTIMIZERS
+from reslab.training.optim.without_compiler import without_compiler
 
 STEPS, LR, DROP = 20, 0.02, 10
 Update = Callable[[torch.Tensor, torch.Tensor, dict, float, int], torch.Tensor]
@@ -191,3 +194,44 @@ def test_decay_and_groups_are_off_unless_asked_for(name):
 def test_impossible_optimizers_are_refused(spec, message):
     with pytest.raises(UserError, match=message):
         bind(OPTIMIZERS, {"lr": 0.1} | spec, "optimizer")(nn.Linear(2, 2))
+
+
+USES_OPTIMIZERS = """
+import sys
+import torch
+from reslab.training.execution import hardware
+from reslab.training.optim.optimizers import OPTIMIZERS
+hardware.prepare(torch.device("cpu"), precision="float32", fast=False)
+for name, make in OPTIMIZERS.items():
+    model = torch.nn.Linear(2, 2)
+    optimizer = make(model, lr=0.1, **({"rule": "paper"} if name == "lars" else {}))
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+print(len(OPTIMIZERS), torch.are_deterministic_algorithms_enabled(), *{"torch._dynamo", "torch._inductor"} & set(sys.modules))
+"""
+
+
+def test_optimizers_do_not_load_the_compiler():
+    done = subprocess.run([sys.executable, "-c", USES_OPTIMIZERS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(OPTIMIZERS)), "True"]
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta"])
+def test_steps_are_those_of_torch(name):
+    """The form without the compiler has torch's name and gives its bits."""
+    theirs, ours = getattr(torch.optim, name), without_compiler(getattr(torch.optim, name))
+    assert ours.__name__ == theirs.__name__
+    weights = []
+    for make in (theirs, ours):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 3)
+        optimizer = make(model.parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+        weights.append(model.weight.detach())
+    assert torch.equal(*weights)

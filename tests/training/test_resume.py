@@ -8,6 +8,7 @@ from reslab import config
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.arrays import Split
 from reslab.experiment.assemble import Run, assemble
+from reslab.experiment.bound import bound
 from reslab.training import checkpoint
 from reslab.training.evaluation import evaluate
 from reslab.training.log import Log
@@ -57,7 +58,7 @@ def data() -> Prepared:
 def start(name: str, data: Prepared) -> Run:
     sections = {key: config.merge(default, RECIPES[name].get(key, {})) for key, default in SECTIONS.items() if key != "augment"}
     experiment = config.from_sections(name, sections | {"augment": SECTIONS["augment"]})
-    return assemble(experiment, data, seed=0, device=torch.device("cpu"))
+    return assemble(bound(experiment), data, seed=0, device=torch.device("cpu"))
 
 
 def train(run: Run, log: Log, path, until: int, step: TrainingStep | None = None) -> Log:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reslab.errors import UserError
-from reslab.experiment.assemble import make_schedule, unreached_milestones
+from reslab.experiment.bound import make_schedule, unreached_milestones
 from reslab.training.schedule.schedules import Budget
 
 BUDGET = Budget(steps=100, steps_per_epoch=10)

@@ -8,7 +8,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from reslab.errors import UserError
-from reslab.experiment.assemble import make_schedule
+from reslab.experiment.bound import make_schedule
 from reslab.training.schedule.budget import Budget
 
 BUDGET = Budget(steps=100, steps_per_epoch=10)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from reslab.config.train import Train
-from reslab.experiment.assemble import make_schedule
+from reslab.experiment.bound import make_schedule
 from reslab.models import MODELS
 from reslab.rng import NetworkDraws
 from reslab.targets import MixedTargets

@@ -17,7 +17,9 @@ from reslab.environment import cpu_count
 from reslab.errors import UserError, located
 from reslab.runs import folders
 
-UNKNOWN_SIZE = "the size of {} is not known: depths and other options are checked once the data is there (`dvc repro preprocess`)"
+UNKNOWN_SIZE = (
+    "the size of {} is unknown until it is fetched, so run `dvc repro preprocess` and check again for depths and other options"
+)
 
 
 @app.command()
@@ -26,21 +28,21 @@ def check(params: Params = Path("params.yaml")) -> None:
     study = config.load(params)
     from reslab.data.datasets import DATASETS
     from reslab.data.datasets.sizes import source_name
-    from reslab.experiment.assemble import budget, unreached_milestones
     from reslab.experiment.check import check_study, facts_before
 
     schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
     facts = facts_before(study, PREPARED)
     if facts is None:
-        print(f"{params}: well formed; {UNKNOWN_SIZE.format(source_name(study.dataset))}")
+        print(f"{params}: the syntax is valid; {UNKNOWN_SIZE.format(source_name(study.dataset))}")
         return
     with located(params):
-        check_study(study, facts)
-        for experiment in study.experiments.values():
-            if late := unreached_milestones(experiment.schedule, budget(experiment, facts["train"])):
-                print(f"experiments.{experiment.name}: the run ends before {milestones(experiment, late)}")
-    known = "" if "checksum" in facts else f" (by the known size of {source_name(study.dataset)}: the data is not there yet)"
-    print(f"{params}: {len(study.experiments)} experiments x {len(study.seeds)} seeds, all well{known}")
+        for name, experiment in check_study(study, facts).items():
+            if late := experiment.unreached_milestones(experiment.budget(facts["train"])):
+                print(f"experiments.{name}: the run ends before {milestones(study.experiments[name], late)}")
+    known = (
+        "" if "checksum" in facts else f" (checked with the known size of {source_name(study.dataset)}; the data is not there yet)"
+    )
+    print(f"{params} is valid: {len(study.experiments)} experiments x {len(study.seeds)} seeds{known}")
 
 
 @app.command()

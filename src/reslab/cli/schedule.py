@@ -32,20 +32,22 @@ def schedule(
     count = training_images(study) if images is None else images
     from torch import nn
 
-    from reslab.experiment.assemble import budget, make_optimizer, make_schedule, unreached_milestones
+    from reslab.experiment.bound import bound
     from reslab.report.figures.schedule import plot_rates
     from reslab.training.schedule.warmup import ObservedWarmup
 
+    with located(params):
+        made = bound(chosen)
     with located(f"{params}: experiments.{experiment}"):
-        length = budget(chosen, count)
-        factor = make_schedule(chosen.schedule, length)
-        base = make_optimizer(chosen, nn.Linear(2, 2)).param_groups[0]["initial_lr"]
+        length = made.budget(count)
+        factor = made.schedule(length)
+        base = made.optimizer(nn.Linear(2, 2)).param_groups[0]["initial_lr"]
     title, warmup = experiment, factor.warmup
     if isinstance(warmup, ObservedWarmup):  # its end depends on the training
         title += f" (from the start {base * warmup.constant:.3g}, until the training error is below {warmup.below:.0%})"
         factor = factor.main
     plot_rates(lambda step: base * factor(step), output, steps=length.steps, steps_per_epoch=length.steps_per_epoch, title=title)
-    if late := unreached_milestones(chosen.schedule, length):
+    if late := made.unreached_milestones(length):
         print(f"the run ends before {milestones(chosen, late)}")
     print(f"{output}: {length.steps} steps of {chosen.train.batch_size} images, {length.steps_per_epoch} an epoch")
 

@@ -30,16 +30,18 @@ def import_weights(
 ) -> None:
     """Turn a published checkpoint into a network like the trained ones, for `export`, `predict` and `score`."""
     from reslab.data import prepared
-    from reslab.experiment.assemble import build_model
+    from reslab.experiment.bound import bound
     from reslab.weights import published
     from reslab.weights.file import save_weights
     from reslab.weights.network import imported_description
 
     wanted, keys = config.load(params).experiment(experiment), keymaps.read(key_map)
     loaded, tensors = prepared.load(data), published.read_checkpoint(checkpoint)
+    with located(params):
+        made = bound(wanted)
     with located(f"{params}: experiments.{experiment}"):
-        network = build_model(wanted, loaded.facts, seed=0)
-        description = imported_description(wanted, loaded, published.origin(checkpoint, key_map))
+        network = made.network(loaded.facts, seed=0)
+        description = imported_description(made, loaded, published.origin(checkpoint, key_map))
     with located(f"{checkpoint} as {experiment} through the key map {key_map}"):
         mapped, kept = published.load(network, tensors, keys)
     output = output or Path("data/imported") / experiment
@@ -132,12 +134,11 @@ def score(
     if images is None:
         loaded = prepared.load(data)
         with located(f"{network} on {data}"):
-            found = predict_held_out(stored, loaded, device)
+            (found,) = predict_held_out([stored], loaded, device)
     else:
         shape = {key: stored.facts[key] for key in ("image_shape", "class_names")}
-        found = {
-            images.name.removesuffix(".npy"): predict_split(stored, other_test_set.read(images, labels=labels, **shape), device)
-        }
+        (answers,) = predict_split([stored], other_test_set.read(images, labels=labels, **shape), device)
+        found = {images.name.removesuffix(".npy"): answers}
     for split, answers in found.items() if output is not None else ():
         predictions.save(output / f"{split}.safetensors", answers)
     print(score_table(found))

@@ -19,6 +19,7 @@ from reslab.data.datasets.sizes import size_facts
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.arrays import Split
 from reslab.experiment.assemble import assemble
+from reslab.experiment.bound import bound
 from reslab.training.execution.levels import Work as RunWork
 from reslab.training.execution.levels import choose_level
 
@@ -92,7 +93,7 @@ def timed_steps(experiment: Experiment, data: Prepared, device: torch.device) ->
     With one CPU thread they are the process's own, so that a busy neighbour is not measured too.
     """
     clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    run = assemble(experiment, data, seed=0, device=device)
+    run = assemble(bound(experiment), data, seed=0, device=device)
     step = run.step()
     execute, _ = choose_level(step, NOT_WORTH_COMPILING)
     step.rule.batch_norm.begin_epoch(step.model)

@@ -12,7 +12,7 @@ from reslab.config.study import Experiment, Study
 from reslab.cost.forward_work import ForwardWork, forward_work
 from reslab.cost.machines import Machine
 from reslab.data.batches.held_out import AT_ONCE
-from reslab.experiment.assemble import budget, build_network
+from reslab.experiment.bound import bound, build_network
 
 PASSES = 3  # the gradients of features and of weights cost about a forward pass each
 UPDATE_BYTES = 24  # a parameter's weight, gradient and momentum, each read and written
@@ -70,7 +70,7 @@ def evaluation_work(experiment: Experiment, facts: Mapping) -> Work:
 
 def run_work(experiment: Experiment, facts: Mapping) -> Work:
     """A whole run of one seed: its steps, and the evaluation after each epoch."""
-    length = budget(experiment, facts["train"])
+    length = bound(experiment).budget(facts["train"])
     evaluations = math.ceil(length.steps / length.steps_per_epoch)
     return (
         Work(0, 0, 0, 0, 0).plus(step_work(experiment, facts), length.steps).plus(evaluation_work(experiment, facts), evaluations)

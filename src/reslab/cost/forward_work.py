@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+
+from reslab.models.analysis.count import FlopCount
 
 IMAGES = 2  # batch norm refuses to train on one
 
@@ -23,20 +23,15 @@ class ForwardWork:
     tensors: int  # of parameters
 
 
-class Traffic(TorchDispatchMode):
-    """Count the operations under it, the bytes of images and features that they read and write, and their floating point work.
-
-    torch's FlopCounterMode has the same table, but follows every module as well, which takes longer.
-    """
+class Traffic(FlopCount):
+    """Count the operations under it, the bytes of images and features that they read and write, and their floating point work."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations = self.bytes = self.flops = 0
+        self.operations = self.bytes = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        outputs = function(*args, **(kwargs or {}))
-        if function.overloadpacket in flop_registry:
-            self.flops += flop_registry[function.overloadpacket](*args, **(kwargs or {}), out_val=outputs)
+        outputs = super().__torch_dispatch__(function, types, args, kwargs)
         if not _is_view(function):
             self.operations += 1
             tensors = [leaf for leaf in tree_leaves((args, outputs)) if isinstance(leaf, Tensor)]

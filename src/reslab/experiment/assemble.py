@@ -3,42 +3,35 @@
 Shared by describe (three float64 steps), train and evaluate, so that all three mean the same thing by an experiment.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from reslab.config.schema import bind
-from reslab.config.study import Experiment
-from reslab.config.train import Evaluation
+from reslab.config.train import Evaluation, Train
 from reslab.data.batches.feed import Feed
 from reslab.data.batches.held_out import HeldOut, TenCrops
 from reslab.data.batches.placement import placed, placed_for_training
-from reslab.data.normalize import NORMALIZATIONS, Mean, Normalize
+from reslab.data.normalize import Normalize
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.arrays import Split
 from reslab.data.prepared.files import Files
-from reslab.errors import UserError, located
-from reslab.models import MODELS
-from reslab.rng import key_of
+from reslab.errors import UserError
+from reslab.experiment.bound import BoundExperiment
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import AVERAGES, Average, Loss, ScoringStep
 from reslab.training.execution.recompute import recompute_blocks
-from reslab.training.losses import LOSSES, cross_entropy
-from reslab.training.optim.optimizers import OPTIMIZERS
-from reslab.training.optim.rate import base_rate
+from reslab.training.losses import cross_entropy
 from reslab.training.precision import PRECISIONS, Precision
 from reslab.training.schedule.budget import Budget
-from reslab.training.schedule.schedules import SCHEDULES, Schedule
-from reslab.training.schedule.warmup import WARMUPS
+from reslab.training.schedule.schedules import Schedule
 from reslab.training.step import StepRule, TrainingStep
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that `fit` and `evaluate` take, for one experiment and one seed."""
+    """Everything that the training loop takes, for one experiment and one seed."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -66,62 +59,8 @@ class Run:
         return {name: ScoringStep(self.result, feed, loss, **options) for name, feed in self.held_out.items()}
 
 
-def build_model(experiment: Experiment, facts: dict, *, seed: int) -> nn.Module:
-    """The experiment's network with weights drawn from `seed`."""
-    return build_network(experiment.model, facts, seed=seed)
-
-
-def build_network(model: Mapping, facts: Mapping, *, seed: int) -> nn.Module:
-    """The network of a `{name: ..., **options}` for the facts' image_shape and class_names.
-
-    Its weights are drawn from `seed` on the CPU: the same on every device.
-    """
-    construct = bind(MODELS, model, "model")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key_of(seed, "init") >> 1)
-        return construct(facts["image_shape"][0], len(facts["class_names"]))
-
-
-def normalization(experiment: Experiment, data: Prepared) -> tuple[Mean, list[float]]:
-    """Mean, per channel or per pixel, and std per channel."""
-    mean, std = bind(NORMALIZATIONS, experiment.normalize, "normalize")(data.facts)
-    return data.mean_image().tolist() if mean is None else mean, std
-
-
-def budget(experiment: Experiment, images: int) -> Budget:
-    """The run's length in steps on `images` training images; raises UserError if not one batch is whole."""
-    if experiment.train.steps_per_epoch(images) == 0:
-        raise UserError(f"train.batch_size: {experiment.train.batch_size} with drop_last leaves no batch; at most {images} images")
-    return Budget(experiment.train.steps(images), experiment.train.steps_per_epoch(images))
-
-
-def make_schedule(spec: Mapping, length: Budget) -> Schedule:
-    """`{name: multistep, ..., warmup: {name: linear, ...}}` -> Schedule; raises UserError."""
-    warmup = None if spec.get("warmup") is None else bind(WARMUPS, spec["warmup"], "schedule.warmup")(length)
-    rest = length if warmup is None else Budget(length.steps - warmup.offset, length.steps_per_epoch)
-    main = bind(SCHEDULES, {key: value for key, value in spec.items() if key != "warmup"}, "schedule")(rest)
-    return Schedule(main, warmup)
-
-
-def unreached_milestones(spec: Mapping, length: Budget) -> list[int]:
-    """The milestones of a schedule that lie at the end of the run or beyond: the rate never drops there."""
-    warmup = make_schedule(spec, length).warmup
-    last = length.steps - (warmup.offset if warmup else 0)
-    return [milestone for milestone in spec.get("milestones", []) if length.to_steps(milestone, spec.get("unit", "epochs")) >= last]
-
-
-def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Optimizer:
-    """The experiment's optimizer, its rate worked out for the batch size; raises UserError."""
-    spec = dict(experiment.optimizer)
-    if "lr" in spec:
-        with located("optimizer.lr"):
-            spec["lr"] = base_rate(spec["lr"], batch_size=experiment.train.batch_size)
-    return bind(OPTIMIZERS, spec, "optimizer")(model)
-
-
-def step_rule(experiment: Experiment, model: nn.Module, precision: Precision, device: torch.device) -> StepRule:
-    """How the experiment makes a step of a batch; sets the model's batch norm up for it."""
-    train = experiment.train
+def step_rule(train: Train, model: nn.Module, precision: Precision, device: torch.device) -> StepRule:
+    """How a step is made of a batch; sets the model's batch norm up for it."""
     batch_norm = BatchNormRule(**train.batch_norm.model_dump()) if train.batch_norm else BatchNormRule()
     if train.batch_norm and not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         raise UserError("train.batch_norm: this network has no batch norm")
@@ -141,7 +80,7 @@ def step_rule(experiment: Experiment, model: nn.Module, precision: Precision, de
 
 
 def assemble(
-    experiment: Experiment,
+    experiment: BoundExperiment,
     data: Prepared,
     *,
     seed: int,
@@ -151,12 +90,12 @@ def assemble(
 ) -> Run:
     """Put the experiment together; `precision` and `batch_size` replace the experiment's own (for the description's trace)."""
     train, numbers = experiment.train, PRECISIONS[precision or experiment.train.precision]
-    model = build_model(experiment, data.facts, seed=seed).to(device, memory_format=torch.channels_last)
+    model = experiment.network(data.facts, seed=seed).to(device, memory_format=torch.channels_last)
     model = numbers.convert(model)
-    mean, std = normalization(experiment, data)
+    mean, std = experiment.normalization(data)
     normalize = Normalize(mean, std, device=device, dtype=numbers.images)
-    source, steps = placed_for_training(data.train, device, experiment.augment)
-    evaluation, length = train.evaluation or Evaluation(), budget(experiment, len(data.train))
+    source, steps = placed_for_training(data.train, device, experiment.recipe, experiment.crop)
+    evaluation, length = train.evaluation or Evaluation(), experiment.budget(len(data.train))
     feed = Feed(
         source,
         augmentations=steps.augmentations,
@@ -169,13 +108,13 @@ def assemble(
     )
     return Run(
         model=model,
-        optimizer=make_optimizer(experiment, model),
-        schedule=make_schedule(experiment.schedule, length),
-        loss=bind(LOSSES, experiment.loss, "loss")(),
+        optimizer=experiment.optimizer(model),
+        schedule=experiment.schedule(length),
+        loss=experiment.loss(),
         feed=feed,
         held_out={name: held_out(split, normalize, device, evaluation) for name, split in data.held_out().items()},
         budget=length,
-        rule=step_rule(experiment, model, numbers, device),
+        rule=step_rule(train, model, numbers, device),
         average=AVERAGES[evaluation.average],
     )
 

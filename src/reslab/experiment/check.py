@@ -7,21 +7,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from reslab.config.schema import bind
 from reslab.config.study import Experiment, Study
 from reslab.config.train import Train
 from reslab.data import prepared
-from reslab.data.augment.recipe import Recipe, recipe
 from reslab.data.batches.feed import Feed
-from reslab.data.batches.placement import crop_of
 from reslab.data.batches.resident import Resident
 from reslab.data.datasets.sizes import is_known, size_facts
-from reslab.data.normalize import NORMALIZATIONS, Normalize
+from reslab.data.normalize import Normalize
 from reslab.data.prepared.statistics import check_validation
 from reslab.errors import UserError, located
-from reslab.experiment.assemble import budget, build_model, make_optimizer, make_schedule
+from reslab.experiment.bound import BoundExperiment, bound
 from reslab.models.analysis.count import count, single_value_norms
-from reslab.training.losses import LOSSES
 
 
 def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
@@ -41,31 +37,43 @@ def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
     return facts | {"mean": [0.5] * channels, "std": [0.2] * channels, "stored": study.dataset.get("stored", "pixels")}
 
 
-def check_study(study: Study, facts: dict) -> None:
-    """Check what all experiments share, then each of them; raises UserError with the path."""
+def check_study(study: Study, facts: dict) -> dict[str, BoundExperiment]:
+    """Check what all experiments share, then each of them, and return them bound; raises UserError with the path."""
     check_validation(study.validation, facts["train"] + facts["validation"], len(facts["class_names"]))
-    for experiment in study.experiments.values():
-        check(experiment, facts)
+    return {experiment.name: checked(experiment, facts) for experiment in study.experiments.values()}
 
 
-def check(experiment: Experiment, facts: dict) -> None:
-    """Build every part of an experiment, the model on the meta device (no memory, no time); raises UserError with the path."""
+def checked(experiment: Experiment, facts: dict) -> BoundExperiment:
+    """The experiment bound, once all its parts have been built, the model on the meta device (no memory, no time).
+
+    Raises UserError with the path.
+    """
+    made = bound(experiment)
     with located(f"experiments.{experiment.name}"):
         with torch.device("meta"):
-            network = build_model(experiment, facts, seed=0)
-        with located("model"):
-            count(network, tuple(facts["image_shape"]))  # runs it: the images may be too small
-        bind(NORMALIZATIONS, experiment.normalize, "normalize")(facts)
-        steps = recipe(experiment.augment)
-        try_recipe(steps, facts["image_shape"])
-        check_stored(experiment, as_files=facts.get("stored") == "files")
-        if experiment.loss["name"] == "dual_cutout" and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
-            raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")
-        bind(LOSSES, experiment.loss, "loss")()
-        make_optimizer(experiment, nn.Linear(1, 1))
-        make_schedule(experiment.schedule, budget(experiment, facts["train"]))
-        with located("train"):
-            check_chunks(experiment.train, network, facts)
+            network = made.network(facts, seed=0)
+        check_network(made, network, facts)
+        check_parts(made, facts)
+    return made
+
+
+def check_network(experiment: BoundExperiment, network: nn.Module, facts: Mapping) -> dict[str, int]:
+    """Run one image through the experiment's network; return its counts. Raises UserError if images or batches are too small."""
+    with located("model"):
+        counts = count(network, tuple(facts["image_shape"]))
+    with located("train"):
+        check_chunks(experiment.train, network, facts)
+    return counts
+
+
+def check_parts(experiment: BoundExperiment, facts: Mapping) -> None:
+    """Make every part of a run but the network; raises UserError."""
+    experiment.constants(facts)
+    check_recipe(experiment, facts)
+    check_stored(experiment, as_files=facts.get("stored") == "files")
+    experiment.loss()
+    experiment.optimizer(nn.Linear(1, 1))
+    experiment.schedule(experiment.budget(facts["train"]))
 
 
 def smallest_chunk(train: Train, images: int) -> int:
@@ -93,10 +101,10 @@ def check_chunks(train: Train, network: nn.Module, facts: Mapping) -> None:
         )
 
 
-def check_stored(experiment: Experiment, *, as_files: bool) -> None:
+def check_stored(experiment: BoundExperiment, *, as_files: bool) -> None:
     """Raise UserError for a crop or a padding that images cannot have as they are stored."""
     if as_files:
-        crop_of(experiment.augment)
+        experiment.crop()
     evaluation = experiment.train.evaluation
     if evaluation is None or evaluation.crops == "single" or (evaluation.padding is None) == as_files:
         return
@@ -105,10 +113,14 @@ def check_stored(experiment: Experiment, *, as_files: bool) -> None:
     raise UserError("train.evaluation: ten crops of images in memory need `padding: ...`, such as that of pad_crop")
 
 
-def try_recipe(steps: Recipe, image_shape: list[int]) -> None:
+def check_recipe(experiment: BoundExperiment, facts: Mapping) -> None:
     """Make a batch of two blank images; raises UserError with the path of the step that cannot work on them."""
+    steps, image_shape = experiment.recipe, facts["image_shape"]
     blank = Resident(torch.zeros(2, *image_shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     normalize = Normalize([0.0] * image_shape[0], [1.0] * image_shape[0], device=torch.device("cpu"), dtype=torch.float32)
     options = {"batch_size": 2, "drop_last": False, "seed": 0}
     feed = Feed(blank, augmentations=steps.augmentations, normalize=normalize, finish=steps.finish, **options)
     next(feed.batches(1))
+    compares_views = experiment.sections["loss"]["name"] == "dual_cutout"
+    if compares_views and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
+        raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")

@@ -11,33 +11,29 @@ from torch import nn
 from reslab.config.study import Experiment
 from reslab.data import normalize
 from reslab.data.prepared import Prepared
-from reslab.experiment.assemble import assemble, budget, build_model, normalization
-from reslab.models.analysis.count import count, single_value_norms
+from reslab.errors import located
+from reslab.experiment.assemble import assemble
+from reslab.experiment.bound import BoundExperiment, bound
+from reslab.experiment.check import check_network, check_parts
+from reslab.models.analysis.count import single_value_norms
 from reslab.training.loop import set_rate
 from reslab.training.step import train_step
 
+CPU = torch.device("cpu")
 TRACE_STEPS = 3
-
-
 TRACE_BATCH, SMALL_TRACE_BATCH = 8, 2
-
-
 LARGE = 10**9  # multiply-adds of one image, from which on the trace takes the smaller batches: float64 is slow
-
-
 DIVERGED_ABOVE = 1e6
-
-
 DATASET_FACTS = ("name", "image_shape", "class_names", "train", "validation", "test", "resize", "checksum")  # resize: of files
 
 
-def trace(experiment: Experiment, data: Prepared, *, batch_size: int, least: int = 1) -> list[float | str]:
+def trace(experiment: BoundExperiment, data: Prepared, *, batch_size: int, least: int = 1) -> list[float | str]:
     """Losses of the first training steps of the real recipe in float64 on small batches: equal on every machine to 9 digits.
 
     `least`: the fewest images that the network's batch norm can take at once.
     """
     torch.set_num_threads(1)
-    network = assemble(experiment, data, seed=0, device=torch.device("cpu"), precision="float64", batch_size=batch_size)
+    network = assemble(experiment, data, seed=0, device=CPU, precision="float64", batch_size=batch_size)
     chunk = network.rule.ghost_batch_size
     rule = replace(network.rule, ghost_batch_size=chunk and max(least, min(chunk, batch_size // 2)))  # so that chunks are seen
     losses = []
@@ -72,18 +68,27 @@ def layout(model: nn.Module) -> str:
 
 
 def description(experiment: Experiment, data: Prepared) -> dict:
-    """Resolved config, counts, tau, parameter groups, constants, dataset checksum and trace."""
-    facts, length = data.facts, budget(experiment, len(data.train))
-    with torch.device("meta"):
-        skeleton = build_model(experiment, facts, seed=0)
-    counts, least = count(skeleton, tuple(facts["image_shape"])), 2 if single_value_norms(skeleton, facts["image_shape"]) else 1
-    network = assemble(experiment, data, seed=0, device=torch.device("cpu"))
+    """Resolved config, counts, tau, parameter groups, constants, dataset checksum and trace of an experiment.
+
+    Raises UserError, with the path, for what the experiment cannot do on this data.
+    """
+    made, facts = bound(experiment), data.facts
+    with located(f"experiments.{experiment.name}"):
+        network = made.network(facts, seed=0)
+        counts = check_network(made, network, facts)
+        check_parts(made, facts)
+        least = 2 if single_value_norms(network, facts["image_shape"]) else 1
+        run, batch_size = (
+            assemble(made, data, seed=0, device=CPU),
+            TRACE_BATCH if counts["multiply_adds"] < LARGE else SMALL_TRACE_BATCH,
+        )
+        losses = trace(made, data, batch_size=batch_size, least=least)
     return {
-        "config": experiment.sections,
+        "config": made.sections,
         "dataset": {key: facts[key] for key in DATASET_FACTS if key in facts},
-        "normalization": normalize.summary(*normalization(experiment, data)),
-        "model": counts | tau_of(network.model),
-        "state": layout(network.model),
+        "normalization": normalize.summary(*made.normalization(data)),
+        "model": counts | tau_of(run.model),
+        "state": layout(run.model),
         "parameter_groups": [
             {
                 "name": group["name"],
@@ -91,10 +96,8 @@ def description(experiment: Experiment, data: Prepared) -> dict:
                 "lr": group["initial_lr"],
                 "weight_decay": group["weight_decay"],
             }
-            for group in network.optimizer.param_groups
+            for group in run.optimizer.param_groups
         ],
-        "budget": {"steps": length.steps, "steps_per_epoch": length.steps_per_epoch},
-        "trace": trace(
-            experiment, data, batch_size=TRACE_BATCH if counts["multiply_adds"] < LARGE else SMALL_TRACE_BATCH, least=least
-        ),
+        "budget": {"steps": run.budget.steps, "steps_per_epoch": run.budget.steps_per_epoch},
+        "trace": losses,
     }

@@ -1,6 +1,7 @@
 """Networks as they are stored: trained or imported, one safetensors file says all that it takes to use one again."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +11,11 @@ from torch import Tensor, nn
 
 from reslab.config import schema
 from reslab.config.schema import Count, Positive
-from reslab.config.study import Experiment
 from reslab.config.train import Precision as PrecisionName
 from reslab.data.normalize import Mean, spread
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
-from reslab.experiment.assemble import build_network, normalization
+from reslab.experiment.bound import BoundExperiment, build_network
 from reslab.training.precision import PRECISIONS, Precision
 from reslab.weights.file import load_weights, read_metadata
 
@@ -70,9 +70,8 @@ class Description(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """A trained or imported network as its file says it is."""
+    """A trained or imported network as its file describes it; the weights are read when they are asked for."""
 
-    classifier: RawPixelClassifier
     description: dict  # config (at least its model), dataset, normalization
     weights: Path
     precision: Precision  # of the training
@@ -82,12 +81,36 @@ class StoredNetwork:
         """The dataset's name, image_shape and class_names."""
         return self.description["dataset"]
 
+    @cached_property
+    def classifier(self) -> RawPixelClassifier:
+        """The network in float32 with its normalisation, in eval mode; raises UserError for weights that do not fit."""
+        return RawPixelClassifier(self._loaded(self._built()), **self.description["normalization"]).eval()
+
+    def network(self) -> nn.Module:
+        """The network without its normalisation in the precision of its training, in eval mode."""
+        return self._loaded(self.precision.convert(self._built())).eval()
+
+    def _built(self) -> nn.Module:
+        with located(self.weights):
+            return build_network(self.description["config"]["model"], self.facts, seed=0)
+
+    def _loaded(self, network: nn.Module) -> nn.Module:
+        load_weights(self.weights, network)
+        return network
+
 
 def load_network(path: Path) -> StoredNetwork:
-    """The network of a folder, or of a .safetensors file, in eval mode; all it needs is stored with the weights.
+    """The network of a folder, or of a .safetensors file; all it needs is stored with the weights.
 
     Raises UserError if there is none or if it is damaged.
     """
+    stored = read_network(path)
+    stored.classifier  # noqa: B018 - read at once, so that damaged weights are refused here
+    return stored
+
+
+def read_network(path: Path) -> StoredNetwork:
+    """What `load_network` gives, before its weights are read."""
     weights = weights_file(path)
     described = read_metadata(weights)
     with located(weights):
@@ -95,10 +118,7 @@ def load_network(path: Path) -> StoredNetwork:
         channels = said.dataset.image_shape[0]
         if not len(said.normalization.mean) == len(said.normalization.std) == channels:
             raise UserError(f"metadata.normalization: expected {channels} numbers each, one a channel")
-        network = build_network(described["config"]["model"], described["dataset"], seed=0)
-    load_weights(weights, network)
-    classifier = RawPixelClassifier(network, **described["normalization"]).eval()
-    return StoredNetwork(classifier, described, weights, PRECISIONS[said.config.train.precision])
+    return StoredNetwork(described, weights, PRECISIONS[said.config.train.precision])
 
 
 def weights_file(path: Path) -> Path:
@@ -110,11 +130,11 @@ def weights_file(path: Path) -> Path:
     return weights
 
 
-def imported_description(experiment: Experiment, data: Prepared, origin: dict) -> dict:
+def imported_description(experiment: BoundExperiment, data: Prepared, origin: dict) -> dict:
     """What is stored with the weights of a network that was not trained here: the part of a description that rebuilds it."""
-    mean, std = normalization(experiment, data)
+    mean, std = experiment.normalization(data)
     return {
-        "config": {"model": experiment.model},
+        "config": {"model": experiment.sections["model"]},
         "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names", "resize") if key in data.facts},
         "normalization": {"mean": mean, "std": std},
         "imported": origin,

@@ -1,5 +1,6 @@
-"""A network's answers to images: the one loop that makes the logits from which everything else is computed."""
+"""The answers of stored networks to images: the one loop that makes the logits from which every score is computed."""
 
+from collections.abc import Sequence
 from reprlib import repr as short
 
 import numpy as np
@@ -14,43 +15,59 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.arrays import Split
 from reslab.data.prepared.files import Files
 from reslab.errors import UserError
-from reslab.experiment.assemble import build_network, held_out
-from reslab.report.predictions.file import Predictions
+from reslab.experiment.assemble import held_out
+from reslab.report.predictions import Predictions
 from reslab.training.evaluation import AVERAGES, Average, mean_probability
 from reslab.training.precision import FLOAT32, Precision, forward
-from reslab.weights.file import load_weights
 from reslab.weights.network import StoredNetwork
 
 
 @torch.no_grad()
 def logits_of(
-    model: nn.Module, feed: HeldOut, *, precision: Precision = FLOAT32, average: Average = mean_probability
-) -> np.ndarray:
-    """Logits float32 (N, K) of a model in eval mode, in the images' order, the `average` where an image has several views."""
-    model.eval()
-    logits = [forward(model, images, precision).float() for images, _ in feed.batches()]
-    return torch.cat([average(part) if part.dim() == 3 else part for part in logits]).cpu().numpy()
+    networks: Sequence[nn.Module], feed: HeldOut, *, precision: Precision = FLOAT32, average: Average = mean_probability
+) -> list[np.ndarray]:
+    """Each network's logits float32 (N, K) in the images' order, from one pass over the images.
 
-
-def predict_split(stored: StoredNetwork, split: Split | Files, device: torch.device) -> Predictions:
-    """The network's answers to images of its shape and classes, in the precision and with the crops of its training."""
-    network = stored.precision.convert(build_network(stored.description["config"]["model"], stored.facts, seed=0))
-    load_weights(stored.weights, network)
-    network = network.to(device, memory_format=torch.channels_last)
-    normalize = Normalize(**stored.description["normalization"], device=device, dtype=stored.precision.images)
-    said = stored.description["config"].get("train", {}).get("evaluation")
-    evaluation = schema.check(Evaluation, said or {}, "metadata.config.train.evaluation")
-    feed, average = held_out(split, normalize, device, evaluation), AVERAGES[evaluation.average]
-    logits = logits_of(network, feed, precision=stored.precision, average=average)
-    return Predictions(logits, split.labels, stored.facts["class_names"])
-
-
-def predict_held_out(stored: StoredNetwork, data: Prepared, device: torch.device) -> dict[str, Predictions]:
-    """The network's answers to each held-out split of a dataset.
-
-    Raises UserError if the dataset has images of another shape, or other classes.
+    The networks are put into eval mode. Where an image has several views, the `average` of the logits of all views.
     """
-    for key in ("image_shape", "class_names"):
-        if stored.facts[key] != data.facts[key]:
-            raise UserError(f"{key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset")
-    return {name: predict_split(stored, split, device) for name, split in data.held_out().items()}
+    for network in networks:
+        network.eval()
+    found: list[list[torch.Tensor]] = [[] for _ in networks]
+    for images, _ in feed.batches():
+        for network, logits in zip(networks, found, strict=True):
+            answers = forward(network, images, precision).float()
+            logits.append(average(answers) if answers.dim() == 3 else answers)
+    return [torch.cat(logits).cpu().numpy() for logits in found]
+
+
+def predict_split(networks: Sequence[StoredNetwork], split: Split | Files, device: torch.device) -> list[Predictions]:
+    """The networks' answers to images of their shape and classes, in the precision and with the crops of their training.
+
+    They must be seeds of one experiment: they see the same normalised images.
+    """
+    first = networks[0]
+    said = first.description["config"].get("train", {}).get("evaluation")
+    evaluation = schema.check(Evaluation, said or {}, "metadata.config.train.evaluation")
+    normalize = Normalize(**first.description["normalization"], device=device, dtype=first.precision.images)
+    modules = [stored.network().to(device, memory_format=torch.channels_last) for stored in networks]
+    feed, average = held_out(split, normalize, device, evaluation), AVERAGES[evaluation.average]
+    found = logits_of(modules, feed, precision=first.precision, average=average)
+    return [Predictions(logits, split.labels, first.facts["class_names"]) for logits in found]
+
+
+def predict_held_out(networks: Sequence[StoredNetwork], data: Prepared, device: torch.device) -> list[dict[str, Predictions]]:
+    """The networks' answers to each held-out split of a dataset.
+
+    Raises UserError if the dataset has images of another shape or other classes, or if the networks are of several experiments.
+    """
+    for stored in networks:
+        for key in ("image_shape", "class_names"):
+            if stored.facts[key] != data.facts[key]:
+                raise UserError(
+                    f"{stored.weights}: {key} is {short(stored.facts[key])} in the network, {short(data.facts[key])} in the dataset"
+                )
+        for key in ("config", "normalization"):
+            if stored.description[key] != networks[0].description[key]:
+                raise UserError(f"{stored.weights}: not of the experiment of {networks[0].weights}: its {key} differs")
+    found = {name: predict_split(networks, split, device) for name, split in data.held_out().items()}
+    return [{name: answers[i] for name, answers in found.items()} for i in range(len(networks))]

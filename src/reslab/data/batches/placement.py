@@ -1,9 +1,11 @@
 """Where a split is kept while it is used: on the device, in host memory, or in its files."""
 
+from collections.abc import Callable
+
 import torch
 
 from reslab.config.schema import bind
-from reslab.data.augment.recipe import Recipe, recipe
+from reslab.data.augment.recipe import Recipe
 from reslab.data.batches.hosted import Hosted
 from reslab.data.batches.resident import Resident
 from reslab.data.batches.source import Source
@@ -22,12 +24,13 @@ def placed(split: Split | Files, device: torch.device) -> Source:
     return (Resident if split.images.nbytes <= resident_bytes(free) else Hosted).of(split, device)
 
 
-def placed_for_training(split: Split | Files, device: torch.device, specs: list[dict]) -> tuple[Source, Recipe]:
-    """A split, and what is left of the recipe `augment` for the device: encoded images are cropped as they are decoded."""
-    steps = recipe(specs)
+def placed_for_training(
+    split: Split | Files, device: torch.device, steps: Recipe, first_crop: Callable[[], Crop | None]
+) -> tuple[Source, Recipe]:
+    """A split, and what is left of the recipe for the device: encoded images get their first crop while they are decoded."""
     if not isinstance(split, Files):
         return placed(split, device), steps
-    crop = crop_of(specs)
+    crop = first_crop()
     return streamed(split, device, crop), Recipe(steps.augmentations[1:] if crop else steps.augmentations, steps.finish)
 
 

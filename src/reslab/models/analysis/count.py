@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from reslab.errors import UserError, first_line
 
@@ -23,7 +23,28 @@ class Reach(NamedTuple):
         return Reach(self.field + (kernel - 1) * self.stride, self.stride * stride)
 
 
-class ReceptiveField(TorchDispatchMode):
+class FlopCount(TorchDispatchMode):
+    """The floating point operations under it, by torch's own table, which its FlopCounterMode uses too.
+
+    Unlike that mode it does not follow modules, which takes longer, and does not load torch's compiler.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled under it; otherwise torch loads its compiler to say so
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        outputs = function(*args, **(kwargs or {}))
+        if function.overloadpacket in flop_registry:
+            self.flops += flop_registry[function.overloadpacket](*args, **(kwargs or {}), out_val=outputs)
+        return outputs
+
+
+class ReceptiveField(FlopCount):
     """Follow the receptive field through every operation; where paths meet, the widest counts.
 
     `last` is that of the last feature map: (B, C, H, W) before pooling over the whole image or flattening.
@@ -36,7 +57,7 @@ class ReceptiveField(TorchDispatchMode):
         self.last = Reach()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        outputs = function(*args, **(kwargs or {}))
+        outputs = super().__torch_dispatch__(function, types, args, kwargs)
         inputs = [self.reach.get(id(tensor), Reach()) for tensor in _images(args)]
         if inputs:
             reach = max(inputs).through(*_window(function, args))
@@ -72,21 +93,21 @@ def _window(function: Any, args: tuple) -> tuple[int, int]:
 def count(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]:
     """Trainable parameters, multiply-adds of one image (C, H, W), layers used, receptive field and stride of the last feature map.
 
-    Multiply-adds, in convolutions and matrix products, come from torch's own counter (which counts two operations each). On the
+    Multiply-adds, in convolutions and matrix products, come from torch's own table (which counts two operations each). On the
     meta device all this costs nothing. The receptive field, in pixels, is the theoretical one of the deepest path.
     Raises UserError for an image that is too small for the network.
     """
     device = next(model.parameters()).device
-    counter, receptive = FlopCounterMode(display=False), ReceptiveField()
+    receptive = ReceptiveField()
     try:
-        with torch.no_grad(), counter, receptive:
+        with torch.no_grad(), receptive:
             model.eval()(torch.empty(1, *image_shape, device=device))
     except RuntimeError as error:
         raise UserError(f"this network cannot take {'x'.join(map(str, image_shape))} images ({first_line(error)})") from error
     layers = list(model.modules())
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-        "multiply_adds": counter.get_total_flops() // 2,
+        "multiply_adds": receptive.flops // 2,
         "conv_layers": sum(isinstance(layer, nn.Conv2d) for layer in layers),
         "batch_norm_layers": sum(isinstance(layer, nn.BatchNorm2d) for layer in layers),
         "receptive_field": receptive.last.field,

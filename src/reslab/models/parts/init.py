@@ -35,7 +35,8 @@ def initialized(
             given = {name: options.pop(name) for name in defaults if name in options}
             model = build(in_channels, num_classes, **options)
             refuse_idle(model, given)
-            initialize(model, **defaults | given)
+            if not next(model.parameters()).is_meta:  # which has no numbers to draw
+                initialize(model, **defaults | given)
             return model
 
         signature = inspect.signature(build)

@@ -35,7 +35,7 @@ def prepare(device: torch.device, *, precision: str, fast: bool) -> None:
     """
     torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
     _keep_freed_memory()
-    torch.use_deterministic_algorithms(not fast)
+    torch.set_deterministic_debug_mode("default" if fast else "error")  # use_deterministic_algorithms would import the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # a check for bugs, at the price of a kernel for each new tensor
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
     if device.type == "cuda":

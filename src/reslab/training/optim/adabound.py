@@ -5,7 +5,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from reslab.training.optim.without_compiler import without_compiler
 
+
+@without_compiler
 class AdaBound(torch.optim.Optimizer):
     """Adam whose rate per weight is clipped to bounds that close on `final_lr` (Algorithm 2).
 

@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from reslab.training.optim.without_compiler import without_compiler
+
 SMALLEST_NORM, EPS = 1e-2, 1e-9  # of rule hysts
 
 LarsRule = Literal["paper", "hysts"]
@@ -27,6 +29,7 @@ def hysts_rates(weight: Tensor, gradient: Tensor, *, weight_decay: float, trust_
 RULES: dict[str, Callable[..., Tensor]] = {"paper": paper_rates, "hysts": hysts_rates}
 
 
+@without_compiler
 class Lars(torch.optim.Optimizer):
     """v = m v + lr * local * (g + wd w); w = w - v, with a local rate for each tensor (Algorithm 1).
 

@@ -11,6 +11,14 @@ from reslab.errors import UserError
 from reslab.training.optim.adabound import AdaBound
 from reslab.training.optim.groups import Kinds, parameter_groups
 from reslab.training.optim.lars import Lars, LarsRule
+from reslab.training.optim.without_compiler import without_compiler
+
+Adadelta = without_compiler(torch.optim.Adadelta)
+Adagrad = without_compiler(torch.optim.Adagrad)
+Adam = without_compiler(torch.optim.Adam)
+AdamW = without_compiler(torch.optim.AdamW)
+RMSprop = without_compiler(torch.optim.RMSprop)
+SGD = without_compiler(torch.optim.SGD)
 
 
 def sgd(
@@ -30,7 +38,7 @@ def sgd(
     if nesterov and momentum == 0:
         raise UserError("nesterov needs momentum above 0")
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
+    optimizer = SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
     for group in optimizer.param_groups if momentum > 0 else ():
         for parameter in group["params"]:  # torch's own is unset memory if a loss scale skips the first step
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -51,7 +59,7 @@ def adam(
 ) -> torch.optim.Optimizer:
     """Adam (Kingma, Ba, arXiv:1412.6980, Algorithm 1) with L2 decay; `amsgrad`: Reddi et al., arXiv:1904.09237, Algorithm 2."""
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    return torch.optim.Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps, amsgrad=amsgrad, fused=True)
+    return Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps, amsgrad=amsgrad, fused=True)
 
 
 def adamw(
@@ -68,7 +76,7 @@ def adamw(
 ) -> torch.optim.Optimizer:
     """Adam with decoupled decay, w - lr wd w (Loshchilov, Hutter, arXiv:1711.05101, Algorithm 2)."""
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps, amsgrad=amsgrad, fused=True)
+    return AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps, amsgrad=amsgrad, fused=True)
 
 
 def rmsprop(
@@ -85,7 +93,7 @@ def rmsprop(
 ) -> torch.optim.Optimizer:
     """RMSprop (Tieleman, Hinton, lecture 6.5, 2012); `centered`: divided by the variance (Graves, arXiv:1308.0850, eq. 38-45)."""
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, foreach=True)
+    return RMSprop(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, foreach=True)
 
 
 def adagrad(
@@ -101,9 +109,7 @@ def adagrad(
 ) -> torch.optim.Optimizer:
     """Adagrad (Duchi, Hazan, Singer, JMLR 12, 2011): each weight's rate falls with the sum of its squared gradients."""
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    return torch.optim.Adagrad(
-        groups, lr=lr, lr_decay=lr_decay, initial_accumulator_value=initial_accumulator, eps=eps, foreach=True
-    )
+    return Adagrad(groups, lr=lr, lr_decay=lr_decay, initial_accumulator_value=initial_accumulator, eps=eps, foreach=True)
 
 
 def adadelta(
@@ -118,7 +124,7 @@ def adadelta(
 ) -> torch.optim.Optimizer:
     """Adadelta (Zeiler, arXiv:1212.5701, Algorithm 1), which has no rate of its own: `lr` multiplies its steps."""
     groups = parameter_groups(model, lr=lr, scalar_lr=scalar_lr, weight_decay=weight_decay, no_decay=no_decay)
-    return torch.optim.Adadelta(groups, lr=lr, rho=rho, eps=eps, foreach=True)
+    return Adadelta(groups, lr=lr, rho=rho, eps=eps, foreach=True)
 
 
 def lars(
