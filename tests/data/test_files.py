@@ -155,7 +155,7 @@ from pathlib import Path
 import torch
 from pictures import prepare
 from reslab.data.order import Order
-from reslab.data.stream import Stream
+from reslab.data.batches.streamed import Stream
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 work = Path(sys.argv[1])
 prepare(work / "few", work / "warm", image_size=224, resize=224, stored="files")  # libraries loaded

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,11 +83,18 @@ PARENT = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_processes import Job, Recorder, endless
+from test_processes import Job, Recorder, endless, note, slowly
 from reslab.runs import processes
+from reslab.data.prepared import measure
 if __name__ == "__main__":
-    list(processes.run_all(endless, [Job(0, Path({folder!r}))], workers=1, display=Recorder()))
+    job = Job(0, Path({folder!r}))
+    {command}
 """
+COMMANDS = {
+    "at work": "list(processes.run_all(endless, [job], workers=1, display=Recorder()))",
+    "idle": "done = processes.run_all(note, [job], workers=1, display=Recorder()); next(done); time.sleep(600)",
+    "idle, decoding": "measure._measure = note; list(measure._run(slowly(job), 2))",
+}
 
 
 def endless(job: Job) -> None:
@@ -96,9 +104,19 @@ def endless(job: Job) -> None:
         processes.heartbeat(job.seed, 0, 100)
 
 
-def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
+def note(job: Job) -> None:
+    (job.folder / "pid").write_text(str(os.getpid()))
+
+
+def slowly(job: Job) -> Iterator[Job]:
+    yield job
+    time.sleep(600)
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_worker_ends_when_its_parent_is_killed(tmp_path, command):
     script = tmp_path / "parent.py"
-    script.write_text(PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    script.write_text(PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), command=command))
     assert_ends_with(subprocess.Popen([sys.executable, script]), tmp_path)
 
 
@@ -125,8 +143,8 @@ def test_a_stage_ends_when_dvc_is_killed(tmp_path, command):
     assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)
 
 
-def assert_ends_with(parent: subprocess.Popen, folder: Path) -> None:
-    """The process that wrote its number into the folder ends soon after the parent is killed."""
+def assert_ends_with(parent: subprocess.Popen, folder: Path, seconds: int = 10) -> None:
+    """The process whose number is written into the folder ends soon after the parent is killed."""
     while not (folder / "pid").exists() or not (folder / "pid").read_text():
         time.sleep(0.05)
         assert parent.poll() is None
@@ -134,12 +152,12 @@ def assert_ends_with(parent: subprocess.Popen, folder: Path) -> None:
     assert is_running(pid)
     parent.kill()
     parent.wait()
-    for _ in range(100):
+    for _ in range(10 * seconds):
         if not is_running(pid):
             return
         time.sleep(0.1)
     os.kill(pid, signal.SIGKILL)
-    pytest.fail("outlived its parent by ten seconds")
+    pytest.fail(f"outlived its parent by {seconds} seconds")
 
 
 def is_running(pid: int) -> bool:

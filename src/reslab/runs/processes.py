@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 
 import psutil
 
+from reslab.environment import end_with_parent
 from reslab.errors import UserError
 from reslab.runs.progress import Display
 
@@ -36,6 +37,7 @@ class _Reporter:
 
 def _start_worker(queue: SimpleQueue) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    end_with_parent()  # if it was killed, its successor resumes from the last checkpoint
     _Reporter.tell = queue.put
 
 
@@ -51,13 +53,10 @@ def report(seed: int, done: int, total: int, text: str) -> None:
 
 
 def heartbeat(seed: int, done: int, total: int) -> None:
-    """Between two steps: now and then report progress, and end the process if its parent is gone."""
+    """Between two steps: now and then report progress."""
     if time.monotonic() - _Reporter.last.get(seed, 0.0) < SECONDS_BETWEEN_REPORTS:
         return
     _Reporter.last[seed] = time.monotonic()
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        os._exit(1)  # the parent was killed: its successor resumes from the last checkpoint
     report(seed, done, total, "training")
 
 

@@ -1,7 +1,9 @@
 """What a decoding process does: requests in, bytes of images out. It imports little, so that it starts fast."""
 
+import atexit
 import os
 from dataclasses import dataclass, field
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,23 @@ class Decoder(Dataset):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Decoder, (self.archive, self.form)  # a descriptor is this process's own
+
+
+class DecodingProcess(SpawnProcess):
+    """Ends as multiprocessing ends a forked process: tidied up, but without taking its interpreter down."""
+
+    def run(self) -> None:
+        """Decode until there is nothing more to do; a failure ends the process as usual."""
+        super().run()
+        # A thread of torch's queue may still be copying a batch into shared memory. Python 3.13 and older end a thread that asks
+        # for the interpreter while that is taken down, and inside of torch's C++ this is std::terminate: the process would abort.
+        atexit.register(os._exit, 0)
+
+
+class DecodingContext(SpawnContext):
+    """Starts decoding processes afresh: a forked copy of torch's threads or CUDA would hang."""
+
+    Process = DecodingProcess
 
 
 def unchanged(batch: Any) -> Any:

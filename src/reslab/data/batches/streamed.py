@@ -4,6 +4,8 @@ The order of the samples and every draw are those of a split in memory: they dep
 number of processes, so an epoch can begin at any batch.
 """
 
+import atexit
+import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from reslab.data.augment.draws import Draws
 from reslab.data.augment.resized_crop import aspect_windows, scaled_windows
-from reslab.data.batches.decoder import Broken, Decoder, Request, unchanged
+from reslab.data.batches.decoder import Broken, Decoder, DecodingContext, Request, unchanged
 from reslab.data.batches.order import Order
 from reslab.data.batches.source import RawBatch, moved
 from reslab.data.decode import unreadable
@@ -45,7 +47,8 @@ _idle: dict[tuple, list[DataLoader]] = {}  # processes outlive the epoch and the
 def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]:
     """A loader that nobody else is using, its processes running if it was used before."""
     waiting = _idle.setdefault((decoder, workers, pin), [])
-    running = {"multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": PREFETCH} if workers else {}
+    started = {"multiprocessing_context": DecodingContext(), "persistent_workers": True, "prefetch_factor": PREFETCH}
+    running: dict[str, Any] = started if workers else {}
     own: dict[str, Any] = {"sampler": _Feed(), "generator": torch.Generator(), "collate_fn": unchanged}  # no global generator
     loader = (
         waiting.pop() if waiting else DataLoader(decoder, batch_size=None, num_workers=workers, pin_memory=pin, **own, **running)
@@ -54,11 +57,19 @@ def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]
         yield loader
     finally:
         waiting.append(loader)
+        _stop_at_exit()
 
 
 def stop_processes() -> None:
     """End the decoding processes that nobody uses; the next epoch starts new ones."""
     _idle.clear()
+
+
+def _stop_at_exit() -> None:
+    """Once more for each loader: what is registered last is called first, and torch 2.11's own waits 5 s for each idle process."""
+    if multiprocessing.parent_process() is None:  # a child's end terminates its processes before anything of atexit is called
+        atexit.unregister(stop_processes)
+        atexit.register(stop_processes)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reslab.environment import end_with_parent
 from reslab.data.decode import Form, Unreadable, centre, shape, unreadable
 from reslab.data.prepared.statistics import histograms
 from reslab.errors import UserError
@@ -77,7 +78,7 @@ def _run(tasks: Iterator[Task], workers: int) -> Iterator[Measured]:
         yield from map(_measure, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         pending = deque(pool.submit(_measure, task) for task in islice(tasks, 2 * workers))
         while pending:
             yield pending.popleft().result()
