@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from orphans import assert_ends_with
 from pictures import prepare, write_pictures
-from test_workers import assert_ends_with
 
 from reslab.data import prepared
 from reslab.data.batches import streamed

@@ -154,7 +154,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from pictures import prepare
-from reslab.data.order import Order
+from reslab.data.batches.order import Order
 from reslab.data.batches.streamed import Stream
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 work = Path(sys.argv[1])

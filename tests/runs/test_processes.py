@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from orphans import assert_ends_with
 
 from reslab.errors import UserError
 from reslab.runs import processes
@@ -82,7 +83,7 @@ def test_a_killed_worker_is_said_in_plain_words():
 PARENT = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_processes import Job, Recorder, endless, note, slowly
 from reslab.runs import processes
 from reslab.data.prepared import measure
@@ -116,7 +117,11 @@ def slowly(job: Job) -> Iterator[Job]:
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path, command):
     script = tmp_path / "parent.py"
-    script.write_text(PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), command=command))
+    script.write_text(
+        PARENT.format(
+            tests=[str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")], folder=str(tmp_path), command=command
+        )
+    )
     assert_ends_with(subprocess.Popen([sys.executable, script]), tmp_path)
 
 
@@ -141,25 +146,3 @@ def test_a_stage_ends_when_dvc_is_killed(tmp_path, command):
     (tmp_path / "stage.py").write_text(STAGE)
     shell = ["/bin/sh", "-c", command.format(python=sys.executable)]  # as DVC does, with $SHELL
     assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)
-
-
-def assert_ends_with(parent: subprocess.Popen, folder: Path, seconds: int = 10) -> None:
-    """The process whose number is written into the folder ends soon after the parent is killed."""
-    while not (folder / "pid").exists() or not (folder / "pid").read_text():
-        time.sleep(0.05)
-        assert parent.poll() is None
-    pid = int((folder / "pid").read_text())
-    assert is_running(pid)
-    parent.kill()
-    parent.wait()
-    for _ in range(10 * seconds):
-        if not is_running(pid):
-            return
-        time.sleep(0.1)
-    os.kill(pid, signal.SIGKILL)
-    pytest.fail(f"outlived its parent by {seconds} seconds")
-
-
-def is_running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()

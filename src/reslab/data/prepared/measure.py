@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.environment import end_with_parent
 from reslab.data.decode import Form, Unreadable, centre, shape, unreadable
 from reslab.data.prepared.statistics import histograms
+from reslab.environment import end_with_parent
 from reslab.errors import UserError
 
 CHUNK = 64  # images of one task; their pixels are all that a process holds
