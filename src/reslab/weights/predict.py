@@ -8,11 +8,10 @@ from torch import nn
 
 from reslab.config import schema
 from reslab.config.train import Evaluation
-from reslab.data.batches.held_out import HeldOut
+from reslab.data.batches.held_out import HeldOutBatches
 from reslab.data.normalize import Normalize
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
-from reslab.data.prepared.files import Files
+from reslab.data.prepared.splits import Split
 from reslab.errors import UserError
 from reslab.experiment.assemble import build_network, held_out
 from reslab.report.predictions.file import Predictions
@@ -24,7 +23,7 @@ from reslab.weights.network import StoredNetwork
 
 @torch.no_grad()
 def logits_of(
-    model: nn.Module, feed: HeldOut, *, precision: Precision = FLOAT32, average: Average = mean_probability
+    model: nn.Module, feed: HeldOutBatches, *, precision: Precision = FLOAT32, average: Average = mean_probability
 ) -> np.ndarray:
     """Logits float32 (N, K) of a model in eval mode, in the images' order, the `average` where an image has several views."""
     model.eval()
@@ -32,7 +31,7 @@ def logits_of(
     return torch.cat([average(part) if part.dim() == 3 else part for part in logits]).cpu().numpy()
 
 
-def predict_split(stored: StoredNetwork, split: Split | Files, device: torch.device) -> Predictions:
+def predict_split(stored: StoredNetwork, split: Split, device: torch.device) -> Predictions:
     """The network's answers to images of its shape and classes, in the precision and with the crops of its training."""
     network = stored.precision.convert(build_network(stored.description["config"]["model"], stored.facts, seed=0))
     load_weights(stored.weights, network)
