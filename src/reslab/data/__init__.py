@@ -15,4 +15,5 @@ The images of one split pass through these classes, each kept where its memory a
 | `HeldOutBatches` | on the device: in order, normalised, perhaps in ten crops | `experiment.assemble` | scoring and prediction |
 
 A `Split` is `Arrays` or `Files`. `Resident`, `Hosted` and `Streamed` are `RawBatches`: the same batches, bit for bit.
+`TrainingBatches` and `HeldOutBatches` are `Batches`: what the network takes.
 """

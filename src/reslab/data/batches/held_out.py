@@ -1,12 +1,12 @@
 """Batches of a split that is only scored: each image once, or in ten crops, over which training/evaluation.py averages."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reslab.data.batches.finished import Batches
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
 from reslab.data.normalize import Normalize
@@ -41,27 +41,13 @@ def with_mirrored(views: Tensor) -> Tensor:
     return torch.cat([views, views.flip(4)], 1)
 
 
-class HeldOutBatches:
+class HeldOutBatches(Batches):
     """A split that is only scored: in its own order, normalised, not augmented, each image once or in ten crops."""
 
     def __init__(self, split: Split, normalize: Normalize, device: torch.device, *, ten: TenCrops | None = None) -> None:
-        self.normalize, self.ten = normalize, ten
         at_once = (DECODED_AT_ONCE if isinstance(split, Files) else AT_ONCE) // (5 if ten else 1)
-        self.raw = placed(split, Order(len(split), at_once, shuffle=False), device, "corners" if ten else "centre")
-        self.batch_sizes = self.raw.order.batch_sizes
-
-    def begin(self, epoch: int = 1, first: int = 0) -> list[int]:
-        """Start again at the 0-based batch `first`; return the number of images in each batch from there on."""
-        self.raw.begin(epoch, first)
-        return self.batch_sizes[first:]
-
-    def rewind(self) -> None:
-        """Make the same batch again: for trying out."""
-        self.raw.rewind()
-
-    def load(self, size: int) -> None:
-        """The host's part of the next batch."""
-        self.raw.load(size)
+        super().__init__(placed(split, Order(len(split), at_once, shuffle=False), device, "corners" if ten else "centre"))
+        self.normalize, self.ten = normalize, ten
 
     def batch(self, size: int) -> Batch:
         """The next batch: images (B, C, H, W), or ten views of each, (B, 10, C, H, W)."""
@@ -71,9 +57,3 @@ class HeldOutBatches:
         five = images if images.dim() == 5 else five_windows(images, padding=self.ten.padding)  # files are cut as they are decoded
         views = with_mirrored(five).transpose(0, 1)  # view by view, so that each is channels_last
         return self.normalize(views.flatten(0, 1)).unflatten(0, views.shape[:2]).transpose(0, 1), labels
-
-    def batches(self) -> Iterator[Batch]:
-        """All of it."""
-        for size in self.begin():
-            self.load(size)
-            yield self.batch(size)

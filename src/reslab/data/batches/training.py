@@ -4,7 +4,7 @@ What changes between batches (the epoch here; order, place and images in the raw
 that has recorded `batch` makes the next one each time it is replayed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -13,21 +13,22 @@ from torch import Tensor
 from reslab.data.augment.beta import quantiles
 from reslab.data.augment.draws import Draws
 from reslab.data.augment.recipe import Recipe
+from reslab.data.batches.finished import Batches
 from reslab.data.batches.raw import RawBatches
 from reslab.data.normalize import Normalize
 from reslab.rng import number_of
 from reslab.targets import Batch
 
 
-class TrainingBatches:
+class TrainingBatches(Batches):
     """The batches of a run's training epochs: raw ones, augmented, normalised and mixed by a recipe.
 
     The draws depend on seed, epoch and each image's place only.
     """
 
     def __init__(self, raw: RawBatches, recipe: Recipe, normalize: Normalize) -> None:
-        self.raw, self.recipe, self.normalize = raw, recipe, normalize
-        self.batch_sizes = raw.order.batch_sizes
+        super().__init__(raw)
+        self.recipe, self.normalize = recipe, normalize
         self.compiled: Callable[..., Batch] | None = None  # a faster form of `make`
         self.seed: int | Tensor = raw.order.seed
         self.epoch: int | Tensor = 0
@@ -45,25 +46,13 @@ class TrainingBatches:
             torch.compiler.assume_constant_result(computed_once)
         self.compiled = torch.compile(self.make, dynamic=False)
 
-    def begin(self, epoch: int, first: int = 0) -> list[int]:
-        """Start an epoch at its 0-based batch `first`; return the number of images in each batch from there on.
-
-        The smaller last batch is one of them unless it is to be dropped.
-        """
+    def begin(self, epoch: int = 1, first: int = 0) -> list[int]:
+        """Start an epoch at its 0-based batch `first`; its number is written in place, too."""
         self.epoch = self.epoch.fill_(epoch) if isinstance(self.epoch, Tensor) else epoch
-        self.raw.begin(epoch, first)
-        return self.batch_sizes[first:]
-
-    def rewind(self) -> None:
-        """Make the same batch again: for trying out."""
-        self.raw.rewind()
-
-    def load(self, size: int) -> None:
-        """The host's part of the next batch."""
-        self.raw.load(size)
+        return super().begin(epoch, first)
 
     def batch(self, size: int) -> Batch:
-        """The device's part of it: the next batch, of `size` images, which `begin` has announced."""
+        """The next batch, of `size` images."""
         return (self.compiled or self.make)(*self.raw.take(size))
 
     def make(self, images: Tensor, labels: Tensor, places: Tensor) -> Batch:
@@ -74,9 +63,3 @@ class TrainingBatches:
 
     def _draws(self, places: Tensor, stream: str) -> Draws:
         return Draws(self.seed, self.epoch, stream, places)
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """One epoch, batch by batch."""
-        for size in self.begin(epoch, first):
-            self.load(size)
-            yield self.batch(size)
