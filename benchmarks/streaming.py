@@ -26,9 +26,9 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
 from reslab.data import prepared
-from reslab.data.augment.resized_crop import windows
 from reslab.data.batches.order import Order
-from reslab.data.batches.streamed import Stream
+from reslab.data.batches.placement import crop_of
+from reslab.data.batches.streamed import Streamed
 from reslab.data.datasets.image_folder import ImageFolder
 from reslab.data.decode import Form, window
 from reslab.environment import cpu_count
@@ -66,8 +66,8 @@ def ours(folder: Path, work: Path, *, size: int, batch: int, workers: int) -> It
         dataset.fetch()
         prepared.save(dataset.read(), work / "prepared", name="image_folder", validation=0)
     files = prepared.load(work / "prepared").train
-    stream = Stream(files, torch.device("cpu"), workers, windows)
-    return epochs(lambda epoch: stream.raw_batches(Order(len(files), batch, 0), epoch))
+    crop = crop_of([{"name": "random_resized_crop"}])
+    return epochs(Streamed(files, Order(len(files), batch), torch.device("cpu"), workers, crop).epoch)
 
 
 def theirs(folder: Path, *, size: int, batch: int, workers: int) -> Iterator[None]:

@@ -44,7 +44,7 @@ def batch(data: Prepared, experiment: Experiment, count: int, device: torch.devi
 
     `count` of them, or all if there are fewer.
     """
-    images, labels, _ = next(placed(data.train, device).raw_batches(Order(len(data.train), count, seed=0), 0))
+    images, labels, _ = next(placed(data.train, Order(len(data.train), count), device).epoch(0))
     mean, std = bound(experiment).normalization(data)
     normalize = Normalize(mean, std, device=device, dtype=torch.float64)
     return normalize(images), labels

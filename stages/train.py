@@ -80,7 +80,7 @@ def work(job: Job, network: Run) -> levels.Work:
     """What the run computes, for the choice of how."""
     counts = job.description["model"]
     steps = network.budget.steps
-    return levels.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.sizes[0], steps)
+    return levels.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.batch_sizes[0], steps)
 
 
 def train(

@@ -10,7 +10,7 @@ import torch
 from browser import CHROMIUM, Browser
 from project import SMALL_PARAMS, call, clone, commit
 
-from reslab.data.prepared.arrays import Images
+from reslab.data.prepared.splits import Arrays, Dataset
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -48,12 +48,12 @@ def browser(tmp_path_factory) -> Browser:
 
 
 @pytest.fixture
-def small_images() -> Images:
+def small_images() -> Dataset:
     """40 + 12 random images of 3x8x8 in 4 classes."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (52, 3, 8, 8), dtype=np.uint8)
     labels = np.arange(52, dtype=np.int64) % 4
-    return Images(images[:40], labels[:40], images[40:], labels[40:], ["a", "b", "c", "d"])
+    return Dataset(Arrays(images[:40], labels[:40]), Arrays(images[40:], labels[40:]), ["a", "b", "c", "d"])
 
 
 @pytest.fixture(scope="session")

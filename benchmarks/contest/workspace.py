@@ -8,7 +8,7 @@ import numpy as np
 
 from reslab.data import prepared
 from reslab.data.datasets import DATASETS
-from reslab.data.prepared.arrays import Images
+from reslab.data.prepared.splits import Arrays, Dataset
 from reslab.errors import UserError
 
 GENERATED = "generated"
@@ -21,19 +21,19 @@ class Workspace:
 
     folder: Path
     source: Path | None = None
-    whole: Images | None = None
+    whole: Dataset | None = None
 
     def subset(self, images: int, tests: int) -> Path:
         """Prepared data with so many images; raises UserError if there are fewer."""
         target = self.folder / f"{images}-{tests}"
         if not target.exists():
             everything = self._everything(images, tests)
-            if len(everything.train_labels) < images or len(everything.test_labels) < tests:
-                have = f"{len(everything.train_labels)} and {len(everything.test_labels)}"
+            if len(everything.train) < images or len(everything.test) < tests:
+                have = f"{len(everything.train)} and {len(everything.test)}"
                 raise UserError(f"--data {self.source}: holds {have} images, {images} and {tests} are wanted")
-            cut = (everything.train_images[:images], everything.train_labels[:images])
-            cut += (everything.test_images[:tests], everything.test_labels[:tests])
-            prepared.save(Images(*cut, everything.class_names), target, name="benchmark", validation=0)
+            pairs = ((everything.train, images), (everything.test, tests))
+            train, test = (Arrays(split.images[:count], split.labels[:count]) for split, count in pairs)
+            prepared.save(Dataset(train, test, everything.class_names), target, name="benchmark", validation=0)
         return target
 
     def digits(self) -> Path:
@@ -45,16 +45,16 @@ class Workspace:
             prepared.save(dataset.read(), target, name="digits", validation=0)
         return target
 
-    def _everything(self, images: int, tests: int) -> Images:
+    def _everything(self, images: int, tests: int) -> Dataset:
         if self.source is None:
             return generated(images, tests)
         self.whole = self.whole or self._read()
         return self.whole
 
-    def _read(self) -> Images:
+    def _read(self) -> Dataset:
         if (self.source / "dataset.json").exists():
             data = prepared.load(self.source)
-            return Images(data.train.images, data.train.labels, data.test.images, data.test.labels, data.facts["class_names"])
+            return Dataset(data.train, data.test, data.facts["class_names"])
         dataset = DATASETS["cifar10"](self.folder / "raw-cifar10", source=str(self.source))
         dataset.fetch()
         return dataset.read()
@@ -65,9 +65,9 @@ def facts_of(data: Path) -> dict:
     return json.loads((data / "dataset.json").read_text())
 
 
-def generated(images: int, tests: int) -> Images:
+def generated(images: int, tests: int) -> Dataset:
     """Random pixels of CIFAR's shape, random labels: they cost what real ones cost, and teach nothing."""
     generator = np.random.default_rng(0)
     pixels = [generator.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8) for count in (images, tests)]
     labels = [generator.integers(0, CLASSES, count) for count in (images, tests)]
-    return Images(pixels[0], labels[0], pixels[1], labels[1], [str(label) for label in range(CLASSES)])
+    return Dataset(*map(Arrays, pixels, labels), class_names=[str(label) for label in range(CLASSES)])

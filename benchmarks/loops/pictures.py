@@ -8,27 +8,27 @@ from torchvision.datasets import CIFAR10, VisionDataset
 from torchvision.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToTensor
 
 from loops.public import Recipe
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 
 
 class Pictures(CIFAR10):
     """Only reading the files is ours: `__getitem__` (array -> PIL image -> transforms) is torchvision's."""
 
-    def __init__(self, split: Split, transform: Compose) -> None:
+    def __init__(self, split: Arrays, transform: Compose) -> None:
         VisionDataset.__init__(self, root="", transform=transform)
         images = split.images.transpose(0, 2, 3, 1)
         self.data = np.ascontiguousarray(images[..., 0] if images.shape[3] == 1 else images)
         self.targets = split.labels.tolist()
 
 
-def training_pictures(split: Split, recipe: Recipe) -> Pictures:
+def training_pictures(split: Arrays, recipe: Recipe) -> Pictures:
     """Crop, flip, to a tensor, normalise."""
     crop = [RandomCrop(split.images.shape[2:], padding=recipe.padding)] if recipe.padding else []
     flip = [RandomHorizontalFlip(recipe.flip)] if recipe.flip else []
     return Pictures(split, Compose([*crop, *flip, ToTensor(), Normalize(recipe.mean, recipe.std)]))
 
 
-def test_pictures(split: Split, recipe: Recipe) -> Pictures:
+def test_pictures(split: Arrays, recipe: Recipe) -> Pictures:
     """To a tensor, normalise."""
     return Pictures(split, Compose([ToTensor(), Normalize(recipe.mean, recipe.std)]))
 

@@ -195,7 +195,7 @@ def test_data_from_a_prepared_folder(tmp_path, small_images):
     assert len(prepared.load(workspace.subset(20, 4)).train) == 20
     with pytest.raises(UserError, match="holds 40 and 12 images, 50 and 4 are wanted"):
         workspace.subset(50, 4)
-    assert generated(3, 2).train_images.shape == (3, 3, 32, 32)
+    assert generated(3, 2).train.images.shape == (3, 3, 32, 32)
 
 
 def test_presets_name_only_loops_that_exist():

@@ -55,10 +55,10 @@ def test_the_others_augment_by_the_recipe(job, loop, small_images):
     images = entrant._augmented() if loop == "speedrun" else torch.cat([inputs for inputs, _ in entrant.batches])
     mean, std = (torch.tensor(values)[:, None, None] for values in (recipe.mean, recipe.std))
     pixels = ((images * std + mean) * 255).round().to(torch.uint8).contiguous().numpy()
-    allowed = windows(small_images.train_images, 1)
+    allowed = windows(small_images.train.images, 1)
     assert len(pixels) == 40
     assert all(image.tobytes() in allowed for image in pixels)
-    plain = {image.tobytes() for image in small_images.train_images}
+    plain = {image.tobytes() for image in small_images.train.images}
     assert sum(image.tobytes() not in plain for image in pixels) > 20
 
 

@@ -15,8 +15,7 @@ from sklearn.datasets import load_digits
 from torchvision import datasets as torchvision_datasets
 
 from reslab.config.schema import bind
-from reslab.data import datasets
-from reslab.data.datasets import DATASETS
+from reslab.data.datasets import DATASETS, digits
 from reslab.errors import UserError
 
 
@@ -25,20 +24,20 @@ def dataset(raw: Path, **spec):
 
 
 def test_digits(tmp_path):
-    digits = dataset(tmp_path, name="digits")
-    digits.fetch()
-    images = digits.read()
-    assert images.train_images.shape == (1437, 1, 8, 8)
-    assert images.test_images.shape == (360, 1, 8, 8)
-    assert images.train_images.max() == 255
-    assert np.bincount(images.test_labels).min() >= 34
-    together = np.concatenate([images.train_images, images.test_images])[:, 0]
+    ours = dataset(tmp_path, name="digits")
+    ours.fetch()
+    images = ours.read()
+    assert images.train.images.shape == (1437, 1, 8, 8)
+    assert images.test.images.shape == (360, 1, 8, 8)
+    assert images.train.images.max() == 255
+    assert np.bincount(images.test.labels).min() >= 34
+    together = np.concatenate([images.train.images, images.test.images])[:, 0]
     original = np.rint(load_digits().images * 255 / 16).astype(np.uint8)
     assert sorted(map(bytes, together)) == sorted(map(bytes, original))
 
 
 def test_altered_digits_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "DIGITS_SHA256", "0" * 64)
+    monkeypatch.setattr(digits, "DIGITS_SHA256", "0" * 64)
     with pytest.raises(UserError, match="digits: scikit-learn's images have sha256"):
         dataset(tmp_path, name="digits").fetch()
 
@@ -111,15 +110,15 @@ def test_mnist_files_from_a_folder(tmp_path, small_mnist):
     fashion = dataset(tmp_path / "raw", name="fashion_mnist", source=str(small_mnist))
     fashion.fetch()
     images = fashion.read()
-    assert images.train_images.shape == (20, 1, 28, 28)
-    assert images.test_labels.tolist() == list(range(10))
+    assert images.train.images.shape == (20, 1, 28, 28)
+    assert images.test.labels.tolist() == list(range(10))
     assert not list((tmp_path / "raw").rglob("*.gz"))
 
 
 def test_mnist_files_from_a_mirror(tmp_path, small_mnist, serve):
     fashion = dataset(tmp_path / "raw", name="fashion_mnist", source=serve(small_mnist))
     fashion.fetch()
-    assert fashion.read().train_images.shape == (20, 1, 28, 28)
+    assert fashion.read().train.images.shape == (20, 1, 28, 28)
 
 
 def test_cifar_from_its_archive_its_folder_and_a_mirror(tmp_path, small_cifar, serve):
@@ -128,7 +127,7 @@ def test_cifar_from_its_archive_its_folder_and_a_mirror(tmp_path, small_cifar, s
         cifar = dataset(tmp_path / f"raw{number}", name="cifar10", source=str(source))
         cifar.fetch()
         images = cifar.read()
-        assert images.train_images.shape == (10, 3, 32, 32)
+        assert images.train.images.shape == (10, 3, 32, 32)
         assert images.class_names == list("abcdefghij")
 
 
@@ -177,9 +176,9 @@ def test_real_mnist(tmp_path, local_data):
     mnist = dataset(tmp_path / "raw", name="mnist", source=str(local_data / "mnist"))
     mnist.fetch()
     images = mnist.read()
-    assert images.train_images.shape == (60_000, 1, 28, 28)
-    assert images.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
-    assert images.train_images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+    assert images.train.images.shape == (60_000, 1, 28, 28)
+    assert images.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert images.train.images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
 
 
 @pytest.mark.local_data
@@ -188,5 +187,5 @@ def test_real_cifar10_as_jpeg(tmp_path, local_data):
     cifar = dataset(tmp_path / "raw", **spec)
     cifar.fetch()
     images = cifar.read()
-    assert images.train_images.shape == (50_000, 3, 32, 32)
-    assert np.bincount(images.test_labels).tolist() == [1000] * 10
+    assert images.train.images.shape == (50_000, 3, 32, 32)
+    assert np.bincount(images.test.labels).tolist() == [1000] * 10

@@ -15,7 +15,7 @@ from reslab.data import prepared
 from reslab.data.batches import streamed
 from reslab.data.batches.decoder import DecodingContext
 from reslab.data.batches.order import Order
-from reslab.data.batches.streamed import Stream
+from reslab.data.batches.streamed import Streamed
 
 LARGE = 1024  # pixels a side: a batch is 25 MB, which takes a while to be copied into shared memory
 
@@ -32,7 +32,7 @@ def test_they_end_in_order_while_batches_are_sent(work):
     """Unless they do, torch raises from a signal handler in whatever this process does next."""
     data = prepared.load(work / "prepared").train
     for seed in range(3):
-        epoch = Stream(data, torch.device("cpu"), 2).raw_batches(Order(24, 8, seed=seed), 1)
+        epoch = Streamed(data, Order(24, 8, seed=seed), torch.device("cpu"), 2).epoch(1)
         next(epoch)
         epoch.close()
         started = multiprocessing.active_children()
@@ -60,9 +60,10 @@ from pathlib import Path
 import torch
 from reslab.data import prepared
 from reslab.data.batches.order import Order
-from reslab.data.batches.streamed import Stream
+from reslab.data.batches.streamed import Streamed
 if __name__ == "__main__":
-    epoch = Stream(prepared.load(Path({prepared!r})).train, torch.device("cpu"), {workers}).raw_batches(Order(24, 8, seed=0), 1)
+    split = prepared.load(Path({prepared!r})).train
+    epoch = Streamed(split, Order(24, 8, seed=0), torch.device("cpu"), {workers}).epoch(1)
     next(epoch)
     {then}
 """

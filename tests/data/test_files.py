@@ -11,8 +11,8 @@ from project import REPOSITORY
 
 from reslab.data import prepared
 from reslab.data.decode import centre
-from reslab.data.prepared import measure
-from reslab.data.prepared.files import Files
+from reslab.data.prepared import inspection
+from reslab.data.prepared.splits import Files
 from reslab.errors import UserError
 
 EQUAL = ((32, 32),)  # of the network's size already
@@ -75,8 +75,8 @@ def test_the_pictures_are_on_the_disk_once(tmp_path):
 
 
 def test_more_processes_find_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(measure, "CHUNK", 4)
-    monkeypatch.setattr(measure, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(inspection, "CHUNK", 4)
+    monkeypatch.setattr(inspection, "WORTH_A_PROCESS", 1)
     source = write_pictures(tmp_path / "in")
     one, two = (prepare(source, tmp_path / str(count), validation=6, stored="files", workers=count) for count in (1, 2))
     assert one.facts == two.facts
@@ -155,13 +155,13 @@ from pathlib import Path
 import torch
 from pictures import prepare
 from reslab.data.batches.order import Order
-from reslab.data.batches.streamed import Stream
+from reslab.data.batches.streamed import Streamed
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 work = Path(sys.argv[1])
 prepare(work / "few", work / "warm", image_size=224, resize=224, stored="files")  # libraries loaded
 before = peak()
 data = prepare(work / "in", work / "all", image_size=224, resize=224, stored="files")
-for images, _, _ in Stream(data.train, torch.device("cpu")).raw_batches(Order(len(data.train), 8, 0), 1):
+for images, _, _ in Streamed(data.train, Order(len(data.train), 8), torch.device("cpu")).epoch(1):
     pass
 print(len(data.train), peak() - before)
 """

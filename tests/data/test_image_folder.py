@@ -68,11 +68,11 @@ def fetch_and_read(raw: Path, source, **options):
 def test_reads_a_folder(tmp_path):
     images = fetch_and_read(tmp_path / "raw", write_folder(tmp_path / "in"))
     assert images.class_names == ["cat", "dog"]
-    assert images.train_labels.tolist() == [0, 0, 1]
-    assert images.test_labels.tolist() == [0, 1]
-    assert images.train_images.shape == (3, 3, 8, 8)
-    assert images.train_images[1, :, 0, 0].tolist() == [2, 4, 253]
-    assert images.train_images[2, :, 4, 4].tolist() == [3, 6, 252]  # resized
+    assert images.train.labels.tolist() == [0, 0, 1]
+    assert images.test.labels.tolist() == [0, 1]
+    assert images.train.images.shape == (3, 3, 8, 8)
+    assert images.train.images[1, :, 0, 0].tolist() == [2, 4, 253]
+    assert images.train.images[2, :, 4, 4].tolist() == [3, 6, 252]  # resized
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["images.tar"]
 
 
@@ -81,12 +81,12 @@ def test_reads_a_folder(tmp_path):
 def test_every_archive_reads_as_the_folder(tmp_path, name, prefix):
     expected = fetch_and_read(tmp_path / "raw1", write_folder(tmp_path / "in"))
     images = fetch_and_read(tmp_path / "raw2", write_archive(tmp_path / name, prefix=prefix))
-    np.testing.assert_array_equal(images.train_images, expected.train_images)
-    np.testing.assert_array_equal(images.test_labels, expected.test_labels)
+    np.testing.assert_array_equal(images.train.images, expected.train.images)
+    np.testing.assert_array_equal(images.test.labels, expected.test.labels)
 
 
 def test_grey(tmp_path):
-    assert fetch_and_read(tmp_path / "raw", write_folder(tmp_path / "in"), channels=1).train_images.shape == (3, 1, 8, 8)
+    assert fetch_and_read(tmp_path / "raw", write_folder(tmp_path / "in"), channels=1).train.images.shape == (3, 1, 8, 8)
 
 
 def without(*prefixes: str) -> dict:
@@ -148,7 +148,7 @@ def test_sixteen_bit_images_are_scaled_not_clipped(tmp_path):
     images = fetch_and_read(
         tmp_path / "raw", write_folder(tmp_path / "in", FILES | {"train/cat/1.png": out.getvalue()}), channels=1
     )
-    np.testing.assert_array_equal(images.train_images[0, 0], ramp // 257)
+    np.testing.assert_array_equal(images.train.images[0, 0], ramp // 257)
 
 
 def noisy_png(generator: np.random.Generator) -> bytes:
@@ -207,7 +207,7 @@ def test_sha256(tmp_path):
 def test_a_relative_source_counts_from_the_main_checkout(tmp_path, monkeypatch):
     write_folder(tmp_path / "main" / "images")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "main"))
-    assert len(fetch_and_read(tmp_path / "raw", "images").train_labels) == 3
+    assert len(fetch_and_read(tmp_path / "raw", "images").train.labels) == 3
 
 
 @pytest.mark.parametrize(

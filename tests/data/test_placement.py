@@ -1,5 +1,6 @@
 """Where a split is kept: the choice, and that it changes no bit."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,7 @@ from reslab.data.batches.hosted import Hosted
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
 from reslab.data.batches.resident import Resident
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.environment import SHARE, decoders, resident_bytes
 from reslab.errors import UserError
 
@@ -15,18 +16,18 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def split(small_images) -> Split:
-    return Split(small_images.train_images, small_images.train_labels)
+def split(small_images) -> Arrays:
+    return small_images.train
 
 
 def test_a_split_larger_than_the_share_stays_in_host_memory(split, monkeypatch):
-    assert isinstance(placed(split, CPU), Resident)
+    assert isinstance(placed(split, Order(len(split), 12), CPU), Resident)
     monkeypatch.setenv("RESLAB_RESIDENT_GIB", str(split.images.nbytes / 2**30))
-    assert isinstance(placed(split, CPU), Resident)
+    assert isinstance(placed(split, Order(len(split), 12), CPU), Resident)
     monkeypatch.setenv("RESLAB_RESIDENT_GIB", str((split.images.nbytes - 1) / 2**30))
-    assert isinstance(placed(split, CPU), Hosted)
+    assert isinstance(placed(split, Order(len(split), 12), CPU), Hosted)
     monkeypatch.setenv("RESLAB_RESIDENT_GIB", "0")
-    assert isinstance(placed(split, CPU), Hosted)
+    assert isinstance(placed(split, Order(len(split), 12), CPU), Hosted)
 
 
 def test_the_share_of_a_devices_free_memory(monkeypatch):
@@ -41,20 +42,26 @@ def test_the_share_of_a_devices_free_memory(monkeypatch):
 def test_batches_from_host_memory_are_the_same(split, replacement, first_batch):
     order = Order(len(split), 12, seed=5, replacement=replacement)
     for epoch in (1, 2):
-        resident, hosted = (
-            list(kind.of(split, CPU).raw_batches(order, epoch, first_batch=first_batch)) for kind in (Resident, Hosted)
-        )
+        resident, hosted = (list(kind(split, order, CPU).epoch(epoch, first_batch)) for kind in (Resident, Hosted))
         assert len(resident) == 4 - first_batch
         for one, two in zip(resident, hosted, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    resident, hosted = (list(kind.of(split, CPU).in_order(12)) for kind in (Resident, Hosted))
-    assert all(torch.equal(a, b) for one, two in zip(resident, hosted, strict=True) for a, b in zip(one, two, strict=True))
+
+
+def test_without_shuffling_samples_come_in_their_own_order(split):
+    for kind in (Resident, Hosted):
+        batches = list(kind(split, Order(len(split), 12, shuffle=False), CPU).epoch(1))
+        assert [len(labels) for _, labels, _ in batches] == [12, 12, 12, 4]
+        images, labels, places = map(torch.cat, zip(*batches, strict=True))
+        np.testing.assert_array_equal(images, split.images)
+        np.testing.assert_array_equal(labels, split.labels)
+        assert places.tolist() == list(range(40))
 
 
 def test_an_order_leaves_out_only_what_it_is_told(split):
     order = Order(40, 12, seed=0, drop_last=True)
     assert [len(samples) for samples, _ in order.batches(1)] == [12, 12, 12]
-    assert list(order.batches(1, first_batch=3)) == []
+    assert list(order.batches(1, 3)) == []
     assert list(Order(5, 12, seed=0, drop_last=True).batches(1)) == []
     samples, places = next(Order(40, 40, seed=0, replacement=True).batches(1))
     assert places.tolist() == list(range(40))

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from reslab.data import prepared
+from reslab.data.prepared.splits import Arrays
 from reslab.errors import UserError
 
 
 def test_round_trip(small_images, tmp_path):
     facts = prepared.save(small_images, tmp_path, name="small", validation=0)
     data = prepared.load(tmp_path)
-    np.testing.assert_array_equal(data.train.images, small_images.train_images)
-    np.testing.assert_array_equal(data.test.labels, small_images.test_labels)
+    np.testing.assert_array_equal(data.train.images, small_images.train.images)
+    np.testing.assert_array_equal(data.test.labels, small_images.test.labels)
     assert data.validation is None
     assert set(data.held_out()) == {"test"}
     assert data.facts == facts
@@ -46,7 +47,7 @@ def test_impossible_validation_is_refused(small_images, tmp_path, count):
 
 def test_a_class_too_small_to_hold_out_is_said(small_images, tmp_path):
     labels = np.r_[np.zeros(39, dtype=np.int64), 1]
-    rare = dataclasses.replace(small_images, train_labels=labels, class_names=["a", "b"])
+    rare = dataclasses.replace(small_images, train=Arrays(small_images.train.images, labels), class_names=["a", "b"])
     with pytest.raises(UserError, match=r"a class has 1 training image"):
         prepared.save(rare, tmp_path, name="small", validation=8)
 
@@ -57,11 +58,11 @@ def test_checksum_follows_pixels_labels_and_split(small_images, tmp_path):
 
     base = checksum(small_images)
     assert checksum(small_images) == base
-    changed = small_images.test_images.copy()
+    train, changed = small_images.train, small_images.test.images.copy()
     changed[0, 0, 0, 0] ^= 1
     others = [
-        checksum(dataclasses.replace(small_images, test_images=changed)),
-        checksum(dataclasses.replace(small_images, train_labels=small_images.train_labels[::-1].copy())),
+        checksum(dataclasses.replace(small_images, test=Arrays(changed, small_images.test.labels))),
+        checksum(dataclasses.replace(small_images, train=Arrays(train.images, train.labels[::-1].copy()))),
         checksum(small_images, validation=8),
     ]
     assert len({base, *others}) == 4

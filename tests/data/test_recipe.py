@@ -6,10 +6,11 @@ import torch
 
 from reslab.config.yaml import parse_yaml
 from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS, recipe
-from reslab.data.batches.feed import Feed
+from reslab.data.batches.order import Order
 from reslab.data.batches.resident import Resident
+from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.errors import UserError
 from reslab.targets import MixedTargets
 
@@ -18,16 +19,15 @@ REQUIRED = {"cutout": {"size": 3}, "dual_cutout": {"size": 3}, "pad_crop": {"pad
 
 
 @pytest.fixture
-def data() -> Resident:
+def data() -> Arrays:
     images = np.random.default_rng(0).integers(1, 256, (40, 3, 8, 8), dtype=np.uint8)
-    return Resident.of(Split(images, np.arange(40)), CPU)
+    return Arrays(images, np.arange(40))
 
 
-def batches(data: Resident, steps: str, *, batch_size: int = 40, dtype: torch.dtype = torch.float64, **options) -> list:
-    made = recipe(parse_yaml(steps))
+def batches(data: Arrays, steps: str, *, batch_size: int = 40, dtype: torch.dtype = torch.float64, **order) -> list:
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=CPU, dtype=dtype)
-    options = {"drop_last": False, "seed": 0, "finish": made.finish} | options
-    return list(Feed(data, augmentations=made.augmentations, normalize=normalize, batch_size=batch_size, **options).batches(1))
+    raw = Resident(data, Order(len(data), batch_size, **order), CPU)
+    return list(TrainingBatches(raw, recipe(parse_yaml(steps)), normalize).batches(1))
 
 
 BLACK, MEAN = (0 - 0.5) / 0.25, 0.0

@@ -5,21 +5,22 @@ import pytest
 import torch
 
 from reslab.data.augment.geometry import flip
-from reslab.data.augment.recipe import named_streams
-from reslab.data.batches.feed import Feed
-from reslab.data.batches.held_out import HeldOut
+from reslab.data.augment.recipe import Recipe, named_streams
+from reslab.data.batches.held_out import HeldOutBatches
+from reslab.data.batches.order import Order
 from reslab.data.batches.resident import Resident
+from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def data() -> Resident:
+def data() -> Arrays:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (50, 3, 4, 4), dtype=np.uint8)
-    return Resident.of(Split(images, np.arange(50)), CPU)
+    return Arrays(images, np.arange(50))
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def normalize() -> Normalize:
 
 
 def epoch(data, normalize, number=1, batch_size=16, drop_last=False, seed=0):
-    options = {"augmentations": [("flip", flip)], "normalize": normalize, "seed": seed}
-    return list(Feed(data, batch_size=batch_size, drop_last=drop_last, **options).batches(number))
+    raw = Resident(data, Order(len(data), batch_size, seed, drop_last=drop_last), CPU)
+    return list(TrainingBatches(raw, Recipe([("flip", flip)]), normalize).batches(number))
 
 
 def test_every_sample_once_and_the_tail_kept(data, normalize):
@@ -53,18 +54,19 @@ def test_epochs_and_seeds_differ_and_repeat(data, normalize):
 
 
 def test_normalisation(data, normalize):
-    (images, _), *_ = HeldOut(data, normalize).batches()
+    (images, _), *_ = HeldOutBatches(data, normalize, CPU).batches()
     mean, std = torch.tensor([0.5, 0.4, 0.3]).double()[:, None, None], torch.tensor([0.2, 0.25, 0.3]).double()[:, None, None]
-    torch.testing.assert_close(images, (data.images.double() / 255 - mean) / std, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(images, (torch.from_numpy(data.images).double() / 255 - mean) / std, rtol=1e-6, atol=1e-6)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_normalisation_by_a_mean_image(data):
     mean = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     normalize = Normalize(mean.tolist(), [0.2, 0.25, 0.3], device=CPU, dtype=torch.float64)
-    expected = (data.images.double() / 255 - mean) / torch.tensor([0.2, 0.25, 0.3], dtype=torch.float64)[:, None, None]
-    torch.testing.assert_close(normalize(data.images), expected)
-    assert normalize(data.images).is_contiguous(memory_format=torch.channels_last)
+    images = torch.from_numpy(data.images)
+    expected = (images.double() / 255 - mean) / torch.tensor([0.2, 0.25, 0.3], dtype=torch.float64)[:, None, None]
+    torch.testing.assert_close(normalize(images), expected)
+    assert normalize(images).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_same_augmentation_twice_draws_twice():

@@ -6,15 +6,16 @@ import torch
 from pictures import prepare, write_pictures
 
 from reslab.data.augment.draws import Draws
+from reslab.data.augment.recipe import recipe
 from reslab.data.augment.resized_crop import random_resized_crop
 from reslab.data.batches import streamed
-from reslab.data.batches.feed import Feed
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import crop_of, placed, placed_for_training
 from reslab.data.batches.resident import Resident
-from reslab.data.batches.streamed import Stream
+from reslab.data.batches.streamed import Streamed
+from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
-from reslab.data.prepared.files import Files
+from reslab.data.prepared.splits import Files
 from reslab.errors import UserError
 
 CPU = torch.device("cpu")
@@ -38,12 +39,11 @@ def equal(first: list, second: list) -> bool:
     return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
 
 
-def epoch(data, specs: list, number: int = 1, first: int = 0, **options) -> list:
+def epoch(data, specs: list, number: int = 1, first: int = 0) -> list:
     """The finished batches of an epoch of a split."""
-    source, steps = placed_for_training(data.train, CPU, specs)
+    raw, steps = placed_for_training(data.train, Order(len(data.train), 7, seed=3), CPU, recipe(specs), crop_of(specs))
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=CPU, dtype=torch.float32)
-    given = {"batch_size": 7, "drop_last": False, "seed": 3, "augmentations": steps.augmentations, "finish": steps.finish}
-    return list(Feed(source, normalize=normalize, **given | options).batches(number, first))
+    return list(TrainingBatches(raw, steps, normalize).batches(number, first))
 
 
 @pytest.mark.parametrize("replacement", [False, True])
@@ -52,8 +52,8 @@ def test_raw_batches_are_those_of_a_split_in_memory(pictures, replacement, drop_
     _, files, arrays = pictures
     order = Order(24, 7, seed=3, replacement=replacement, drop_last=drop_last)
     for number in (1, 2):
-        found = list(Stream(files.train, CPU).raw_batches(order, number))
-        assert equal(found, list(Resident.of(arrays.train, CPU).raw_batches(order, number)))
+        found = list(Streamed(files.train, order, CPU).epoch(number))
+        assert equal(found, list(Resident(arrays.train, order, CPU).epoch(number)))
         assert [len(labels) for _, labels, _ in found] == [7, 7, 7] + ([] if drop_last else [3])
         assert found[0][0].is_contiguous(memory_format=torch.channels_last)
 
@@ -77,7 +77,7 @@ def test_the_crop_draws_what_the_device_would(pictures, recipe):
 def test_the_crop_is_cut_from_the_whole_picture(pictures):
     """What lies in the window of a 48x40 picture, not of its 32x32 centre."""
     files = pictures[0].train
-    (images, _, places), *_ = Stream(files, CPU, crop=crop_of(CROP)).raw_batches(Order(24, 24, seed=3), 1)
+    (images, _, places), *_ = Streamed(files, Order(24, 24, seed=3), CPU, cut=crop_of(CROP)).epoch(1)
     for i, place in enumerate(places.tolist()):
         row = files.table[place]
         content = files.archive.read_bytes()[row["offset"] :][: row["length"]]
@@ -98,18 +98,15 @@ def stream_image(content: bytes):
 def test_processes_change_nothing_and_an_epoch_can_begin_anywhere(pictures):
     data = pictures[0].train
     order = Order(24, 5, seed=1)
-    alone, helped = (Stream(data, CPU, workers, crop_of(CROP)) for workers in (0, 2))
+    alone, helped, between = (Streamed(data, order, CPU, workers, crop_of(CROP)) for workers in (0, 2, 2))
     for number in (1, 2):
-        whole = list(alone.raw_batches(order, number))
-        assert equal(list(helped.raw_batches(order, number)), whole)
+        whole = list(alone.epoch(number))
+        assert equal(list(helped.epoch(number)), whole)
     for first in (1, 3, 5):
-        assert equal(list(helped.raw_batches(order, 2, first_batch=first)), whole[first:])
-    begun = helped.raw_batches(order, 1)
-    next(begun)
-    between = list(helped.raw_batches(order, 2))  # while another epoch is under way
-    assert equal(between, whole)
-    begun.close()
-    assert equal(list(helped.raw_batches(order, 2)), whole)
+        assert equal(list(helped.epoch(2, first)), whole[first:])
+    next(helped.epoch(1))
+    assert equal(list(between.epoch(2)), whole)  # while another epoch is under way
+    assert equal(list(helped.epoch(2)), whole)  # which is given up
     streamed.stop_processes()
 
 
@@ -132,29 +129,30 @@ def test_a_picture_that_breaks_after_it_was_stored_is_named(tmp_path, workers):
         archive.seek(int(row["offset"]))
         archive.write(bytes(int(row["length"])))
     with pytest.raises(UserError, match=rf"cannot read image '{data.name(5)}' \(no image format\)"):
-        list(Stream(data, CPU, workers).raw_batches(Order(24, 4, seed=0), 1))
+        list(Streamed(data, Order(24, 4), CPU, workers).epoch(1))
     streamed.stop_processes()
 
 
 def test_held_out_pictures_come_in_order(pictures):
     several, files, arrays = pictures
-    ours, theirs = (list(placed(data.test, CPU).in_order(4)) for data in (files, arrays))
+    order = Order(10, 4, shuffle=False)
+    ours, theirs, different = (list(placed(data.test, order, CPU).epoch(1)) for data in (files, arrays, several))
     assert equal(ours, theirs)
-    labels = torch.cat([labels for _, labels in placed(several.test, CPU).in_order(4)])
+    labels = torch.cat([labels for _, labels, _ in different])
     assert labels.tolist() == [0] * 5 + [1] * 5
 
 
 def test_the_crop_must_come_first(pictures):
     with pytest.raises(UserError, match=r"augment\[1\]: random_resized_crop must be the first step where images"):
-        placed_for_training(pictures[0].train, CPU, CROP[::-1])
+        placed_for_training(pictures[0].train, Order(24, 7), CPU, recipe(CROP[::-1]), crop_of(CROP[::-1]))
     with pytest.raises(UserError, match=r"augment\[0\]\.scale"):
         crop_of([{"name": "random_resized_crop", "scale": [2.0, 3.0]}])
 
 
 def test_a_crop_alone_is_moved_to_where_pictures_are_decoded(pictures):
-    source, steps = placed_for_training(pictures[0].train, CPU, CROP)
+    raw, steps = placed_for_training(pictures[0].train, Order(24, 7), CPU, recipe(CROP), crop_of(CROP))
     assert [name for name, _ in steps.augmentations] == ["flip"]
-    assert isinstance(source.files, Files)
+    assert isinstance(raw.files, Files)
     assert random_resized_crop not in [step for _, step in steps.augmentations]
 
 
@@ -167,8 +165,7 @@ def test_real_jpegs_in_both_forms(tmp_path, local_data):
     for key in ("mean", "std", "train", "test", "class_names"):
         assert files.facts[key] == arrays.facts[key]
     order = Order(50_000, 100, seed=0)
-    sources = (Stream(files.train, CPU, 2), Resident.of(arrays.train, CPU))
-    epochs = [source.raw_batches(order, 1, first_batch=77) for source in sources]
+    epochs = [raw.epoch(1, 77) for raw in (Streamed(files.train, order, CPU, 2), Resident(arrays.train, order, CPU))]
     ours, theirs = ([next(batches), next(batches)] for batches in epochs)
     assert equal(ours, theirs)
     assert len(ours[0][0]) == 100

@@ -8,11 +8,12 @@ from feeds import Given
 from reslab.config.schema import bind
 from reslab.data.augment.draws import Draws
 from reslab.data.augment.geometry import flip, pad_crop
-from reslab.data.augment.recipe import STEPS, recipe
-from reslab.data.batches.feed import Feed
+from reslab.data.augment.recipe import STEPS, Recipe, recipe
+from reslab.data.batches.order import Order
 from reslab.data.batches.resident import Resident
+from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.experiment.bound import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training.execution import hardware
@@ -29,12 +30,12 @@ pytestmark = [
 ]
 
 
-def feed(device: str) -> Feed:
+def feed(device: str) -> TrainingBatches:
     images = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
-    data = Resident.of(Split(images, np.arange(300) % 10), torch.device(device))
+    raw = Resident(Arrays(images, np.arange(300) % 10), Order(300, 128, seed=3), torch.device(device))
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=torch.device(device), dtype=torch.float32)
     streams = [("pad_crop", lambda x, draws: pad_crop(x, draws, padding=4)), ("flip", flip)]
-    return Feed(data, augmentations=streams, normalize=normalize, batch_size=128, drop_last=False, seed=3)
+    return TrainingBatches(raw, Recipe(streams), normalize)
 
 
 def test_draws_are_those_of_the_cpu():
@@ -58,10 +59,9 @@ def test_augmentations_are_those_of_the_cpu(name):
     made, found = recipe([{"name": name} | REQUIRED.get(name, {})]), []
     for device in map(torch.device, ("cpu", "cuda")):
         images = np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
-        data = Resident.of(Split(images, np.arange(64)), device)
+        raw = Resident(Arrays(images, np.arange(64)), Order(64, 64), device)
         normalize = Normalize([0.5] * 3, [0.25] * 3, device=device, dtype=torch.float32)
-        options = {"batch_size": 64, "drop_last": False, "seed": 0, "finish": made.finish}
-        found.append(next(Feed(data, augmentations=made.augmentations, normalize=normalize, **options).batches(1)))
+        found.append(next(TrainingBatches(raw, made, normalize).batches(1)))
     (images, targets), (gpu_images, gpu_targets) = found
     one_level = 1.01 / 255 / 0.25  # where rounding to a pixel value may go either way
     torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=one_level if name in RESAMPLING else 1e-5)

@@ -86,7 +86,7 @@ from pathlib import Path
 sys.path[:0] = {tests!r}
 from test_processes import Job, Recorder, endless, note, slowly
 from reslab.runs import processes
-from reslab.data.prepared import measure
+from reslab.data.prepared import inspection
 if __name__ == "__main__":
     job = Job(0, Path({folder!r}))
     {command}
@@ -94,7 +94,7 @@ if __name__ == "__main__":
 COMMANDS = {
     "at work": "list(processes.run_all(endless, [job], workers=1, display=Recorder()))",
     "idle": "done = processes.run_all(note, [job], workers=1, display=Recorder()); next(done); time.sleep(600)",
-    "idle, decoding": "measure._measure = note; list(measure._run(slowly(job), 2))",
+    "idle, decoding": "inspection._inspect = note; list(inspection._run(slowly(job), 2))",
 }
 
 

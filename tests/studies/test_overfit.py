@@ -14,7 +14,7 @@ from test_recipes import FOLDER, blanked, study
 from reslab.config import library
 from reslab.config.study import Experiment
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
 from reslab.training.evaluation import wrong
@@ -50,7 +50,7 @@ def digits(dataset: str) -> Prepared:
     images = (pixels[:IMAGES].reshape(-1, 1, 8, 8) * 255 / 16).astype(np.uint8)
     factor = size // 8
     enlarged = np.pad(images.repeat(factor, 2).repeat(factor, 3), [(0, 0), (0, 0), *[((size - 8 * factor) // 2,) * 2] * 2])
-    split = Split(np.ascontiguousarray(enlarged.repeat(channels, 1)), labels[:IMAGES].astype(np.int64))
+    split = Arrays(np.ascontiguousarray(enlarged.repeat(channels, 1)), labels[:IMAGES].astype(np.int64))
     return Prepared(split, None, split, facts(dataset) | {"train": IMAGES})
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "kmnist": (1, 28, 28)}
 SHAPES["image_folder"] = (3, 48, 48)  # stands for ImageNet, whose studies ask for 224
@@ -29,5 +29,5 @@ def random_images(dataset: str, *, count: int) -> Prepared:
     """So many random images of a dataset's shape, to train on and to test with."""
     generator, known = np.random.default_rng(0), facts(dataset)
     images = generator.integers(0, 256, (count, *known["image_shape"]), dtype=np.uint8)
-    split = Split(images, generator.integers(0, len(known["class_names"]), count))
+    split = Arrays(images, generator.integers(0, len(known["class_names"]), count))
     return Prepared(split, None, split, known | {"train": count})

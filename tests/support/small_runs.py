@@ -5,7 +5,7 @@ import torch
 
 from reslab import config
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 def run(seed: int = 0, device: torch.device = CPU, *, validation: bool = False, **sections) -> Run:
     generator = np.random.default_rng(0)
     side = sections.pop("side", 8)
-    splits = (Split(generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8), np.arange(n) % 4) for n in (40, 12))
+    splits = (Arrays(generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8), np.arange(n) % 4) for n in (40, 12))
     train, test = splits
     data = Prepared(train, test if validation else None, test, {"image_shape": [3, side, side], "class_names": list("abcd")})
     merged = {

@@ -8,10 +8,12 @@ import torch
 from feeds import Given
 from torch import nn
 
-from reslab.data.batches.feed import Feed
+from reslab.data.augment.recipe import Recipe
+from reslab.data.batches.order import Order
 from reslab.data.batches.resident import Resident
+from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.experiment.bound import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import checkpoint
@@ -109,14 +111,14 @@ def test_evaluation_counts_every_image_once_whatever_the_batches():
 
 
 @pytest.fixture
-def digits_like() -> tuple[Resident, Normalize]:
+def digits_like() -> tuple[Arrays, Normalize]:
     generator = np.random.default_rng(0)
-    split = Split(generator.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8), np.arange(40) % 10)
-    return Resident.of(split, CPU), Normalize([0.5], [0.3], device=CPU, dtype=torch.float32)
+    split = Arrays(generator.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8), np.arange(40) % 10)
+    return split, Normalize([0.5], [0.3], device=CPU, dtype=torch.float32)
 
 
-def feed(data: Resident, normalize: Normalize) -> Feed:
-    return Feed(data, augmentations=[], normalize=normalize, batch_size=16, drop_last=False, seed=0)
+def feed(data: Arrays, normalize: Normalize) -> TrainingBatches:
+    return TrainingBatches(Resident(data, Order(len(data), 16), CPU), Recipe(), normalize)
 
 
 @pytest.mark.parametrize("until", [6, 7, 8, 14])  # an epoch has three steps: at its end, within, before its last

@@ -6,7 +6,7 @@ import torch
 
 from reslab import config
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
 from reslab.training import checkpoint
@@ -51,7 +51,7 @@ RECIPES = {
 @pytest.fixture(scope="module")
 def data() -> Prepared:
     generator = np.random.default_rng(0)
-    train, test = (Split(generator.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8), np.arange(count) % 4) for count in (40, 12))
+    train, test = (Arrays(generator.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8), np.arange(count) % 4) for count in (40, 12))
     return Prepared(train, None, test, {"image_shape": [3, 8, 8], "class_names": list("abcd")})
 
 

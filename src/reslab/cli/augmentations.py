@@ -95,17 +95,17 @@ def row(steps: list[dict], images: "np.ndarray") -> list[tuple[str, "np.ndarray"
     import torch
 
     from reslab.data.augment.recipe import recipe
-    from reslab.data.batches.feed import Feed
+    from reslab.data.batches.order import Order
     from reslab.data.batches.resident import Resident
+    from reslab.data.batches.training import TrainingBatches
     from reslab.data.normalize import Normalize
-    from reslab.data.prepared.arrays import Split
+    from reslab.data.prepared.splits import Arrays
     from reslab.data.prepared.statistics import channel_statistics
 
     (mean, std), made, cpu = channel_statistics(images), recipe(steps), torch.device("cpu")
     normalize = Normalize(mean, std, device=cpu, dtype=torch.float32)
-    data = Resident.of(Split(images, np.arange(len(images))), cpu)
-    options = {"batch_size": len(images), "drop_last": False, "seed": SEED, "finish": made.finish}
-    batch, _ = next(Feed(data, augmentations=made.augmentations, normalize=normalize, **options).batches(1))
+    raw = Resident(Arrays(images, np.arange(len(images))), Order(len(images), len(images), SEED), cpu)
+    batch, _ = next(TrainingBatches(raw, made, normalize).batches(1))
     views = batch.unbind(1) if batch.dim() == 5 else [batch]
     pixels = [((view - normalize.offset) / normalize.scale).round().clamp(0, 255).byte().permute(0, 2, 3, 1) for view in views]
     return [(label(steps, view if len(views) > 1 else None), tiles.numpy()) for view, tiles in enumerate(pixels)]

@@ -17,7 +17,7 @@ from reslab.cost.estimate import Work, run_work, step_work
 from reslab.cost.machines import UNITS, Machine
 from reslab.data.datasets.sizes import size_facts
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
 from reslab.training.execution.levels import Work as RunWork
@@ -128,7 +128,7 @@ def synthetic(image_shape: Sequence[int], *, images: int) -> Prepared:
     """Random images (N, C, H, W) with random labels: the time of a step does not depend on what they show."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (images, *image_shape), dtype=np.uint8)
-    split = Split(pixels, generator.integers(0, CLASSES, images))
+    split = Arrays(pixels, generator.integers(0, CLASSES, images))
     facts = {
         "name": "synthetic",
         "image_shape": list(image_shape),

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from reslab.config.train import Evaluation, Train
-from reslab.data.batches.feed import Feed
-from reslab.data.batches.held_out import HeldOut, TenCrops
-from reslab.data.batches.placement import placed, placed_for_training
+from reslab.data.batches.held_out import HeldOutBatches, TenCrops
+from reslab.data.batches.order import Order
+from reslab.data.batches.placement import placed_for_training
+from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
-from reslab.data.prepared.files import Files
+from reslab.data.prepared.splits import Files, Split
 from reslab.errors import UserError
 from reslab.experiment.bound import BoundExperiment
 from reslab.training.batch_norm import BatchNormRule
@@ -37,8 +37,8 @@ class Run:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     loss: Loss
-    feed: Feed
-    held_out: dict[str, HeldOut]  # "test", and "validation" if there is one
+    feed: TrainingBatches
+    held_out: dict[str, HeldOutBatches]  # "test", and "validation" if there is one
     budget: Budget
     rule: StepRule
     average: Average  # of what it says of several views of a held-out image
@@ -94,24 +94,17 @@ def assemble(
     model = numbers.convert(model)
     mean, std = experiment.normalization(data)
     normalize = Normalize(mean, std, device=device, dtype=numbers.images)
-    source, steps = placed_for_training(data.train, device, experiment.recipe, experiment.crop)
-    evaluation, length = train.evaluation or Evaluation(), experiment.budget(len(data.train))
-    feed = Feed(
-        source,
-        augmentations=steps.augmentations,
-        normalize=normalize,
-        batch_size=batch_size or train.batch_size,
-        drop_last=train.drop_last,
-        seed=seed,
-        finish=steps.finish,
-        replacement=train.replacement,
-    )
+    images, drawn = len(data.train), {"drop_last": train.drop_last, "replacement": train.replacement}
+    crop = experiment.crop() if isinstance(data.train, Files) else None
+    order = Order(images, batch_size or train.batch_size, seed, **drawn)
+    raw, steps = placed_for_training(data.train, order, device, experiment.recipe, crop)
+    evaluation, length = train.evaluation or Evaluation(), experiment.budget(images)
     return Run(
         model=model,
         optimizer=experiment.optimizer(model),
         schedule=experiment.schedule(length),
         loss=experiment.loss(),
-        feed=feed,
+        feed=TrainingBatches(raw, steps, normalize),
         held_out={name: held_out(split, normalize, device, evaluation) for name, split in data.held_out().items()},
         budget=length,
         rule=step_rule(train, model, numbers, device),
@@ -119,6 +112,6 @@ def assemble(
     )
 
 
-def held_out(split: Split | Files, normalize: Normalize, device: torch.device, evaluation: Evaluation) -> HeldOut:
+def held_out(split: Split, normalize: Normalize, device: torch.device, evaluation: Evaluation) -> HeldOutBatches:
     """The batches of a split that is only scored."""
-    return HeldOut(placed(split, device), normalize, ten=TenCrops(evaluation.padding) if evaluation.crops == "ten" else None)
+    return HeldOutBatches(split, normalize, device, ten=TenCrops(evaluation.padding) if evaluation.crops == "ten" else None)

@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from reslab.config.study import Experiment, Study
 from reslab.config.train import Train
 from reslab.data import prepared
-from reslab.data.batches.feed import Feed
-from reslab.data.batches.resident import Resident
+from reslab.data.batches.order import Order
+from reslab.data.batches.placement import placed
+from reslab.data.batches.training import TrainingBatches
 from reslab.data.datasets.sizes import is_known, size_facts
 from reslab.data.normalize import Normalize
+from reslab.data.prepared.splits import Arrays
 from reslab.data.prepared.statistics import check_validation
 from reslab.errors import UserError, located
 from reslab.experiment.bound import BoundExperiment, bound
@@ -116,11 +119,9 @@ def check_stored(experiment: BoundExperiment, *, as_files: bool) -> None:
 def check_recipe(experiment: BoundExperiment, facts: Mapping) -> None:
     """Make a batch of two blank images; raises UserError with the path of the step that cannot work on them."""
     steps, image_shape = experiment.recipe, facts["image_shape"]
-    blank = Resident(torch.zeros(2, *image_shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
-    normalize = Normalize([0.0] * image_shape[0], [1.0] * image_shape[0], device=torch.device("cpu"), dtype=torch.float32)
-    options = {"batch_size": 2, "drop_last": False, "seed": 0}
-    feed = Feed(blank, augmentations=steps.augmentations, normalize=normalize, finish=steps.finish, **options)
-    next(feed.batches(1))
+    blank, cpu = Arrays(np.zeros((2, *image_shape), np.uint8), np.zeros(2, np.int64)), torch.device("cpu")
+    normalize = Normalize([0.0] * image_shape[0], [1.0] * image_shape[0], device=cpu, dtype=torch.float32)
+    next(TrainingBatches(placed(blank, Order(2, 2), cpu), steps, normalize).batches(1))
     compares_views = experiment.sections["loss"]["name"] == "dual_cutout"
     if compares_views and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
         raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")

@@ -9,11 +9,10 @@ from torch import nn
 
 from reslab.config import schema
 from reslab.config.train import Evaluation
-from reslab.data.batches.held_out import HeldOut
+from reslab.data.batches.held_out import HeldOutBatches
 from reslab.data.normalize import Normalize
 from reslab.data.prepared import Prepared
-from reslab.data.prepared.arrays import Split
-from reslab.data.prepared.files import Files
+from reslab.data.prepared.splits import Split
 from reslab.errors import UserError
 from reslab.experiment.assemble import held_out
 from reslab.report.predictions import Predictions
@@ -24,7 +23,7 @@ from reslab.weights.network import StoredNetwork
 
 @torch.no_grad()
 def logits_of(
-    networks: Sequence[nn.Module], feed: HeldOut, *, precision: Precision = FLOAT32, average: Average = mean_probability
+    networks: Sequence[nn.Module], feed: HeldOutBatches, *, precision: Precision = FLOAT32, average: Average = mean_probability
 ) -> list[np.ndarray]:
     """Each network's logits float32 (N, K) in the images' order, from one pass over the images.
 
@@ -40,7 +39,7 @@ def logits_of(
     return [torch.cat(logits).cpu().numpy() for logits in found]
 
 
-def predict_split(networks: Sequence[StoredNetwork], split: Split | Files, device: torch.device) -> list[Predictions]:
+def predict_split(networks: Sequence[StoredNetwork], split: Split, device: torch.device) -> list[Predictions]:
     """The networks' answers to images of their shape and classes, in the precision and with the crops of their training.
 
     They must be seeds of one experiment: they see the same normalised images.

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from reslab.rng import GOLDEN, key_of, mixed, random_bits, signed, tensor_key_of, uniform
+from reslab.rng import GOLDEN, key_of, mixed, random_bits, signed, uniform
 
 Level = Literal["image", "batch"]  # whose the numbers are: each image's own, or one for the whole batch
 
@@ -58,6 +58,4 @@ class Draws:
         return replace(self, stream=f"{self.stream}/{name}")
 
     def _key(self, name: str) -> int | Tensor:
-        if isinstance(self.seed, Tensor) or isinstance(self.epoch, Tensor):
-            return tensor_key_of(self.seed, self.epoch, self.stream, name)
         return signed(key_of(self.seed, self.epoch, self.stream, name))

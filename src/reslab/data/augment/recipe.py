@@ -62,15 +62,12 @@ class Finish:
         return mix(images, labels, draws(stream))
 
 
-PLAIN = Finish()
-
-
 @dataclass(frozen=True)
 class Recipe:
     """What happens to a batch: `augmentations` on uint8 pixels, then normalisation, then `finish`."""
 
-    augmentations: list[tuple[str, Augmentation]]
-    finish: Finish
+    augmentations: list[tuple[str, Augmentation]] = field(default_factory=list)  # (stream, function)
+    finish: Finish = field(default_factory=Finish)
 
 
 def recipe(specs: list[dict]) -> Recipe:

@@ -1,41 +1,26 @@
 """A split that fits in the host's memory but not in the device's share: gathered on the CPU, copied without waiting."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from reslab.data.batches.order import Order
-from reslab.data.batches.source import RawBatch, moved
-from reslab.data.prepared.arrays import Split
+from reslab.data.batches.raw import FromHost, RawBatch, moved
+from reslab.data.prepared.splits import Arrays
 
 
-@dataclass(frozen=True)
-class Hosted:
-    """A split in host memory, for `device`: images uint8 (N, C, H, W), labels int64 (N,)."""
+class Hosted(FromHost):
+    """Batches of images uint8 (N, C, H, W) and labels int64 (N,) in host memory: the split's own arrays, not copied."""
 
-    images: Tensor
-    labels: Tensor
-    device: torch.device
+    def __init__(self, split: Arrays, order: Order, device: torch.device) -> None:
+        super().__init__(order, device)
+        self.images, self.labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
 
-    @classmethod
-    def of(cls, split: Split, device: torch.device) -> "Hosted":
-        """The split's own arrays, not copied."""
-        return cls(torch.from_numpy(split.images), torch.from_numpy(split.labels), device)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def raw_batches(self, order: Order, epoch: int, *, first_batch: int = 0) -> Iterator[RawBatch]:
+    def fetch(self, epoch: int, first: int) -> Iterator[RawBatch]:
         """The batches of an epoch on the device, bit for bit those of a split that is resident there."""
-        for samples, places in order.batches(epoch, first_batch=first_batch):
+        for samples, places in self.order.batches(epoch, first):
             yield self._gather(samples), moved(self.labels[samples], self.device), moved(places, self.device)
-
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images and labels in their own order, on the device."""
-        for samples in torch.arange(len(self)).split(batch_size):
-            yield self._gather(samples), moved(self.labels[samples], self.device)
 
     def _gather(self, samples: Tensor) -> Tensor:
         shape = (len(samples), *self.images.shape[1:])

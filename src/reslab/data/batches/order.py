@@ -8,41 +8,45 @@ from torch import Tensor
 
 from reslab.rng import key_of
 
-CPU = torch.device("cpu")
-
 
 @dataclass(frozen=True)
 class Order:
     """Batches of `batch_size` out of `count` samples, the smaller last one included unless `drop_last`.
 
-    With `replacement` an epoch is as many independent draws as there are samples, and what depends on the sample depends on the
-    draw's place in the epoch.
+    Shuffled anew in each epoch, or without `shuffle` in the samples' own order. With `replacement` an epoch is as many independent
+    draws as there are samples, and what depends on the sample depends on the draw's place in the epoch.
     """
 
     count: int
     batch_size: int
-    seed: int
+    seed: int = 0
     drop_last: bool = False
     replacement: bool = False
+    shuffle: bool = True
 
     @property
-    def sizes(self) -> list[int]:
-        """How many samples each batch of an epoch has."""
+    def batch_sizes(self) -> list[int]:
+        """The number of samples in each batch of an epoch."""
         whole, rest = divmod(self.count, self.batch_size)
         return [self.batch_size] * whole + ([rest] if rest and not self.drop_last else [])
 
     def samples(self, epoch: int) -> Tensor:
         """The epoch's samples in order, int64 (count,), on the CPU."""
+        if not self.shuffle:
+            return torch.arange(self.count)
         return (with_replacement if self.replacement else shuffled)(self.count, seed=self.seed, epoch=epoch)
 
-    def batches(self, epoch: int, *, first_batch: int = 0, device: torch.device = CPU) -> Iterator[tuple[Tensor, Tensor]]:
-        """Samples and places of each batch from `first_batch` on, int64 (B,) each: which images, and what their draws hang on."""
-        samples = self.samples(epoch).to(device)
-        places = torch.arange(self.count, device=device) if self.replacement else samples
-        end = self.count - self.count % self.batch_size if self.drop_last else self.count
-        for start in range(first_batch * self.batch_size, end, self.batch_size):
-            batch = slice(start, min(start + self.batch_size, end))
-            yield samples[batch], places[batch]
+    def places(self, samples: Tensor, counted: Tensor) -> Tensor:
+        """What random draws depend on: the samples, or with replacement where in the epoch they are `counted`, from 0."""
+        return counted if self.replacement else samples
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Samples and places of each batch from the 0-based batch `first` on, int64 (B,) each, on the CPU."""
+        samples, start = self.samples(epoch), first * self.batch_size
+        for size in self.batch_sizes[first:]:
+            counted = torch.arange(start, start + size)
+            yield samples[counted], self.places(samples[counted], counted)
+            start += size
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Tensor:

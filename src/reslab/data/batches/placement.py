@@ -1,42 +1,37 @@
 """Where a split is kept while it is used: on the device, in host memory, or in its files."""
 
-from collections.abc import Callable
-
 import torch
 
 from reslab.config.schema import bind
 from reslab.data.augment.recipe import Recipe
 from reslab.data.batches.hosted import Hosted
+from reslab.data.batches.order import Order
+from reslab.data.batches.raw import RawBatches
 from reslab.data.batches.resident import Resident
-from reslab.data.batches.source import Source
-from reslab.data.batches.streamed import CROPS, Crop, Stream
-from reslab.data.prepared.arrays import Split
-from reslab.data.prepared.files import Files
+from reslab.data.batches.streamed import CROPS, Crop, Cut, Streamed
+from reslab.data.prepared.splits import Files, Split
 from reslab.environment import cpu_count, decoders, resident_bytes
 from reslab.errors import UserError
 
 
-def placed(split: Split | Files, device: torch.device) -> Source:
-    """A split as it is evaluated: on the device if it fits its share of the memory, else in host memory; files stay files."""
+def placed(split: Split, order: Order, device: torch.device, cut: Cut = "centre") -> RawBatches:
+    """The split's batches, kept on the device if they fit its share of the memory, else in host memory; files stay files.
+
+    Files are `cut` as they are decoded: by all cores but one beside a GPU; on a CPU, whose cores train, by the process that trains.
+    """
     if isinstance(split, Files):
-        return streamed(split, device)
+        return Streamed(split, order, device, decoders(max(1, cpu_count() - 1) if device.type == "cuda" else 0), cut)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-    return (Resident if split.images.nbytes <= resident_bytes(free) else Hosted).of(split, device)
+    return (Resident if split.images.nbytes <= resident_bytes(free) else Hosted)(split, order, device)
 
 
 def placed_for_training(
-    split: Split | Files, device: torch.device, steps: Recipe, first_crop: Callable[[], Crop | None]
-) -> tuple[Source, Recipe]:
-    """A split, and what is left of the recipe for the device: encoded images get their first crop while they are decoded."""
-    if not isinstance(split, Files):
-        return placed(split, device), steps
-    crop = first_crop()
-    return streamed(split, device, crop), Recipe(steps.augmentations[1:] if crop else steps.augmentations, steps.finish)
-
-
-def streamed(split: Files, device: torch.device, crop: Crop | None = None) -> Stream:
-    """Encoded images, decoded by all cores but one beside a GPU; on a CPU, whose cores train, by the process that trains."""
-    return Stream(split, device, decoders(max(1, cpu_count() - 1) if device.type == "cuda" else 0), crop)
+    split: Split, order: Order, device: torch.device, steps: Recipe, crop: Crop | None
+) -> tuple[RawBatches, Recipe]:
+    """The split's batches, and what is left of the recipe for the device: files get their first step, a `crop`, while decoded."""
+    if crop is None or not isinstance(split, Files):
+        return placed(split, order, device), steps
+    return placed(split, order, device, crop), Recipe(steps.augmentations[1:], steps.finish)
 
 
 def crop_of(specs: list[dict]) -> Crop | None:

@@ -1,36 +1,37 @@
-"""What is done to a batch on the device, and images that stay there."""
-
-from collections.abc import Iterator
-from dataclasses import dataclass
+"""A split that is on the device whole, and gathered there."""
 
 import torch
-from torch import Tensor
 
 from reslab.data.batches.order import Order
-from reslab.data.batches.source import RawBatch
-from reslab.data.prepared.arrays import Split
+from reslab.data.batches.raw import RawBatch, RawBatches
+from reslab.data.prepared.splits import Arrays
 
 
-@dataclass(frozen=True)
-class Resident:
-    """A split on the device: images uint8 (N, C, H, W), labels int64 (N,)."""
+class Resident(RawBatches):
+    """Batches of images uint8 (N, C, H, W) and labels int64 (N,) that are copied to the device once."""
 
-    images: Tensor
-    labels: Tensor
+    def __init__(self, split: Arrays, order: Order, device: torch.device) -> None:
+        self.order = order
+        self.images, self.labels = (torch.from_numpy(part).to(device) for part in (split.images, split.labels))
+        self.samples = torch.zeros(len(split), dtype=torch.int64, device=device)  # of the epoch, in its order
+        self.offsets = torch.arange(order.batch_size, device=device)
+        self.cursor = torch.zeros((), dtype=torch.int64, device=device)
 
-    @classmethod
-    def of(cls, split: Split, device: torch.device) -> "Resident":
-        """Copy a split to the device once."""
-        return cls(torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device))
+    def begin(self, epoch: int, first: int = 0) -> None:
+        """Start an epoch at its 0-based batch `first`."""
+        self.samples.copy_(self.order.samples(epoch))
+        self.cursor.fill_(first * self.order.batch_size)
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def rewind(self) -> None:
+        """Back to the epoch's first batch."""
+        self.cursor.zero_()
 
-    def raw_batches(self, order: Order, epoch: int, *, first_batch: int = 0) -> Iterator[RawBatch]:
-        """The batches of an epoch, gathered on the device."""
-        for samples, places in order.batches(epoch, first_batch=first_batch, device=self.labels.device):
-            yield self.images[samples], self.labels[samples], places
+    def load(self, size: int) -> None:
+        """Nothing: all of it is on the device."""
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images and labels in their own order."""
-        return zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
+    def take(self, size: int) -> RawBatch:
+        """The next batch."""
+        counted = self.cursor + self.offsets[:size]
+        self.cursor += size
+        samples = self.samples[counted]
+        return self.images[samples], self.labels[samples], self.order.places(samples, counted)

@@ -8,7 +8,6 @@ import atexit
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import tee
 from typing import Any, Literal
 
@@ -21,11 +20,12 @@ from reslab.data.augment.draws import Draws
 from reslab.data.augment.resized_crop import aspect_windows, scaled_windows
 from reslab.data.batches.decoder import Broken, Decoder, DecodingContext, Request, unchanged
 from reslab.data.batches.order import Order
-from reslab.data.batches.source import RawBatch, moved
+from reslab.data.batches.raw import FromHost, RawBatch, moved
 from reslab.data.decode import unreadable
-from reslab.data.prepared.files import Files
+from reslab.data.prepared.splits import Files
 
 Crop = tuple[str, Callable[[Draws, Tensor, Tensor], tuple[Tensor, ...]]]  # its name; heights, widths -> top, left, height, width
+Cut = Literal["centre", "corners"] | Crop
 CROPS = {"random_resized_crop": aspect_windows, "scale_jitter": scaled_windows}  # the augmentations that the decoding processes do
 PREFETCH = 2  # batches of each process that are under way or waiting
 
@@ -72,53 +72,33 @@ def _stop_at_exit() -> None:
         atexit.register(stop_processes)
 
 
-@dataclass(frozen=True)
-class Stream:
-    """A split of encoded images for `device`, decoded by `workers` processes (0: by this one).
+class Streamed(FromHost):
+    """Batches of encoded images, decoded by `workers` processes (0: by this one), and `cut` as they are decoded.
 
-    Training images are cut by `crop`, a named function of their draws and sizes; without one they are cut as evaluated ones are.
+    They are cut as evaluated images are, at their `centre` or in five views (B, 5, C, H, W) at their `corners` and centre, or for
+    training by a crop, a named function of their draws and sizes.
     """
 
-    files: Files
-    device: torch.device
-    workers: int = 0
-    crop: Crop | None = None
+    def __init__(self, files: Files, order: Order, device: torch.device, workers: int = 0, cut: Cut = "centre") -> None:
+        super().__init__(order, device)
+        self.files, self.labels, self.workers, self.cut = files, torch.from_numpy(files.labels), workers, cut
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    @property
-    def labels(self) -> Tensor:
-        """int64 (N,), on the CPU."""
-        return torch.from_numpy(self.files.labels)
-
-    def raw_batches(self, order: Order, epoch: int, *, first_batch: int = 0) -> Iterator[RawBatch]:
+    def fetch(self, epoch: int, first: int) -> Iterator[RawBatch]:
         """The batches of an epoch on the device, channels_last; raises UserError naming an image that cannot be read."""
-        labels = self.labels
-        ahead, behind = tee(order.batches(epoch, first_batch=first_batch))
-        requests = (self._cut(samples, places, order.seed, epoch) for samples, places in ahead)
+        ahead, behind = tee(self.order.batches(epoch, first))
+        requests = (self._request(samples, places, epoch) for samples, places in ahead)
         for images, (samples, places) in zip(self._decoded(requests), behind, strict=True):
-            yield images, moved(labels[samples], self.device), moved(places, self.device)
+            yield images, moved(self.labels[samples], self.device), moved(places, self.device)
 
-    def in_order(self, batch_size: int, view: Literal["centre", "corners"] = "centre") -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, C, H, W), or with `corners` five views (B, 5, C, H, W), and labels in their own order, on the device."""
-        labels, batches = self.labels, torch.arange(len(self)).split(batch_size)
-        requests = (self._request(samples, view) for samples in batches)
-        for images, samples in zip(self._decoded(requests), batches, strict=True):
-            yield images, moved(labels[samples], self.device)
-
-    def _cut(self, samples: Tensor, places: Tensor, seed: int, epoch: int) -> Request:
-        if self.crop is None:
-            return self._request(samples, "centre")
+    def _request(self, samples: Tensor, places: Tensor, epoch: int) -> Request:
         rows = self.files.table[samples.numpy()]
+        wanted = {"samples": samples.numpy(), "offsets": rows["offset"].copy(), "lengths": rows["length"].copy()}
+        if isinstance(self.cut, str):
+            return Request(**wanted, view=self.cut)
+        name, windows = self.cut
         heights, widths = (torch.from_numpy(rows[side].astype(np.int64)) for side in ("height", "width"))
-        name, windows = self.crop
-        boxes = torch.stack(windows(Draws(seed, epoch, name, places), heights, widths), 1)
-        return self._request(samples, "window", boxes.numpy())
-
-    def _request(self, samples: Tensor, view: str, boxes: np.ndarray | None = None) -> Request:
-        rows = self.files.table[samples.numpy()]
-        return Request(samples.numpy(), rows["offset"].copy(), rows["length"].copy(), view, boxes)
+        boxes = torch.stack(windows(Draws(self.order.seed, epoch, name, places), heights, widths), 1)
+        return Request(**wanted, view="window", boxes=boxes.numpy())
 
     def _decoded(self, requests: Iterator[Request]) -> Iterator[Tensor]:
         decoder = Decoder(self.files.archive, self.files.form)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.data.prepared.arrays import Images
+from reslab.data.prepared.splits import Arrays, Dataset
 from reslab.errors import UserError
 
 DIGITS_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
@@ -31,7 +31,7 @@ class Digits:
         np.save(self.raw / "images.npy", images)
         np.save(self.raw / "labels.npy", labels)
 
-    def read(self) -> Images:
+    def read(self) -> Dataset:
         """Images uint8 (N, 1, 8, 8), split 1,437 / 360."""
         from sklearn.model_selection import train_test_split
 
@@ -39,7 +39,7 @@ class Digits:
         labels = np.load(self.raw / "labels.npy")
         train, test = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=0)
         names = [str(digit) for digit in range(10)]
-        return Images(images[train], labels[train], images[test], labels[test], names)
+        return Dataset(*(Arrays(images[part], labels[part]) for part in (train, test)), class_names=names)
 
 
 def _check_digits(images: np.ndarray, labels: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from reslab.data.datasets.archives import is_url, locate, members
-from reslab.data.prepared.arrays import Images
+from reslab.data.prepared.splits import Arrays, Dataset
 from reslab.errors import UserError, first_line
 
 # md5 of the unpacked canonical files: whoever re-packs them changes the .gz, not these bytes.
@@ -56,12 +56,11 @@ class TorchvisionDataset:
 
         return getattr(datasets, self.class_name)
 
-    def read(self) -> Images:
+    def read(self) -> Dataset:
         """Images uint8 (N, C, H, W) in the dataset's own order and split."""
         parts = [self._kind()(self.raw, train=train) for train in (True, False)]
-        images = [_channels_first(np.asarray(part.data)) for part in parts]
-        labels = [np.asarray(part.targets, dtype=np.int64) for part in parts]
-        return Images(images[0], labels[0], images[1], labels[1], list(parts[0].classes))
+        splits = [Arrays(_channels_first(np.asarray(part.data)), np.asarray(part.targets, dtype=np.int64)) for part in parts]
+        return Dataset(*splits, class_names=list(parts[0].classes))
 
 
 def _at_mirror(kind: Any, source: str) -> Any:

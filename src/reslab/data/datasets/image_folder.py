@@ -12,8 +12,8 @@ from PIL import Image
 from reslab.config.schema import Size
 from reslab.data.datasets.archives import is_url, locate, members, pack, repack
 from reslab.data.decode import Form, decode
-from reslab.data.prepared.arrays import Images
-from reslab.data.prepared.files import ARCHIVE, Encoded, scan, table
+from reslab.data.prepared.files import ARCHIVE, scan, table
+from reslab.data.prepared.splits import Arrays, Dataset, Files
 from reslab.errors import UserError, located
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"
@@ -75,7 +75,7 @@ class ImageFolder:
             raise UserError(f"{self.source}: download failed ({error})") from error
         return self.raw / self.source.rsplit("/", 1)[1]
 
-    def read(self) -> Images | Encoded:
+    def read(self) -> Dataset:
         """Decode every image of the fetched archive, or with `stored: files` only index it.
 
         Raises UserError naming an image that cannot be read; files are decoded when they are stored.
@@ -90,14 +90,14 @@ class ImageFolder:
                 for name, content in _image_members(archive)
             }
         class_names = _class_names(decoded)
-        arrays = []
+        splits = []
         for split in ("train", "test"):
             names = _names(decoded, split)
-            arrays.append(np.stack([decoded.pop(name) for name in names]))
-            arrays.append(np.array([class_names.index(_parts(name)[1]) for name in names], dtype=np.int64))
-        return Images(*arrays, class_names=class_names)
+            labels = np.array([class_names.index(_parts(name)[1]) for name in names], dtype=np.int64)
+            splits.append(Arrays(np.stack([decoded.pop(name) for name in names]), labels))
+        return Dataset(*splits, class_names=class_names)
 
-    def _index(self, archive: Path) -> Encoded:
+    def _index(self, archive: Path) -> Dataset:
         places = {PurePosixPath(name): place for name, place in scan(archive).items()}
         class_names = _class_names(places)
         numbers = {name: number for number, name in enumerate(class_names)}
@@ -105,7 +105,7 @@ class ImageFolder:
             table((numbers[_parts(name)[1]], *places[name], str(name)) for name in _names(places, split))
             for split in ("train", "test")
         ]
-        return Encoded(archive, self.form, *tables, class_names=class_names)
+        return Dataset(*(Files(archive, self.form, rows) for rows in tables), class_names=class_names)
 
 
 def _class_names(names: Iterable[PurePosixPath]) -> list[str]:

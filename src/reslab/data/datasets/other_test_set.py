@@ -7,11 +7,11 @@ import numpy as np
 
 from reslab.data.datasets.archives import members
 from reslab.data.datasets.image_folder import decode, is_image
-from reslab.data.prepared.arrays import Split
+from reslab.data.prepared.splits import Arrays
 from reslab.errors import UserError, located
 
 
-def read(source: Path, *, image_shape: list[int], class_names: list[str], labels: Path | None = None) -> Split:
+def read(source: Path, *, image_shape: list[int], class_names: list[str], labels: Path | None = None) -> Arrays:
     """Images and labels for a network that takes `image_shape` = [C, H, W] and answers with `class_names`.
 
     `source` holds <class>/<image> in a folder or an archive, at any depth, resized where they differ; or it is a .npy of images
@@ -21,13 +21,13 @@ def read(source: Path, *, image_shape: list[int], class_names: list[str], labels
     if source.suffix == ".npy":
         if labels is None:
             raise UserError(f"{source}: its labels are missing; give them as a second .npy file")
-        return Split(_images(source, image_shape), _labels(labels, len(class_names), len(_load(source))))
+        return Arrays(_images(source, image_shape), _labels(labels, len(class_names), len(_load(source))))
     if labels is not None:
         raise UserError(f"{labels}: labels go with images in a .npy file; in {source} the folders say the classes")
     return _folder(source, image_shape, class_names)
 
 
-def _folder(source: Path, image_shape: list[int], class_names: list[str]) -> Split:
+def _folder(source: Path, image_shape: list[int], class_names: list[str]) -> Arrays:
     channels, *size = image_shape
     found = [(name, content) for name, content in members(source) if is_image(name)]
     with located(source):
@@ -35,7 +35,7 @@ def _folder(source: Path, image_shape: list[int], class_names: list[str]) -> Spl
         decoded = {name: decode(content, size=tuple(size), channels=channels, name=str(name)) for name, content in found}
     names = sorted(decoded)
     labels = np.array([class_names.index(_class(name)) for name in names], dtype=np.int64)
-    return Split(np.stack([decoded[name] for name in names]), labels)
+    return Arrays(np.stack([decoded[name] for name in names]), labels)
 
 
 def _class(name: PurePosixPath) -> str:

@@ -31,7 +31,7 @@ class Recorded:
         self.pool = torch.cuda.graph_pool_handle()
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            self.graphs = {size: self._record(size) for size in sorted(set(step.feed.sizes), reverse=True)}
+            self.graphs = {size: self._record(size) for size in sorted(set(step.feed.batch_sizes), reverse=True)}
         torch.cuda.current_stream().wait_stream(self.stream)
 
     def _record(self, size: int) -> torch.cuda.CUDAGraph:

@@ -66,7 +66,7 @@ def changes(step: TrainingStep, execute: Execute) -> dict[str, list[Tensor]]:
     kept = Snapshot(step)
     before = {id(tensor): value for tensor, value in kept.tensors}
     try:
-        for size in sorted(set(step.feed.sizes), reverse=True):
+        for size in sorted(set(step.feed.batch_sizes), reverse=True):
             for factor in FACTORS:
                 set_rate(step.optimizer, factor)
                 step.feed.rewind()

@@ -33,7 +33,7 @@ class Task:
 
 
 @dataclass
-class Measured:
+class Inspection:
     """The index with heights and widths filled in, and what was found in the images that count."""
 
     table: np.ndarray
@@ -52,7 +52,7 @@ class Measured:
             raise UserError(f"cannot read {len(self.broken)} images: {some}{rest}; remove or mend them")
 
 
-def measure(archive: Path, table: np.ndarray, form: Form, *, counted: np.ndarray, workers: int) -> Measured:
+def inspect(archive: Path, table: np.ndarray, form: Form, *, counted: np.ndarray, workers: int) -> Inspection:
     """Decode the images of an index in up to `workers` processes; memory does not grow with their number (but for the index)."""
     parts = [slice(start, start + CHUNK) for start in range(0, len(table), CHUNK)]
     tasks = (Task(archive, form, table[part], counted[part]) for part in parts)
@@ -66,26 +66,26 @@ def measure(archive: Path, table: np.ndarray, form: Form, *, counted: np.ndarray
     return total
 
 
-def _nothing(table: np.ndarray, form: Form) -> Measured:
+def _nothing(table: np.ndarray, form: Form) -> Inspection:
     digests = np.zeros((len(table), 32), dtype=np.uint8)
     sums = np.zeros((form.channels, form.image_size, form.image_size), dtype=np.int64)
-    return Measured(table, digests, np.zeros((form.channels, 256), dtype=np.int64), sums, [])
+    return Inspection(table, digests, np.zeros((form.channels, 256), dtype=np.int64), sums, [])
 
 
-def _run(tasks: Iterator[Task], workers: int) -> Iterator[Measured]:
+def _run(tasks: Iterator[Task], workers: int) -> Iterator[Inspection]:
     """The tasks' results in order, with at most two tasks a process under way."""
     if workers <= 1:
-        yield from map(_measure, tasks)
+        yield from map(_inspect, tasks)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        pending = deque(pool.submit(_measure, task) for task in islice(tasks, 2 * workers))
+        pending = deque(pool.submit(_inspect, task) for task in islice(tasks, 2 * workers))
         while pending:
             yield pending.popleft().result()
-            pending.extend(pool.submit(_measure, task) for task in islice(tasks, 1))
+            pending.extend(pool.submit(_inspect, task) for task in islice(tasks, 1))
 
 
-def _measure(task: Task) -> Measured:
+def _inspect(task: Task) -> Inspection:
     found = _nothing(task.rows.copy(), task.form)
     descriptor = os.open(task.archive, os.O_RDONLY)
     try:

@@ -1,0 +1,76 @@
+"""A split of images and its labels: decoded in memory, or encoded in one archive; and a dataset of two."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reslab.data.decode import Form, as_evaluated
+
+MEAN_IMAGE = "mean_image.npy"
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A split in memory: images uint8 (N, C, H, W), labels int64 (N,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pictures(self, numbers: list[int]) -> np.ndarray:
+        """Some of the images, uint8 (n, C, H, W)."""
+        return self.images[numbers]
+
+    def mean_image(self) -> np.ndarray:
+        """Mean of each pixel, float64 (C, H, W) in [0, 1], exact (from integer sums)."""
+        return self.images.sum(0, dtype=np.int64) / len(self) / 255
+
+
+@dataclass(frozen=True)
+class Files:
+    """A split in an uncompressed tar: `table` has a row for each image, label, place in the archive, height, width and name."""
+
+    archive: Path
+    form: Form
+    table: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (N,)."""
+        return np.ascontiguousarray(self.table["label"])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def name(self, number: int) -> str:
+        """An image's name in the archive."""
+        return bytes(self.table["name"][number]).decode()
+
+    def pictures(self, numbers: list[int]) -> np.ndarray:
+        """Some of the images as they are evaluated, uint8 (n, C, H, W)."""
+        form, found = self.form, np.zeros((len(numbers), self.form.channels, self.form.image_size, self.form.image_size), np.uint8)
+        with self.archive.open("rb") as archive:
+            for place, number in enumerate(numbers):
+                archive.seek(int(self.table["offset"][number]))
+                content = archive.read(int(self.table["length"][number]))
+                found[place] = as_evaluated(content, found.shape[1:], form.resize, name=self.name(number))
+        return found
+
+    def mean_image(self) -> np.ndarray:
+        """Mean of each pixel of the training images' centres, float64 (C, H, W) in [0, 1], as preprocess measured it."""
+        return np.load(self.archive.parent / MEAN_IMAGE)
+
+
+Split = Arrays | Files
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as read, in the two splits it was published in: both `Arrays`, or both `Files` of one archive, sorted by name."""
+
+    train: Split
+    test: Split
+    class_names: list[str]
