@@ -61,7 +61,14 @@ class FromHost(RawBatches):
 
     def begin(self, epoch: int, first: int = 0) -> None:
         """Start an epoch at its 0-based batch `first`."""
-        self.coming = self.fetch(epoch, first)
+        self.coming, self.left = self.fetch(epoch, first), len(self.order.batch_sizes) - first
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[RawBatch]:
+        """The batches of an epoch; whoever stops in the middle leaves nothing under way."""
+        try:
+            yield from super().epoch(epoch, first)
+        finally:
+            self.coming.close()
 
     def rewind(self) -> None:
         """The batch that was loaded last is taken again."""
@@ -69,6 +76,9 @@ class FromHost(RawBatches):
     def load(self, size: int) -> None:
         """Fetch the next batch; the first one of a recording must be as large as any."""
         batch = next(self.coming)
+        self.left -= 1
+        if not self.left:
+            self.coming.close()  # decoding processes are free, and end in order with this one
         if not batch[0].is_cuda:
             self.buffers = batch
             return
