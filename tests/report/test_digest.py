@@ -13,7 +13,7 @@ from reslab.report.html import figures
 from reslab.report.predictions import digest
 from reslab.report.predictions.file import Predictions
 from reslab.report.predictions.scores import reliability
-from reslab.report.tables.comparisons import classes_markdown
+from reslab.report.tables.classes import classes_markdown
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from reslab.config.study import Study
-from reslab.report.settings import Axis, of_study, series
+from reslab.report.axes import Axis, series, study_settings
 from reslab.report.statistics.summary import converged, diverged_seeds
 
 mpl.use("agg")
@@ -104,7 +104,7 @@ def depth_and_tau(study: Study, summary: pd.DataFrame, runs: pd.DataFrame, path:
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, len(shown), figsize=(11, 4.6), sharey=True, squeeze=False)
         for axes, axis in zip(panels[0], shown, strict=True):
-            entries = draw_series(axes, axis, series(axis, of_study(study)), summary, runs) if axis.values else []
+            entries = draw_series(axes, axis, series(axis, study_settings(study)), summary, runs) if axis.values else []
             axes.set(xlabel=axis.name, title=f"error against {axis.name}")
             if entries:
                 place = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "frameon": False, "fontsize": 9}

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reslab.config import Published
+from reslab.report.axes import Axis
 from reslab.report.figures import plots
 from reslab.report.figures.plots import COLOURS, PLAIN, STYLE, WIDE_RANGE, style_of
 from reslab.report.figures.reliability import draw_reliability
-from reslab.report.settings import Axis
 from reslab.report.statistics.summary import converged
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them

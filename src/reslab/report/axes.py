@@ -1,4 +1,4 @@
-"""What differs between the experiments of a study, as flat settings, and the axes that this gives."""
+"""The axes of a study's figures: the quantities that it varies, and what they cost."""
 
 import math
 from dataclasses import dataclass, replace
@@ -29,24 +29,22 @@ class Axis:
         return replace(self, values={name: value for name, value in self.values.items() if math.isfinite(value)})
 
 
-def of_study(study: Study) -> dict[str, Settings]:
+def study_settings(study: Study) -> dict[str, Settings]:
     """Experiment -> its settings."""
     return {name: flat(experiment.sections) for name, experiment in study.experiments.items()}
 
 
 def axes(study: Study, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Axis]:
     """What the study varies in numbers, known things first, and what it cost; an axis has at least two values."""
-    settings = of_study(study)
+    settings = study_settings(study)
     paths = varied(settings)
     candidates = [Axis(_name(path), path, {name: _number(found.get(path)) for name, found in settings.items()}) for path in paths]
     tau = Axis("tau", "model.tau", summary.set_index("experiment")["tau"].to_dict())
     candidates = [tau, *(axis for axis in candidates if axis.path != tau.path)]
     candidates.sort(key=lambda axis: list(KNOWN).index(axis.path) if axis.path in KNOWN else len(KNOWN))
     costs = [Axis(title, "", _cost(runs, key)) for key, title in COSTS.items()]
-    kept = [
-        Axis(axis.name, axis.path, {key: x for key, x in axis.values.items() if math.isfinite(x)}) for axis in candidates + costs
-    ]
-    return [axis for axis in kept if len(set(axis.values.values())) > 1]
+    known = [axis.known() for axis in candidates + costs]
+    return [axis for axis in known if len(set(axis.values.values())) > 1]
 
 
 def series(axis: Axis, settings: dict[str, Settings]) -> dict[str, list[str]]:
