@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from reslab.config.settings import Settings, flat, short, varied
+from reslab.config.settings import Settings, flatten, flow, varied
 from reslab.config.study import Study
 
 KNOWN = {"model.depth": "depth", "model.tau": "tau", "train.batch_size": "batch size", "optimizer.lr": "learning rate"}
+DIGITS = 6  # of a setting's value: more would hide what differs
 COSTS = {
     "cost": "multiply-adds of the forward passes over all training images",
     "seconds": "seconds per network",
@@ -31,7 +32,7 @@ class Axis:
 
 def study_settings(study: Study) -> dict[str, Settings]:
     """Experiment -> its settings."""
-    return {name: flat(experiment.sections) for name, experiment in study.experiments.items()}
+    return {name: flatten(experiment.sections) for name, experiment in study.experiments.items()}
 
 
 def axes(study: Study, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Axis]:
@@ -60,7 +61,7 @@ def series(axis: Axis, settings: dict[str, Settings]) -> dict[str, list[str]]:
 
 
 def _part(found: Settings, path: str) -> str:
-    return f"{_name(path)} {short(found[path])}" if path in found else ""
+    return f"{_name(path)} {flow(found[path], digits=DIGITS)}" if path in found else ""
 
 
 def _distinct(groups: list[tuple[str, ...]]) -> list[str]:

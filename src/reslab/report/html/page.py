@@ -19,7 +19,7 @@ from reslab.report.tables.cells import EMPTY, Cell, numbers
 from reslab.report.tables.classes import CLASSES_NOTE, classes_columns
 from reslab.report.tables.comparisons import comparisons_columns, comparisons_note
 from reslab.report.tables.published import difference, published_note, theirs
-from reslab.report.tables.results import ERROR, NETWORKS_NOTE, networks_columns, results_columns, results_note
+from reslab.report.tables.results import ERROR, NETWORKS_NOTE, footnote, networks_columns, results_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def results_table(found: Findings) -> Table:
     if summary["depth"].notna().any():
         beside["depth"] = numbers(summary["depth"], "{:.0f}")
     columns = beside | columns
-    note, sources = results_note(found.runs), ("tables/results.csv",)
+    note, sources = footnote(found.runs), ("tables/results.csv",)
     if published:
         against = against_published(found.study, summary)
         columns = with_published(columns, against)

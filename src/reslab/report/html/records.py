@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from reslab.config.settings import flat, short, varied
+from reslab.config.settings import flatten, flow, varied
 from reslab.config.study import Study
-from reslab.report.axes import study_settings
+from reslab.report.axes import DIGITS, study_settings
 from reslab.report.html.table import Table, table
 from reslab.report.tables.cells import EMPTY, Cell, numbers
 
@@ -42,7 +42,7 @@ def exact(value: Any) -> Cell:
 def recipe(study: Study, experiment: str) -> dict[str, str]:
     """The settings in which an experiment differs from others."""
     every = study_settings(study)
-    return {path: short(every[experiment][path]) for path in varied(every) if path in every[experiment]}
+    return {path: flow(every[experiment][path], digits=DIGITS) for path in varied(every) if path in every[experiment]}
 
 
 def shared(study: Study) -> dict[str, str]:
@@ -50,8 +50,8 @@ def shared(study: Study) -> dict[str, str]:
     every = study_settings(study)
     different = varied(every)
     first = next(iter(every.values()))
-    dataset = flat({"dataset": study.dataset | ({"validation": study.validation} if study.validation else {})})
-    return {path: short(value) for path, value in (dataset | first).items() if path not in different}
+    dataset = flatten({"dataset": study.dataset | ({"validation": study.validation} if study.validation else {})})
+    return {path: flow(value, digits=DIGITS) for path, value in (dataset | first).items() if path not in different}
 
 
 def environments_table(runs: pd.DataFrame) -> Table:

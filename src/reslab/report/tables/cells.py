@@ -66,9 +66,10 @@ def is_numeric(column: Iterable[Cell]) -> bool:
     return any(cell.value is not None for cell in column)
 
 
-def markdown(columns: Columns) -> str:
-    """The columns as a Markdown table."""
-    return tabulate(_rows(columns), list(columns), tablefmt="pipe", disable_numparse=True)
+def render(columns: Columns, *, title: str = "", note: str = "") -> str:
+    """The columns as a Markdown table, with its title above and a note beneath."""
+    table = tabulate(_rows(columns), list(columns), tablefmt="pipe", disable_numparse=True)
+    return "\n\n".join([*([f"**{title}**"] if title else []), table, *([note] if note else [])]) + "\n"
 
 
 def terminal(columns: Columns) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from reslab.report.tables.cells import Cell, markdown, percent, words
+from reslab.report.tables.cells import Cell, percent, render, words
 
 MOST = 3  # classes, and confusions, of an experiment
 CLASSES_NOTE = "Over all test images and all seeds that did not diverge; every class is in classes.csv."
@@ -25,7 +25,7 @@ def classes_columns(table: pd.DataFrame, confused: pd.DataFrame) -> dict[str, li
 
 def classes_markdown(table: pd.DataFrame, confused: pd.DataFrame) -> str:
     """The table of the hardest classes."""
-    return f"{markdown(classes_columns(table, confused))}\n\n{CLASSES_NOTE}\n"
+    return render(classes_columns(table, confused), note=CLASSES_NOTE)
 
 
 def _listed(rows: pd.DataFrame, form: str) -> str:

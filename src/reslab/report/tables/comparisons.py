@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from reslab.report.statistics.significance import ALPHA, MOST_SEEDS
-from reslab.report.tables.cells import EMPTY, Cell, markdown, words
+from reslab.report.tables.cells import EMPTY, Cell, render, words
 
 
 def points(value: float) -> Cell:
@@ -48,7 +48,7 @@ def comparisons_columns(table: pd.DataFrame) -> dict[str, list[Cell]]:
 
 def comparisons_markdown(table: pd.DataFrame) -> str:
     """The table of comparisons and how to read it."""
-    return f"{markdown(comparisons_columns(table))}\n\n{comparisons_note(table)}\n"
+    return render(comparisons_columns(table), note=comparisons_note(table))
 
 
 def _effect(row: dict) -> Cell:

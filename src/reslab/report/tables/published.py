@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from reslab.report.tables.cells import EMPTY, Cell, markdown, mean_and_std, words
+from reslab.report.tables.cells import EMPTY, Cell, mean_and_std, render, words
 from reslab.report.tables.comparisons import p_cell, points, span
 from reslab.report.tables.results import error_cell
 
@@ -23,7 +23,7 @@ def published_markdown(table: pd.DataFrame) -> str:
         "verdict": words(table["verdict"]),
         "source": words(table["source"]),
     }
-    return f"{markdown(columns)}\n\n{published_note(table)}\n"
+    return render(columns, note=published_note(table))
 
 
 def ours(row: dict) -> Cell:

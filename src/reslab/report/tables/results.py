@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from reslab.report.tables.cells import Cell, interval, markdown, mean_and_std, numbers, percents, words
+from reslab.report.tables.cells import Cell, interval, mean_and_std, numbers, percents, render, words
 
 ERROR = "test error % (mean ± std)"
 SCORES = {"test_top5_error": "top-5 error %", "test_ece": "calibration error %", "validation_error": "validation error %"}
@@ -49,11 +49,10 @@ def _scores(table: pd.DataFrame) -> dict[str, list[Cell]]:
 
 def results_markdown(summary: pd.DataFrame, runs: pd.DataFrame, title: str) -> str:
     """The results with their title, and beneath them the hardware they were measured on."""
-    heading = f"**{title}**\n\n" if title else ""
-    return f"{heading}{markdown(results_columns(summary))}\n\n{results_note(runs)}\n"
+    return render(results_columns(summary), title=title, note=footnote(runs))
 
 
-def results_note(runs: pd.DataFrame) -> str:
+def footnote(runs: pd.DataFrame) -> str:
     """What the numbers are and what they were measured on."""
     commit = ", ".join(sorted({str(commit)[:10] for commit in runs["commit"].dropna()})) or "none"
     dirty = " with uncommitted changes" if runs["dirty"].fillna(False).astype(bool).any() else ""
@@ -82,4 +81,4 @@ def networks_columns(scores: pd.DataFrame) -> dict[str, list[Cell]]:
 
 def networks_markdown(scores: pd.DataFrame) -> str:
     """The table of single networks and how to read it."""
-    return f"{markdown(networks_columns(scores))}\n\n{NETWORKS_NOTE}\n"
+    return render(networks_columns(scores), note=NETWORKS_NOTE)
