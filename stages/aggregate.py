@@ -9,8 +9,10 @@ import pandas as pd
 from reslab import config
 from reslab.environment import project_root
 from reslab.errors import run
-from reslab.report.figures import plots
-from reslab.report.figures.reliability import reliability_diagram
+from reslab.report.axes import panels, study_settings
+from reslab.report.figures.curves import plot_curves
+from reslab.report.figures.errors import plot_depth_and_tau
+from reslab.report.figures.reliability import plot_reliability
 from reslab.report.html import page
 from reslab.report.predictions import digest
 from reslab.report.statistics.comparison import comparisons, image_by_image
@@ -61,7 +63,7 @@ def write_classes(study: config.Study, digests: digest.Digests, metrics: Path) -
     classes, confused = digest.by_class(digests), digest.confusions(digests)
     (metrics / "tables" / "classes.md").write_text(classes_markdown(classes, confused))
     write_csv(classes, metrics / "tables" / "classes.csv", float_format="%.6g")
-    reliability_diagram(pooled, metrics / "plots" / "reliability.svg", order=list(study.experiments))
+    plot_reliability(pooled, panels(study_settings(study)), metrics / "plots" / "reliability.svg")
     return {"classes": classes, "confusions": confused, "reliability": pooled}
 
 
@@ -91,8 +93,8 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
-    plots.curves(histories, metrics / "plots" / "curves.svg")
-    plots.depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
+    plot_curves(histories, panels(study_settings(study)), metrics / "plots" / "curves.svg")
+    plot_depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
     found = page.Findings(study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, **by_class)
     page.write(found, metrics / "report.html")
     attempt(lambda: log_to_mlflow(study, metrics), "the results")

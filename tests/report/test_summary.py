@@ -10,7 +10,8 @@ import pytest
 from reslab import config
 from reslab.errors import UserError
 from reslab.report.axes import Axis, series, study_settings
-from reslab.report.figures import plots
+from reslab.report.figures.curves import plot_curves
+from reslab.report.figures.errors import draw_series, plot_depth_and_tau
 from reslab.report.statistics.samples import wilson_interval
 from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
 from reslab.report.tables.results import networks_markdown, results_markdown
@@ -175,9 +176,9 @@ def test_a_study_without_tau_has_no_column_for_it(study, folder):
 def test_plots_of_one_epoch_of_no_error_and_of_tau_zero(study, folder, tmp_path):
     runs = runs_table(study, folder).assign(test_error=0.0)
     summary = summarize(study, runs).assign(tau=0.0)
-    plots.depth_and_tau(study, summary, runs, tmp_path / "a.svg")
+    plot_depth_and_tau(study, summary, runs, tmp_path / "a.svg")
     one = pd.DataFrame({"seed": [0], "epoch": [1], "train_loss": [1.0], "test_error": [0.0]})
-    plots.curves({"good": one}, tmp_path / "b.svg")
+    plot_curves({"good": one}, {"": ["good"]}, tmp_path / "b.svg")
     assert "diverged" not in (tmp_path / "b.svg").read_text()
 
 
@@ -189,8 +190,8 @@ def test_plots_are_the_same_for_the_same_numbers(study, folder, tmp_path):
     bad = pd.DataFrame({"seed": [0], "epoch": [1], "train_loss": [math.nan], "test_error": [1.0]})
     contents = []
     for name in ("a", "b"):
-        plots.curves({"good": good, "bad": bad}, tmp_path / f"{name}.svg")
-        plots.depth_and_tau(study, summary, runs, tmp_path / f"{name}2.svg")
+        plot_curves({"good": good, "bad": bad}, {"": ["good", "bad"]}, tmp_path / f"{name}.svg")
+        plot_depth_and_tau(study, summary, runs, tmp_path / f"{name}2.svg")
         contents.append((tmp_path / f"{name}.svg").read_text() + (tmp_path / f"{name}2.svg").read_text())
     assert contents[0] == contents[1]
     assert "bad (diverged)" in contents[0]
@@ -210,7 +211,7 @@ def late(diverged: dict[int, bool]) -> pd.DataFrame:
 
 def test_a_curve_is_without_the_seeds_that_diverged_and_says_how_many(tmp_path):
     def drawn(name: str, history: pd.DataFrame) -> str:
-        plots.curves({name: history}, tmp_path / "a.svg")
+        plot_curves({name: history}, {"": [name]}, tmp_path / "a.svg")
         return (tmp_path / "a.svg").read_text()
 
     mixed = late({0: False, 1: True, 2: False})
@@ -237,7 +238,7 @@ def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):
     summary = summarize(study, runs)
     figure, axes = plt.subplots()
     depth = Axis("depth", "model.depth", summary.set_index("experiment")["depth"].to_dict())
-    entries = plots.draw_series(axes, depth, series(depth, study_settings(study)), summary, runs)
+    entries = draw_series(axes, depth, series(depth, study_settings(study)), summary, runs)
     plt.close(figure)
     assert [label for _, label in entries] == ["tau 1", "tau 1/sqrt(L)", "diverged (at the top edge)"]
     joined = [line.get_xdata() for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 from scipy import stats
 
-from reslab.report.figures.plots import COLOURS, PLAIN, STYLE, save
+from reslab.report.figures.style import COLOURS, PLAIN, STYLE, save
 from reslab.report.statistics.growth import positive
 
 COLUMNS = 4

@@ -9,7 +9,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from reslab.config.study import Study
-from reslab.report.axes import axes, series, study_settings
+from reslab.report.axes import axes, panels, series, study_settings
+from reslab.report.figures.curves import labelled
 from reslab.report.html import figures
 from reslab.report.html.records import anchor, environments_table, recipe, seeds_table, shared
 from reslab.report.html.table import Table, table
@@ -178,24 +179,49 @@ def classes_table(errors: pd.DataFrame, confused: pd.DataFrame) -> Table:
     )
 
 
-def figures_of(found: Findings) -> dict[str, list[tuple[str, Markup]]]:
-    """Captions and figures: `curves`, `errors` (one an axis that the study varies), `calibration`."""
-    curves = [
-        ("Training loss by epoch: mean over the seeds that did not diverge, band from the lowest to the highest.", "train_loss"),
-        ("Test error by epoch: mean over the seeds that did not diverge, band from the best to the worst.", "test_error"),
-    ]
-    made = {"curves": [(caption, figures.curve(found.histories, key, key)) for caption, key in curves]}
-    every, published = study_settings(found.study), found.study.report.published
-    made["errors"] = []
-    for number, axis in enumerate(axes(found.study, found.summary, found.runs)):
-        drawn = figures.error_against(axis, series(axis, every), found.summary, found.runs, published, f"against{number}")
-        left_out = "" if axis.path else " Experiments all of whose seeds diverged are left out."
-        made["errors"].append((f"Test error against {axis.name}: a dot a seed, a bar their mean.{left_out}", drawn))
-    pooled = found.reliability
-    made["calibration"] = (
-        [(CALIBRATION, figures.reliability(pooled, list(found.study.experiments), "reliability"))] if pooled else []
-    )
+CURVES = {
+    "train_loss": "Training loss by epoch{}: mean over the seeds that did not diverge, band from the lowest to the highest.",
+    "test_error": "Test error by epoch{}: mean over the seeds that did not diverge, band from the best to the worst.",
+}
+RELIABILITY = "How often answers are right against how sure the networks are of them{}, in bins of at least 10 answers."
+Captioned = list[tuple[str, Markup]]
+
+
+def figures_of(found: Findings) -> dict[str, Captioned]:
+    """Captions and figures: `curves`, `errors` (of each axis that the study varies), `reliability`."""
+    return {"curves": curve_figures(found), "errors": error_figures(found), "reliability": reliability_figures(found)}
+
+
+def curve_figures(found: Findings) -> Captioned:
+    """The curves, a figure for each panel of the study."""
+    every, made = labelled(found.histories), []
+    for column, caption in CURVES.items():
+        for number, (title, names) in enumerate(panels(study_settings(found.study)).items()):
+            shown = labelled({name: found.histories[name] for name in names})
+            drawn = figures.curves(shown, every, column, f"{column}{number or ''}")
+            made.append((captioned(caption, title), drawn))
     return made
 
 
-CALIBRATION = "How often answers are right against how sure the networks are of them, in bins of at least 10 answers."
+def error_figures(found: Findings) -> Captioned:
+    """Test error against each quantity that the study varies, and against its costs."""
+    settings, published, made = study_settings(found.study), found.study.report.published, []
+    for number, axis in enumerate(axes(found.study, found.summary, found.runs)):
+        drawn = figures.error_against(axis, series(axis, settings), found.summary, found.runs, published, f"against{number}")
+        left_out = "" if axis.path else " Experiments all of whose seeds diverged are left out."
+        made.append((f"Test error against {axis.name}: a dot a seed, a bar their mean.{left_out}", drawn))
+    return made
+
+
+def reliability_figures(found: Findings) -> Captioned:
+    """Accuracy against confidence, where predictions are there."""
+    made = []
+    for number, (title, names) in enumerate(panels(study_settings(found.study)).items() if found.reliability else ()):
+        drawn = figures.reliability(found.reliability, names, f"reliability{number or ''}")
+        made.append((captioned(RELIABILITY, title), drawn))
+    return made
+
+
+def captioned(caption: str, title: str) -> str:
+    """A caption with the title of a panel in its place."""
+    return caption.format(f" ({title})" if title else "")
