@@ -9,15 +9,19 @@ import pandas as pd
 from reslab import config
 from reslab.environment import project_root
 from reslab.errors import run
-from reslab.report.figures import plots
-from reslab.report.figures.reliability import reliability_diagram
+from reslab.report.axes import panels, study_settings
+from reslab.report.figures.curves import plot_curves
+from reslab.report.figures.errors import plot_depth_and_tau
+from reslab.report.figures.reliability import plot_reliability
 from reslab.report.html import page
 from reslab.report.predictions import digest
 from reslab.report.statistics.comparison import comparisons, image_by_image
 from reslab.report.statistics.published import against_published
-from reslab.report.statistics.summary import epoch_means, headline, runs_table, summarize
-from reslab.report.tables import comparisons as comparison_tables
-from reslab.report.tables import results
+from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
+from reslab.report.tables.classes import classes_markdown
+from reslab.report.tables.comparisons import comparisons_markdown
+from reslab.report.tables.published import published_markdown
+from reslab.report.tables.results import networks_markdown, results_markdown
 from reslab.tracking import Store, attempt, read_results
 
 
@@ -28,14 +32,14 @@ def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
 
 def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
     """The tables of experiments, of single networks, and of what was published."""
-    (folder / "results.md").write_text(results.markdown(summary, runs, study.report.title))
+    (folder / "results.md").write_text(results_markdown(summary, runs, study.report.title))
     write_csv(summary, folder / "results.csv")
-    networks = results.networks(runs)
-    (folder / "networks.md").write_text(results.networks_markdown(networks))
-    write_csv(networks, folder / "networks.csv")
+    scores = network_scores(runs)
+    (folder / "networks.md").write_text(networks_markdown(scores))
+    write_csv(scores, folder / "networks.csv")
     if study.report.published:
         published = against_published(study, summary)
-        (folder / "published.md").write_text(comparison_tables.published_markdown(published))
+        (folder / "published.md").write_text(published_markdown(published))
         write_csv(published, folder / "published.csv")
 
 
@@ -45,7 +49,7 @@ def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.D
         return None
     by_image = image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
     compared = comparisons(runs, study.report.compare, by_image)
-    (folder / "comparisons.md").write_text(comparison_tables.comparisons_markdown(compared))
+    (folder / "comparisons.md").write_text(comparisons_markdown(compared))
     write_csv(compared, folder / "comparisons.csv")
     write_csv(by_image, folder / "mcnemar.csv")
     return compared
@@ -57,9 +61,9 @@ def write_classes(study: config.Study, digests: digest.Digests, metrics: Path) -
         return {}
     pooled = digest.pooled_reliability(digests)
     classes, confused = digest.by_class(digests), digest.confusions(digests)
-    (metrics / "tables" / "classes.md").write_text(comparison_tables.classes_markdown(classes, confused))
+    (metrics / "tables" / "classes.md").write_text(classes_markdown(classes, confused))
     write_csv(classes, metrics / "tables" / "classes.csv", float_format="%.6g")
-    reliability_diagram(pooled, metrics / "plots" / "reliability.svg", order=list(study.experiments))
+    plot_reliability(pooled, panels(study_settings(study)), metrics / "plots" / "reliability.svg")
     return {"classes": classes, "confusions": confused, "reliability": pooled}
 
 
@@ -89,8 +93,8 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
-    plots.curves(histories, metrics / "plots" / "curves.svg")
-    plots.depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
+    plot_curves(histories, panels(study_settings(study)), metrics / "plots" / "curves.svg")
+    plot_depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
     found = page.Findings(study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, **by_class)
     page.write(found, metrics / "report.html")
     attempt(lambda: log_to_mlflow(study, metrics), "the results")

@@ -22,8 +22,9 @@ from reslab.environment import project_root
 from reslab.errors import located, run
 from reslab.experiment.bound import bound, build_network
 from reslab.models.analysis import propagation
-from reslab.report.figures import growth as growth_plots
-from reslab.report.statistics import growth
+from reslab.report.figures.growth import plot_growth, plot_responses
+from reslab.report.statistics.growth import growth, has_depths, series_names
+from reslab.report.tables.growth import growth_markdown
 from reslab.tracking import Store, attempt
 from reslab.training.execution import hardware
 from reslab.weights.network import load_network
@@ -91,7 +92,7 @@ def names_of_series(study: Study, data: Prepared) -> dict[str, str]:
     for experiment in study.experiments.values():
         with torch.device("meta"):
             groups[experiment.name] = propagation.has_batch_norm(build_network(experiment.model, data.facts, seed=0))
-    return growth.series_names({name: experiment.sections for name, experiment in study.experiments.items()}, groups)
+    return series_names({name: experiment.sections for name, experiment in study.experiments.items()}, groups)
 
 
 def measured(study: Study, data: Prepared, runs: Path, device: torch.device) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -120,19 +121,19 @@ def main(
     hardware.prepare(device, precision="float64", fast=False)
     with located(params):
         responses, stream = measured(study, loaded, runs, device)
-    grown = growth.growth(stream)
+    grown = growth(stream)
     for folder in (rows, metrics):
         folder.mkdir(parents=True, exist_ok=True)
     for table, path in ((responses, rows / "responses.csv"), (stream, rows / "stream.csv"), (grown, metrics / "growth.csv")):
         table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
-    (metrics / "growth.md").write_text(growth.markdown(grown))
+    (metrics / "growth.md").write_text(growth_markdown(grown))
     trained = responses[responses["experiment"].isin(list(study.experiments))]
-    growth_plots.responses(trained, metrics / "responses_initial.svg", moment=INITIAL)
-    growth_plots.responses(trained, metrics / "responses_trained.svg", moment=TRAINED)
-    if growth_plots.has_depths(grown):
-        growth_plots.growth(grown, metrics / "growth.svg", against="blocks")
+    plot_responses(trained, metrics / "responses_initial.svg", moment=INITIAL)
+    plot_responses(trained, metrics / "responses_trained.svg", moment=TRAINED)
+    if has_depths(grown):
+        plot_growth(grown, metrics / "growth.svg", against="blocks")
     if grown["tau"].notna().any():
-        growth_plots.growth(grown, metrics / "threshold.svg", against="scaled")
+        plot_growth(grown, metrics / "threshold.svg", against="scaled")
     attempt(lambda: Store(project_root(), study.name).log_report([metrics]), "the layers")
     print((metrics / "growth.md").read_text())
 

@@ -62,7 +62,7 @@ def test_what_was_kept_stays_where_a_result_is_missing(repository, metrics, tmp_
     cli.results.keep(repository / "params.yaml", metrics, results)
     before = sorted(path.relative_to(results) for path in results.rglob("*"))
     (metrics / lost).rename(metrics / "elsewhere")
-    with pytest.raises(UserError, match=rf"metrics/{lost}: there is no such result; run `dvc repro`"):
+    with pytest.raises(UserError, match=rf"metrics/{lost}: no such file; run `dvc repro`"):
         cli.results.keep(repository / "params.yaml", metrics, results)
     assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
 

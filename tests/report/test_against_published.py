@@ -12,7 +12,7 @@ from reslab import config
 from reslab.config.report import Published
 from reslab.report.statistics.published import against_published, difference_test
 from reslab.report.statistics.samples import statistics
-from reslab.report.tables.comparisons import published_markdown
+from reslab.report.tables.published import published_markdown
 
 OURS = [0.0812, 0.0840, 0.0799, 0.0871, 0.0825]
 

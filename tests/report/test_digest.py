@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from reslab.report import predictions
-from reslab.report.figures.plots import COLOURS
-from reslab.report.figures.reliability import LEAST, reliability_diagram
+from reslab.report.figures.reliability import LEAST, plot_reliability
+from reslab.report.figures.style import COLOURS
 from reslab.report.html import figures
 from reslab.report.predictions import digest
 from reslab.report.predictions.file import Predictions
 from reslab.report.predictions.scores import reliability
-from reslab.report.tables.comparisons import classes_markdown
+from reslab.report.tables.classes import classes_markdown
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 
@@ -57,7 +57,7 @@ def test_pooled_calibration_is_that_of_all_answers_together(runs, tmp_path):
     expected = reliability(np.concatenate([network.logits for network in both]), np.tile(LABELS, 2))
     pd.testing.assert_frame_equal(pooled, expected, check_dtype=False)
     for name in ("a", "b"):
-        reliability_diagram({"a": pooled}, tmp_path / f"{name}.svg", order=["a"])
+        plot_reliability({"a": pooled}, {"": ["a"]}, tmp_path / f"{name}.svg")
     assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()
     assert "confidence" in (tmp_path / "a.svg").read_text()
 
@@ -66,7 +66,7 @@ def test_an_experiment_has_the_colour_of_its_place_in_the_study(runs, tmp_path):
     """The first of the study diverged and has no answers; the page and the curves count it all the same."""
     pooled = digest.pooled_reliability(digest.read(runs, tmp_path)[0])
     pooled["a"]["images"] *= LEAST
-    reliability_diagram(pooled, tmp_path / "plot.svg", order=["gone", "a"])
+    plot_reliability(pooled, {"": ["gone", "a"]}, tmp_path / "plot.svg")
     plot, page = (tmp_path / "plot.svg").read_text().upper(), figures.reliability(pooled, ["gone", "a"], "r")
     assert [colour for colour in COLOURS[:-1] if colour in plot] == [COLOURS[1]]  # the last, black, is that of letters
     assert set(re.findall("--c[0-9]", page)) == {"--c1"}

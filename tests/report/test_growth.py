@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reslab.report.figures import growth as growth_plots
-from reslab.report.statistics import growth
+from reslab.report.figures.growth import plot_growth, plot_responses
+from reslab.report.statistics.growth import growth, has_depths, last_slope, series_names, slope
+from reslab.report.tables.growth import growth_markdown
 
 BLOCKS = (9, 27, 54)
 INITIAL, TRAINED = "at initialisation", "after training"
@@ -36,7 +37,7 @@ CASES = [(rule, blocks, seed, moment) for moment in (INITIAL, TRAINED) for rule 
 @pytest.fixture
 def table():
     rows = pd.DataFrame([row for case in CASES for row in stream(*case)])
-    return growth.growth(rows.sample(frac=1, random_state=0))  # in whatever order
+    return growth(rows.sample(frac=1, random_state=0))  # in whatever order
 
 
 @pytest.fixture
@@ -58,14 +59,14 @@ def test_growth_is_from_end_to_end(table):
 
 
 def test_slopes():
-    assert growth.slope([9, 27, 54], [3 * blocks**0.5 for blocks in BLOCKS]) == pytest.approx((0.5, 0), abs=1e-7)
-    assert all(map(math.isnan, growth.slope([9, 9], [1.0, 2.0])))
+    assert slope([9, 27, 54], [3 * blocks**0.5 for blocks in BLOCKS]) == pytest.approx((0.5, 0), abs=1e-7)
+    assert all(map(math.isnan, slope([9, 9], [1.0, 2.0])))
     rows = pd.DataFrame({"blocks": [9, 27, 54], "forward": [1.4**blocks for blocks in BLOCKS]})
-    assert growth.last_slope(rows, "forward") == pytest.approx(27 * math.log(1.4) / math.log(2))
+    assert last_slope(rows, "forward") == pytest.approx(27 * math.log(1.4) / math.log(2))
 
 
 def test_the_table_says_what_grows_what_is_bounded_and_what_diverged(table):
-    lines = growth.markdown(table).splitlines()
+    lines = growth_markdown(table).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| no")]
     assert lines[2].split("|")[1:-1][3].strip() == "L = 9"
     forward = {(row[1], row[2]): row[3:] for row in rows[: len(rows) // 2]}
@@ -77,7 +78,7 @@ def test_the_table_says_what_grows_what_is_bounded_and_what_diverged(table):
 
 def test_a_depth_that_was_not_measured_is_empty_and_not_diverged(table):
     kept = table[(table["moment"] == INITIAL) | (table["blocks"] < 54)]
-    (row,) = [line for line in growth.markdown(kept).splitlines() if "1/sqrt" in line and TRAINED in line][:1]
+    (row,) = [line for line in growth_markdown(kept).splitlines() if "1/sqrt" in line and TRAINED in line][:1]
     assert [cell.strip() for cell in row.split("|")[4:7]] == ["1.61", "1.63", ""]
 
 
@@ -93,16 +94,16 @@ def test_a_series_is_called_by_what_sets_it_apart_in_its_group():
         "d": sections(depth=20, norm="none", tau=1.0),
     }
     groups = {"a": True, "b": True, "c": True, "d": False}
-    assert growth.series_names(models, groups) == {"a": "tau: 1.0", "b": "tau: 1.0", "c": "tau: 1/L", "d": "tau_resnet"}
+    assert series_names(models, groups) == {"a": "tau: 1.0", "b": "tau: 1.0", "c": "tau: 1/L", "d": "tau_resnet"}
     other = models | {"c": sections(depth=20, tau=1.0) | {"optimizer": {"name": "sgd", "lr": 0.2}}}
-    assert growth.series_names(other, groups)["c"] == "optimizer.lr: 0.2"
+    assert series_names(other, groups)["c"] == "optimizer.lr: 0.2"
 
 
 def test_plots_are_the_same_for_the_same_numbers_and_show_divergence(table, responses, tmp_path):
     for name in ("a", "b"):
-        growth_plots.growth(table, tmp_path / f"{name}1.svg", against="blocks")
-        growth_plots.growth(table, tmp_path / f"{name}2.svg", against="scaled")
-        growth_plots.responses(responses, tmp_path / f"{name}3.svg", moment=TRAINED)
+        plot_growth(table, tmp_path / f"{name}1.svg", against="blocks")
+        plot_growth(table, tmp_path / f"{name}2.svg", against="scaled")
+        plot_responses(responses, tmp_path / f"{name}3.svg", moment=TRAINED)
     for number in "123":
         assert (tmp_path / f"a{number}.svg").read_text() == (tmp_path / f"b{number}.svg").read_text()
     assert "tau = 1/sqrt(L)" in (tmp_path / "a1.svg").read_text()
@@ -111,16 +112,16 @@ def test_plots_are_the_same_for_the_same_numbers_and_show_divergence(table, resp
 
 def test_what_is_beyond_the_axis_is_marked_at_its_edge(table, tmp_path):
     """1.4^54 = 8e7 of tau = 1 at L = 54 is; without that depth nothing is."""
-    growth_plots.growth(table, tmp_path / "all.svg", against="scaled")
-    growth_plots.growth(table[table["blocks"] < 54], tmp_path / "part.svg", against="scaled")
+    plot_growth(table, tmp_path / "all.svg", against="scaled")
+    plot_growth(table[table["blocks"] < 54], tmp_path / "part.svg", against="scaled")
     assert "beyond 1e6" in (tmp_path / "all.svg").read_text()
     assert "beyond" not in (tmp_path / "part.svg").read_text()
 
 
 def test_plots_of_a_network_without_depth_or_tau(table, responses, tmp_path):
     one = table[table["blocks"] == 9].assign(tau=math.nan, depth=math.nan)
-    assert not growth_plots.has_depths(one)
-    assert growth_plots.has_depths(table)
-    growth_plots.growth(one, tmp_path / "a.svg", against="blocks")
-    growth_plots.responses(responses[responses["blocks"] == 9].assign(depth=math.nan), tmp_path / "b.svg", moment=INITIAL)
+    assert not has_depths(one)
+    assert has_depths(table)
+    plot_growth(one, tmp_path / "a.svg", against="blocks")
+    plot_responses(responses[responses["blocks"] == 9].assign(depth=math.nan), tmp_path / "b.svg", moment=INITIAL)
     assert "depth" not in (tmp_path / "b.svg").read_text()

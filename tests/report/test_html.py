@@ -12,8 +12,9 @@ from test_summary import PARAMS, record
 
 from reslab import config
 from reslab.config.report import Published
-from reslab.report import settings
-from reslab.report.html import cells, figures, page
+from reslab.report.axes import COSTS, Axis, Series, axes, series, study_settings
+from reslab.report.figures.curves import labelled
+from reslab.report.html import figures, page
 from reslab.report.predictions import digest
 from reslab.report.predictions.scores import confusion, reliability
 from reslab.report.statistics.comparison import comparisons
@@ -171,46 +172,70 @@ def test_what_people_write_is_text_and_never_markup(tmp_path):
 def test_the_axes_are_what_the_study_varies(tmp_path):
     experiments = {"a": {}, "b": {"model": {"depth": 110}}, "c": {"model": {"depth": 110}, "train": {"batch_size": 64}}}
     found = findings(tmp_path, {"a": [0.1, 0.2], "b": [0.2, 0.1], "c": [None, 0.2]}, experiments=experiments)
-    axes = {axis.name: axis for axis in settings.axes(found.study, found.summary, found.runs)}
-    cost = settings.COSTS["cost"]
-    assert list(axes) == ["depth", "batch size", cost]
-    assert axes["depth"].values == {"a": 20, "b": 110, "c": 110}
-    assert axes[cost].values == {"a": 20e6 * 10 * 8, "b": 110e6 * 10 * 8, "c": 110e6 * 10 * 64}
-    every = settings.of_study(found.study)
-    assert settings.series(axes["depth"], every) == {"batch size 8": ["a", "b"], "batch size 64": ["c"]}
-    assert settings.series(axes[cost], every) == {"a": ["a"], "b": ["b"], "c": ["c"]}
+    found_axes = {axis.name: axis for axis in axes(found.study, found.summary, found.runs)}
+    cost = COSTS["cost"]
+    assert list(found_axes) == ["depth", "batch size", cost]
+    assert found_axes["depth"].values == {"a": 20, "b": 110, "c": 110}
+    assert found_axes[cost].values == {"a": 20e6 * 10 * 8, "b": 110e6 * 10 * 8, "c": 110e6 * 10 * 64}
+    every = study_settings(found.study)
+    assert series(found_axes["depth"], every) == [Series("batch size 8", 0, [["a", "b"]]), Series("batch size 64", 1, [["c"]])]
+    assert series(found_axes[cost], every) == [Series(name, place, [[name]]) for place, name in enumerate("abc")]
 
 
 def test_published_minutes_are_the_place_of_a_published_error_on_the_axis_of_seconds():
-    seconds, depth = settings.Axis(settings.COSTS["seconds"], "", {}), settings.Axis("depth", "model.depth", {})
+    seconds, depth = Axis(COSTS["seconds"], "", {}), Axis("depth", "model.depth", {})
     timed, untimed = Published(error=5, source="x", minutes=2), Published(error=5, source="x")
     assert figures.published_at(seconds, 7.0, timed) == 120
     assert figures.published_at(seconds, 7.0, untimed) is None
     assert figures.published_at(depth, 20, timed) == 20
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1.57", 1.57),
-        ("269,530", 269_530),
-        ("1.57 ± 0.58", 1.57),
-        ("[0.14, 3.01]", 0.14),
-        ("[-140.60, +53.56]", -140.6),
-        ("-0.56 [-2.39, +0.51]", -0.56),
-        ("< 0.001", 0.001),
-        ("3 of 3", 3),
-        ("8.75 ± 0.16 (5 runs)", 8.75),
-        ("1e-05", 1e-5),
-        ("", None),
-        ("diverged (3 of 3)", None),
-        ("9 (4.6), 2 (2.9)", None),
-        ("paired, n = 3", None),
-        ("20-layers", None),
-    ],
-)
-def test_a_cell_sorts_by_its_first_number(text, value):
-    assert cells.amount(text) == value
+def keys(text: str, table: str) -> dict[tuple[str, str], str]:
+    """(text of the first cell, heading) -> the key a cell sorts by, of the cells of a table that have one."""
+    found = text[text.index(f'<table id="{table}"') :].partition("</table>")[0]
+    headings = re.findall(r"<th scope=\"col\"[^>]*>([^<]*)</th>", found)
+    rows = [re.findall(r"<t[hd]([^>]*)>(.*?)</t[hd]>", row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", found, re.DOTALL)[1:]]
+    return {
+        (re.sub("<[^>]*>", "", row[0][1]), heading): key[1]
+        for row in rows
+        for heading, (attributes, _) in zip(headings, row, strict=True)
+        if (key := re.search('data-value="([^"]*)"', attributes))
+    }
+
+
+def test_a_table_sorts_by_what_was_measured_and_not_by_its_text(tmp_path):
+    """Both means are 3.00 in the table, and the one above the other is the larger by a thousandth."""
+    errors = {"good": [0.03001, 0.03001, 0.03003], "mixed": [0.03, 0.03, 0.03], "bad": [None, None, None]}
+    text = page.render(findings(tmp_path, errors))
+    found = keys(text, "results")
+    means = [float(found[name, "test error % (mean ± std)"]) for name in ("good", "mixed")]
+    assert means == pytest.approx([0.0300167, 0.03], abs=1e-7)
+    assert float(found["good", "parameters"]) == 268_383
+    assert ("bad", "test error % (mean ± std)") not in found
+    assert not any(heading == "experiment" for _, heading in found)
+
+
+def test_text_that_looks_like_a_number_is_no_number(tmp_path):
+    """A version, a commit and an identity of digits alone are words."""
+    found = findings(tmp_path, ERRORS)
+    found.runs["identity"], found.runs["commit"], found.runs["torch"] = "123456789012", "1234567890abcdef", "2.12"
+    text = page.render(found)
+    assert re.search(r"<td>\s*123456789012", text)
+    assert re.search(r"<td>\s*1234567890\s*<", text)
+    assert re.search(r"<td>\s*2\.12", text)
+    assert re.search(r'<td class="number">\s*268,383', text)
+
+
+def test_what_no_number_of_seeds_would_settle_sorts_as_infinity(tmp_path):
+    found = findings(tmp_path, {"good": [0.01, 0.02, 0.03], "mixed": [0.011, 0.02, 0.029], "bad": [0.02, 0.04, 0.03]})
+    found_keys = keys(page.render(found), "comparisons")
+    assert found_keys["mixed", "seeds to settle it"] == "Infinity"
+    assert 2 <= float(found_keys["bad", "seeds to settle it"]) <= 1000
+
+
+def curves(histories: dict[str, pd.DataFrame], column: str) -> str:
+    """The figure of a column, with all experiments in one panel."""
+    return str(figures.curves(labelled(histories), labelled(histories), column, "n"))
 
 
 def test_long_curves_are_thinned_to_what_can_be_seen():
@@ -229,29 +254,47 @@ def test_a_seed_that_diverged_between_two_epochs_that_are_shown_is_not_in_the_cu
     assert 3200 not in figures.thinned(history, 1000)["epoch"].tolist()
     history.loc[gone, ["train_loss", "test_error"]] = math.nan, 1.0
     label = "net (1 of 2 diverged)"
-    drawn = figures.curve({"net": history}, "test_error", "n")
+    drawn = curves({"net": history}, "test_error")
     assert f">{label}<" in drawn
-    assert drawn == figures.curve({label: history[history["seed"] == 0]}, "test_error", "n")
+    assert drawn == curves({label: history[history["seed"] == 0]}, "test_error")
 
 
 def test_figures_follow_the_pages_colours_and_keep_their_words(tmp_path):
     found = findings(tmp_path, ERRORS)
-    drawn = str(figures.curve(found.histories, "train_loss", "name"))
+    drawn = curves(found.histories, "train_loss")
     assert "var(--ink)" in drawn
     assert "var(--c0)" in drawn
     assert not re.search("#0[1-7]0[2-8]0[3-9]", drawn)
-    assert 'id="name-' in drawn
+    assert 'id="n-' in drawn
     opening = '<svg viewBox="0 0 1 1" role="img" aria-label="l" xmlns:xlink="http://www.w3.org/1999/xlink">'
     file = '<?xml?><svg viewBox="0 0 1 1" width="3"><text x="1.23456">0.136</text></svg>'
     assert figures.embedded(file, "n", "l") == f'{opening}<text x="1.2">0.136</text></svg>'
 
 
+def test_a_study_of_many_experiments_has_its_curves_in_panels(tmp_path):
+    """Each curve is in the panel of its depth, in axes that are the same in all of them, and once in all."""
+    names = {f"d{depth}-{rate}": (depth, rate) for depth in (20, 32, 44) for rate in (1, 2, 3, 4)}
+    experiments = {name: {"model": {"depth": depth}, "optimizer": {"lr": rate / 10}} for name, (depth, rate) in names.items()}
+    found = findings(tmp_path, {name: [rate / 50] for name, (_, rate) in names.items()}, experiments=experiments)
+    for name, (depth, _) in names.items():
+        found.histories[name]["train_loss"] *= depth
+    captioned = page.figures_of(found)["curves"]
+    assert [caption.partition(":")[0] for caption, _ in captioned[:3]] == [
+        f"Training loss by epoch (depth {depth})" for depth in (20, 32, 44)
+    ]
+    assert [re.findall(r">(d\d\d-\d)<", str(drawn)) for _, drawn in captioned[:3]] == [
+        [name for name in names if name.startswith(f"d{depth}-")] for depth in (20, 32, 44)
+    ]
+    ticks = [re.findall(r'id="\w+-ytick_\d+".*?<text[^>]*>([^<]*)<', str(drawn), re.DOTALL) for _, drawn in captioned[:3]]
+    assert ticks[0] == ticks[1] == ticks[2]
+
+
 def test_an_experiment_keeps_its_colour_where_another_is_left_out(tmp_path):
     experiments = {"first": {"model": {"depth": 110}}, "second": {}, "third": {"model": {"depth": 56}}}
     found = findings(tmp_path, {"first": [None, None], "second": [0.01, 0.02], "third": [0.02, 0.03]}, experiments=experiments)
-    cost = next(axis for axis in settings.axes(found.study, found.summary, found.runs) if not axis.path)
-    groups = settings.series(cost, settings.of_study(found.study))
-    drawn = str(figures.error_against(cost, groups, found.summary, found.runs, {}, "x"))
+    cost = next(axis for axis in axes(found.study, found.summary, found.runs) if not axis.path)
+    shown = series(cost, study_settings(found.study))
+    drawn = str(figures.error_against(cost, shown, found.summary, found.runs, {}, "x"))
     assert set(re.findall("var\\(--c([0-9])\\)", drawn)) == {"1", "2"}
 
 
@@ -259,7 +302,7 @@ def test_dashes_of_a_legend_are_long_enough_to_be_told_apart(tmp_path):
     """A dash, a gap, a dot and a gap are 10.6 line widths: in matplotlib's own two letters they look like one line."""
     errors = {f"d{depth}": [0.01, 0.02] for depth in range(20, 20 + 6 * 24, 6)}
     found = findings(tmp_path, errors, experiments={name: {"model": {"depth": int(name[1:])}} for name in errors})
-    drawn = figures.curve(found.histories, "test_error", "n")
+    drawn = curves(found.histories, "test_error")
     legend = drawn[drawn.index('id="n-legend_1"') :]
     ends = re.findall(r'<path d="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n"', legend)
     assert len(ends) == len(errors)

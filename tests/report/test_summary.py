@@ -9,11 +9,12 @@ import pytest
 
 from reslab import config
 from reslab.errors import UserError
-from reslab.report.figures import plots
-from reslab.report.settings import Axis, of_study, series
+from reslab.report.axes import Axis, series, study_settings
+from reslab.report.figures.curves import plot_curves
+from reslab.report.figures.errors import draw_series, plot_depth_and_tau
 from reslab.report.statistics.samples import wilson_interval
-from reslab.report.statistics.summary import epoch_means, headline, runs_table, summarize
-from reslab.report.tables import results
+from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
+from reslab.report.tables.results import networks_markdown, results_markdown
 
 PARAMS = {
     "study": "test",
@@ -93,7 +94,7 @@ def test_a_seed_without_a_record_is_said(study, folder):
 
 def test_table(study, folder):
     runs = runs_table(study, folder)
-    lines = results.markdown(summarize(study, runs), runs, study.report.title).splitlines()
+    lines = results_markdown(summarize(study, runs), runs, study.report.title).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     cells = {name: values for name, *values in rows}
     assert lines[0] == "**A test**"
@@ -106,7 +107,7 @@ def test_table(study, folder):
 def test_no_published_column_without_published_numbers(study, folder):
     runs = runs_table(study, folder)
     summary = summarize(study, runs).assign(published=math.nan)
-    assert "published" not in results.markdown(summary, runs, "")
+    assert "published" not in results_markdown(summary, runs, "")
 
 
 def test_epoch_means_are_over_the_seeds_that_did_not_diverge():
@@ -127,8 +128,8 @@ def test_a_validation_split_is_in_the_table_and_the_headline(study, folder):
     runs = runs_table(study, folder)
     summary = summarize(study, runs)
     assert headline(summary)["good"]["validation_percent"] == 25.0
-    assert "validation error %" in results.markdown(summary, runs, "")
-    validation = results.networks(runs)["validation_error"]
+    assert "validation error %" in results_markdown(summary, runs, "")
+    validation = network_scores(runs)["validation_error"]
     assert validation.isna().equals(runs["status"] == "diverged")
     assert validation.dropna().eq(0.25).all()
 
@@ -145,12 +146,12 @@ def test_top5_and_calibration_are_means_over_the_seeds_that_finished(study, fold
     summary = summarize(study, runs).set_index("experiment")
     assert summary["test_top5_error"].tolist() == pytest.approx([0.01, 0.005, math.nan], nan_ok=True)
     assert summary["test_ece"].tolist() == pytest.approx([0.02, 0.02, math.nan], nan_ok=True)
-    page = results.markdown(summary.reset_index(), runs, "")
+    page = results_markdown(summary.reset_index(), runs, "")
     assert "top-5 error %" in page and "calibration error %" in page
-    networks = results.networks(runs)
+    networks = network_scores(runs)
     low, high = wilson_interval(2, 200)
     assert (networks["images_low"][0], networks["images_high"][0]) == (low, high)
-    lines = results.networks_markdown(networks).splitlines()
+    lines = networks_markdown(networks).splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
         *["good", "0", "finished", "1.00", f"[{100 * low:.2f}, {100 * high:.2f}]", "0.00", "2.00", "0.5000", "2.0"]
     ]
@@ -162,22 +163,22 @@ def test_top5_and_calibration_are_means_over_the_seeds_that_finished(study, fold
 
 
 def test_records_of_before_have_no_interval_over_images(study, folder):
-    networks = results.networks(runs_table(study, folder).assign(test_loss=0.5))
+    networks = network_scores(runs_table(study, folder).assign(test_loss=0.5))
     assert networks["images_low"].isna().all()
-    assert "[" not in results.networks_markdown(networks).splitlines()[2]
+    assert "[" not in networks_markdown(networks).splitlines()[2]
 
 
 def test_a_study_without_tau_has_no_column_for_it(study, folder):
     runs = runs_table(study, folder)
-    assert "| tau" not in results.markdown(summarize(study, runs).assign(tau=math.nan), runs, "")
+    assert "| tau" not in results_markdown(summarize(study, runs).assign(tau=math.nan), runs, "")
 
 
 def test_plots_of_one_epoch_of_no_error_and_of_tau_zero(study, folder, tmp_path):
     runs = runs_table(study, folder).assign(test_error=0.0)
     summary = summarize(study, runs).assign(tau=0.0)
-    plots.depth_and_tau(study, summary, runs, tmp_path / "a.svg")
+    plot_depth_and_tau(study, summary, runs, tmp_path / "a.svg")
     one = pd.DataFrame({"seed": [0], "epoch": [1], "train_loss": [1.0], "test_error": [0.0]})
-    plots.curves({"good": one}, tmp_path / "b.svg")
+    plot_curves({"good": one}, {"": ["good"]}, tmp_path / "b.svg")
     assert "diverged" not in (tmp_path / "b.svg").read_text()
 
 
@@ -189,8 +190,8 @@ def test_plots_are_the_same_for_the_same_numbers(study, folder, tmp_path):
     bad = pd.DataFrame({"seed": [0], "epoch": [1], "train_loss": [math.nan], "test_error": [1.0]})
     contents = []
     for name in ("a", "b"):
-        plots.curves({"good": good, "bad": bad}, tmp_path / f"{name}.svg")
-        plots.depth_and_tau(study, summary, runs, tmp_path / f"{name}2.svg")
+        plot_curves({"good": good, "bad": bad}, {"": ["good", "bad"]}, tmp_path / f"{name}.svg")
+        plot_depth_and_tau(study, summary, runs, tmp_path / f"{name}2.svg")
         contents.append((tmp_path / f"{name}.svg").read_text() + (tmp_path / f"{name}2.svg").read_text())
     assert contents[0] == contents[1]
     assert "bad (diverged)" in contents[0]
@@ -210,7 +211,7 @@ def late(diverged: dict[int, bool]) -> pd.DataFrame:
 
 def test_a_curve_is_without_the_seeds_that_diverged_and_says_how_many(tmp_path):
     def drawn(name: str, history: pd.DataFrame) -> str:
-        plots.curves({name: history}, tmp_path / "a.svg")
+        plot_curves({name: history}, {"": [name]}, tmp_path / "a.svg")
         return (tmp_path / "a.svg").read_text()
 
     mixed = late({0: False, 1: True, 2: False})
@@ -237,7 +238,7 @@ def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):
     summary = summarize(study, runs)
     figure, axes = plt.subplots()
     depth = Axis("depth", "model.depth", summary.set_index("experiment")["depth"].to_dict())
-    entries = plots.draw_series(axes, depth, series(depth, of_study(study)), summary, runs)
+    entries = draw_series(axes, depth, series(depth, study_settings(study)), summary, runs)
     plt.close(figure)
     assert [label for _, label in entries] == ["tau 1", "tau 1/sqrt(L)", "diverged (at the top edge)"]
     joined = [line.get_xdata() for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from project import free_port
 
 from reslab.runs import records
-from reslab.tracking import Store, TrainedNetwork, attempt, flatten, tracking_uri
+from reslab.tracking import Store, TrainedNetwork, attempt, tracking_uri
 
 RECORD = {
     "identity": "abc",
@@ -189,7 +189,3 @@ def test_a_store_out_of_reach_is_a_warning_within_seconds(root, tmp_path, monkey
     message = capsys.readouterr().err
     assert message.splitlines()[-1].startswith("warning: resnet20-s0 not logged to MLflow (")
     assert "`reslab relog` will log it" in message
-
-
-def test_flatten():
-    assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": [1]}) == {"a.b": 1, "a.c.d": 2, "e": "[1]"}

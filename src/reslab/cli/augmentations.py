@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reslab.cli.app import app
-from reslab.cli.text import first_sentence, flow, options
+from reslab.cli.text import first_sentence, options
+from reslab.config.settings import flow
 
 if TYPE_CHECKING:
     import numpy as np

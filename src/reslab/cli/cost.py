@@ -11,13 +11,14 @@ import typer
 from reslab import config
 from reslab.cli.app import app
 from reslab.cli.options import PREPARED, AtOnce, MachineName, Params, study_names
-from reslab.cli.text import print_rows, readable
+from reslab.cli.text import duration, print_rows, readable
 from reslab.config import library
 from reslab.config.study import Study
 from reslab.cost import machines
 from reslab.cost.machines import Machine
 from reslab.environment import count_from_environment, cpu_count
 from reslab.errors import UserError
+from reslab.report.tables.cells import number
 
 if TYPE_CHECKING:
     from reslab.cost.estimate import Cost
@@ -46,10 +47,10 @@ def estimate(
     rows = [
         {
             "experiment": cost.name,
-            "parameters": f"{cost.parameters:,}",
-            "million multiply-adds": f"{cost.multiply_adds / 1e6:,.1f}",
-            "one seed": readable(cost.seconds),
-            f"{len(chosen.seeds)} seeds": readable(cost.wall),
+            "parameters": number(cost.parameters, "{:,}"),
+            "million multiply-adds": number(cost.multiply_adds / 1e6, "{:,.1f}"),
+            "one seed": duration(cost.seconds),
+            f"{len(chosen.seeds)} seeds": duration(cost.wall),
         }
         for cost in found
     ]

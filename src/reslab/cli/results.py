@@ -17,6 +17,7 @@ from reslab.cli.options import Params
 from reslab.config.study import Study
 from reslab.errors import UserError
 from reslab.report.statistics.summary import runs_table
+from reslab.runs.records import read_record
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 KEPT_MARKS = ("<!-- kept results: made by `reslab readme` -->", "<!-- end of kept results -->")
@@ -55,11 +56,10 @@ def keep(
 
 
 def _check_same(study: Study, params: Path, metrics: Path) -> None:
-    """Raises UserError unless the records are of this study: its experiments as params.yaml has them, its seeds."""
-    made = metrics / "summary.json"
-    different = sorted(set(_read(made)) ^ set(study.experiments))
+    """Raise UserError unless the records are of this study: its experiments as params.yaml has them, its seeds."""
+    different = sorted(set(read_record(metrics / "summary.json")) ^ set(study.experiments))
     for name in () if different else study.experiments:
-        records = _read(metrics / "runs" / f"{name}.json")["runs"]
+        records = read_record(metrics / "runs" / f"{name}.json")["runs"]
         sections = json.loads(json.dumps(study.experiments[name].sections))
         if [record["seed"] for record in records] != study.seeds or any(record["config"] != sections for record in records):
             different.append(name)
@@ -78,13 +78,10 @@ def _copy(study: Study, metrics: Path, folder: Path) -> None:
         shutil.copytree(metrics / "layers", folder / "layers")
 
 
-def _read(path: Path) -> dict:
-    return json.loads(_made(path).read_text())
-
-
 def _made(path: Path) -> Path:
+    """The path; raises UserError if nothing is there."""
     if not path.exists():
-        raise UserError(f"{path}: there is no such result; run `dvc repro`")
+        raise UserError(f"{path}: no such file; run `dvc repro`")
     return path
 
 
@@ -124,7 +121,7 @@ def overview(results: Path) -> str:
     for folder in _kept(results):
         study = config.load(folder / "params.yaml")
         runs = runs_table(study, folder / "runs")
-        errors = [row["error_percent"] for row in _read(folder / "summary.json").values() if "error_percent" in row]
+        errors = [row["error_percent"] for row in read_record(folder / "summary.json").values() if "error_percent" in row]
         epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}
         rows.append(
             {

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from tabulate import tabulate
 
 from reslab import config
 from reslab.cli.app import app
 from reslab.cli.cost import find_machine, study_costs, this_machine
 from reslab.cli.options import AtOnce, MachineName, Params, StudyName
-from reslab.cli.text import flow, parse_duration, print_paragraph, print_rows, readable
+from reslab.cli.text import duration, parse_duration, print_paragraph, print_rows, readable
 from reslab.config import library
 from reslab.config.report import Published
+from reslab.config.settings import flow
 from reslab.config.study import Study
 from reslab.cost.machines import Machine, read
 from reslab.errors import UserError
+from reslab.report.tables.cells import EMPTY, Cell, number, numbers, terminal, words
 
 SEEDS = re.compile(r"\d+(,\d+)*")
 
@@ -32,8 +33,13 @@ def list_studies(
         systems = sorted({library.system(name) for name in library.names()})
         raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
     parsed = [config.parse(library.compose(name)) for name in found]
-    rows = [[study.name, len(study.experiments), len(study.report.published), study.report.title] for study in parsed]
-    header, _, *lines = tabulate(rows, ["study", "experiments", "published", "title"]).splitlines()
+    columns = {
+        "study": words(found),
+        "experiments": numbers(len(study.experiments) for study in parsed),
+        "published": numbers(len(study.report.published) for study in parsed),
+        "title": words(study.report.title for study in parsed),
+    }
+    header, _, *lines = terminal(columns).splitlines()
     print(header)
     for _, block in groupby(zip(found, lines, strict=True), key=lambda pair: library.system(pair[0])):
         print("", *(line for _, line in block), sep="\n")
@@ -62,10 +68,10 @@ def show(
             "experiment": name,
             "changes": flow(document["experiments"][name] or {})[1:-1],
             "published %": _published_cell(parsed.report.published.get(name), sources),
-            "parameters": f"{cost.parameters:,}",
-            "M mult-adds": f"{cost.multiply_adds / 1e6:,.0f}",
+            "parameters": number(cost.parameters, "{:,}"),
+            "M mult-adds": number(cost.multiply_adds / 1e6, "{:,.0f}"),
         }
-        rows.append(row | ({"one seed": readable(cost.seconds)} if known else {}))
+        rows.append(row | ({"one seed": duration(cost.seconds)} if known else {}))
     print_rows(rows, csv=False, wide="changes")
     _print_foot(parsed, sources, known, sum(cost.wall for cost in found))
 
@@ -92,20 +98,20 @@ def _print_head(study: Study, lines: Any) -> None:
     print()
 
 
-def _published_cell(published: Published | None, sources: list[str]) -> str:
+def _published_cell(published: Published | None, sources: list[str]) -> Cell:
     """6.61 ± 0.16 (n=5) [1], where [1] stands below the table."""
     if published is None:
-        return ""
+        return EMPTY
     spread = "" if published.std is None else f" ± {published.std:.2f}"
     runs = "" if published.runs is None else f" (n={published.runs})"
-    number = f" [{sources.index(published.source) + 1}]" if len(sources) > 1 else ""
-    return f"{published.error:.2f}{spread}{runs}{number}"
+    source = f" [{sources.index(published.source) + 1}]" if len(sources) > 1 else ""
+    return Cell(published.error, f"{published.error:.2f}{spread}{runs}{source}")
 
 
 def _print_foot(study: Study, sources: list[str], known: Machine | None, seconds: float) -> None:
     print()
-    for number, source in enumerate(sources, 1):
-        print_paragraph(f"[{number}] {source}" if len(sources) > 1 else f"Published: {source}.")
+    for place, source in enumerate(sources, 1):
+        print_paragraph(f"[{place}] {source}" if len(sources) > 1 else f"Published: {source}.")
     timed = {name: row for name, row in study.report.published.items() if row.minutes}
     if timed:
         devices = ", ".join(sorted({row.device for row in timed.values() if row.device})) or "a device that is not stated"

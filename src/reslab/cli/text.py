@@ -1,19 +1,19 @@
 """Text for a terminal: tables, durations, paragraphs, what a family's options are."""
 
 import inspect
-import json
 import re
 import sys
 import textwrap
 from typing import Any, Literal, get_args, get_origin
 
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from reslab import config
+from reslab.config.settings import flow
 from reslab.errors import UserError
+from reslab.report.tables.cells import Cell, is_numeric
 
 NARROWEST, WIDEST = 80, 160  # columns of text
 ROOM = 40  # a wide column with less gets lines of its own
@@ -24,8 +24,7 @@ WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 TEXT_WIDTH = 100
-INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
-Rows = list[dict[str, Any]]
+Rows = list[dict[str, Any]]  # of a table: column -> Cell or words; of CSV: column -> value
 
 
 def print_rows(rows: Rows, *, csv: bool, wide: str = "") -> None:
@@ -34,10 +33,13 @@ def print_rows(rows: Rows, *, csv: bool, wide: str = "") -> None:
     All other cells stay whole, so that a name can be copied. Where they leave too little room, `wide` stands below each row.
     """
     if csv:
+        import pandas as pd
+
         pd.DataFrame(rows).to_csv(sys.stdout, index=False, lineterminator="\n")
         return
+    rows = [{name: cell if isinstance(cell, Cell) else Cell(None, cell) for name, cell in row.items()} for row in rows]
     columns = min(max(Console().width, NARROWEST), WIDEST)
-    longest = max(len(str(row[wide])) for row in rows) if wide else 0
+    longest = max(len(row[wide].text) for row in rows) if wide else 0
     lines = _lines([{name: value for name, value in row.items() if name != wide} for row in rows])
     if longest and (room := columns - max(map(len, lines)) - GAP) >= min(longest, ROOM):
         lines = _lines(rows, wide=wide, room=room)
@@ -53,7 +55,7 @@ def _with_lines_below(rows: Rows, *, wide: str, columns: int) -> list[str]:
     lines = _lines(without)
     found = lines[:2]  # header and rule
     for row, line in zip(rows, lines[2:], strict=True):
-        below = textwrap.wrap(str(row[wide]), columns, initial_indent=INDENT, subsequent_indent=INDENT, **WHOLE_WORDS)
+        below = textwrap.wrap(row[wide].text, columns, initial_indent=INDENT, subsequent_indent=INDENT, **WHOLE_WORDS)
         found += [line, *below]
     return found
 
@@ -62,19 +64,15 @@ def _lines(rows: Rows, *, wide: str = "", room: int | None = None) -> list[str]:
     """The table as text, as wide as its cells; only `wide` is wrapped, at `room`."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in rows[0]:
-        numeric = name != wide and all(_is_amount(row[name]) for row in rows)
+        numeric = is_numeric(row[name] for row in rows)
         options = {"overflow": "fold", "max_width": room} if name == wide else {"no_wrap": True}
         table.add_column(name, justify="right" if numeric else "left", **options)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(cell.text for cell in row.values()))
     console = Console(highlight=False, markup=False, color_system=None, width=UNBOUNDED)
     with console.capture() as captured:
         console.print(table)
     return [line.rstrip() for line in captured.get().splitlines()]
-
-
-def _is_amount(value: Any) -> bool:
-    return not value or str(value)[0].isdigit()
 
 
 def parse_duration(text: str) -> float:
@@ -91,6 +89,11 @@ def readable(seconds: float) -> str:
         if seconds >= 1.5 * SECONDS[unit]:
             return f"{_two_digits(seconds / SECONDS[unit])} {name}"
     return f"{_two_digits(seconds)} s"
+
+
+def duration(seconds: float) -> Cell:
+    """A cell that shows a time as a person would say it."""
+    return Cell(seconds, readable(seconds))
 
 
 def _two_digits(value: float) -> str:
@@ -118,6 +121,8 @@ def first_sentence(function: Any) -> str:
 
 def options(function: Any, *, initialisation: bool = False) -> str:
     """The options of a family with defaults and choices; or those of the initialisation, whose choices are the same for all."""
+    from reslab.models.parts.init import INITIALISATION
+
     parameters = inspect.signature(function).parameters.values()
     return ", ".join(
         _option(parameter, with_choices=not initialisation)
@@ -131,12 +136,3 @@ def _option(parameter: inspect.Parameter, *, with_choices: bool) -> str:
     default = "" if parameter.default is parameter.empty else f"={flow(parameter.default)}"
     choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
     return f"{parameter.name}{default}" + (f" ({', '.join(map(str, choices))})" if choices and with_choices else "")
-
-
-def flow(value: Any) -> str:
-    """A value in YAML's one-line form."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {flow(entry)}" for key, entry in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(flow, value)) + "]"
-    return value if isinstance(value, str) else json.dumps(value)

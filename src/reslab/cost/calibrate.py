@@ -20,13 +20,13 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
+from reslab.models.parts.init import INITIALISATION
 from reslab.training.execution.levels import Work as RunWork
 from reslab.training.execution.levels import choose_level
 
 CLASSES = 10
 NOT_WORTH_COMPILING = RunWork(0, 1, 0, 0)  # on a CPU; on a GPU steps are recorded and compiled as in any run
 WARM_UP = 2  # steps
-INITIALISATION = ("init", "linear_init", "linear_bias", "gamma", "zero_last_gamma")
 BATCHES = {"cpu": (4, 16), "cuda": (128, 512)}
 
 # Thin and wide, shallow and deep, few and many operations: what the published tables are made of.

@@ -1,4 +1,4 @@
-"""The files that carry a run's numbers: the record (JSON) and the history (CSV, one row an epoch)."""
+"""The files of a run: the record of its numbers (JSON) and its history (CSV, one row an epoch)."""
 
 import csv
 import json
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError
+
+METADATA_KEY = "reslab"  # of a safetensors file; one key only: several are written in random order, and equal runs give equal bytes
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

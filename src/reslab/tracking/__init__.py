@@ -5,7 +5,7 @@ changes nothing.
 """
 
 from reslab.tracking.mlflow_store import Store, attempt, tracking_uri
-from reslab.tracking.networks import TrainedNetwork, flatten
+from reslab.tracking.networks import TrainedNetwork
 from reslab.tracking.results import ExperimentResult, read_results
 
-__all__ = ["ExperimentResult", "Store", "TrainedNetwork", "attempt", "flatten", "read_results", "tracking_uri"]
+__all__ = ["ExperimentResult", "Store", "TrainedNetwork", "attempt", "read_results", "tracking_uri"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reslab.config.settings import flatten
 from reslab.runs import records
 
 # One key a run in MLflow, whatever it shows; the others are what the UI filters, groups and nests by.
@@ -63,11 +64,11 @@ def experiment_key(experiment: str, record: Mapping[str, Any]) -> str:
 
 
 def params(record: Mapping[str, Any]) -> dict[str, str]:
-    """The flattened configuration; `tau` is the number behind a rule such as 1/sqrt(L), which stays in `model.tau`."""
-    flat = flatten(record["config"])
+    """The settings by path, lists as JSON; `tau` is the number behind a rule such as 1/sqrt(L), which stays in `model.tau`."""
+    settings = flatten(record["config"])
     if "tau" in record:
-        flat["tau"] = record["tau"]
-    return {key: str(value) for key, value in flat.items()}
+        settings["tau"] = record["tau"]
+    return {key: json.dumps(value) if isinstance(value, list) else str(value) for key, value in settings.items()}
 
 
 def metrics(network: TrainedNetwork) -> Iterator[tuple[str, float, int]]:
@@ -111,14 +112,3 @@ def experiment_tags(experiment: str, record: Mapping[str, Any]) -> dict[str, str
     """The tags of an experiment's run."""
     key = experiment_key(experiment, record)
     return {RUN_KEY: key, KIND: "experiment", "experiment": experiment, "mlflow.source.name": "params.yaml"}
-
-
-def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
-    """{"model": {"depth": 20}} -> {"model.depth": 20}; lists become JSON."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
-    return flat

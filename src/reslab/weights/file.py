@@ -10,9 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from reslab.errors import UserError, first_line
+from reslab.runs.records import METADATA_KEY
 from reslab.training.checkpoint import replace_file
-
-METADATA_KEY = "reslab"  # one key only: safetensors writes several in random order, and equal runs must give equal bytes
 
 
 def save_weights(path: Path, model: nn.Module, description: dict) -> None:

@@ -14,6 +14,7 @@ Fan = Literal["fan_in", "fan_out"]
 LinearInit = Literal["uniform", "fan_in", "fan_out", "zero"]
 BiasInit = Literal["uniform", "zero"]
 Gamma = Literal["one", "uniform", "near_one"]
+INITIALISATION = {"init": Fan, "linear_init": LinearInit, "linear_bias": BiasInit, "gamma": Gamma, "zero_last_gamma": bool}
 
 
 def initialized(
@@ -27,7 +28,6 @@ def initialized(
     zero_last_gamma: 0 for the last batch norm of each residual branch (Goyal et al., arXiv:1706.02677, section 5.1).
     """
     defaults = {"init": init, "linear_init": linear_init, "linear_bias": linear_bias, "gamma": gamma, "zero_last_gamma": False}
-    kinds = {"init": Fan, "linear_init": LinearInit, "linear_bias": BiasInit, "gamma": Gamma, "zero_last_gamma": bool}
 
     def decorate(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         @functools.wraps(build)
@@ -41,7 +41,7 @@ def initialized(
 
         signature = inspect.signature(build)
         added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=INITIALISATION[name])
             for name, default in defaults.items()
         ]
         construct.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])

@@ -1,9 +1,10 @@
-"""Plots of the layer study: responses layer by layer, and growth against depth and against tau."""
+"""Figures of the layer study: responses layer by layer, and growth against depth and against tau."""
 
 import math
 from pathlib import Path
 from typing import Literal
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,8 +13,8 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 from scipy import stats
 
-from reslab.report.figures.plots import COLOURS, PLAIN, STYLE, save
-from reslab.report.statistics.growth import SERIES
+from reslab.report.figures.style import COLOURS, PLAIN, STYLE, save
+from reslab.report.statistics.growth import positive
 
 COLUMNS = 4
 WIDE_RATIO = 30  # largest over smallest response, from which on an axis is logarithmic
@@ -26,7 +27,7 @@ TITLES = {"forward": "norm of the stream,\nlast block / first", "backward": "gra
 Against = Literal["blocks", "scaled"]  # L, or tau * sqrt(L)
 
 
-def responses(table: pd.DataFrame, path: Path, *, moment: str) -> None:
+def plot_responses(table: pd.DataFrame, path: Path, *, moment: str) -> None:
     """Standard deviation of each 3x3 layer's response, one panel a series, one line a depth (He et al. 2015, Fig. 7)."""
     table = table[table["moment"] == moment]
     panels = list(table.groupby(["batch_norm", "series"], sort=False))
@@ -71,7 +72,7 @@ def draw_responses(axes: Axes, rows: pd.DataFrame, shades: dict[float, np.ndarra
         axes.set_ylim(0, 1.1 * high)
 
 
-def growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
+def plot_growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
     """Growth of the stream's norm and gradient, log axes; rows without and with batch norm, columns before and after training.
 
     By L ("blocks"), one line a series, with what lies above the line of tau = 1/sqrt(L) shaded; or the points of all depths and
@@ -106,7 +107,7 @@ def growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
         handles.append(plt.Rectangle((0, 0), 1, 1, color="#D55E00", alpha=0.12, linewidth=0))
         names = [*looks, "above the threshold tau = 1/sqrt(L)"]
         if (table[list(TITLES)] > HIGHEST).any(axis=None):
-            handles.append(plt.Line2D([], [], color=STYLE.get("text.color", "black"), **BEYOND))
+            handles.append(plt.Line2D([], [], color=mpl.rcParams["text.color"], **BEYOND))
             names.append(f"beyond {HIGHEST:.0e}".replace("e+0", "e"))
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), len(columns) + 1), frameon=False)
         save(figure, path)
@@ -148,13 +149,3 @@ def logarithmic(axis: Axis, low: float, high: float) -> None:
     if high / low < FEW_DECADES:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(PLAIN)
-
-
-def positive(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The rows that a logarithmic axis can show: a network that diverged has none."""
-    return table[np.isfinite(table[column]) & (table[column] > 0)]
-
-
-def has_depths(table: pd.DataFrame) -> bool:
-    """Whether some series was measured at two depths or more."""
-    return bool((table.groupby(SERIES)["blocks"].nunique() > 1).any())

@@ -1,34 +1,45 @@
-"""The reliability diagram of a study: how often answers are right against how sure the networks are of them."""
+"""The reliability diagram of a study: the accuracy of answers against their confidence."""
 
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reslab.report.figures.plots import LINE, STYLE, save, style_of
+from reslab.report.axes import Panels
+from reslab.report.figures.style import LINE, STYLE, line_style, save
 
 LEAST = 10  # answers in a bin: with fewer its accuracy is noise
+SIDE = 5.5  # inches
+COLUMNS = 3  # of panels
 
 
-def reliability_diagram(tables: dict[str, pd.DataFrame], path: Path, *, order: list[str]) -> None:
+def plot_reliability(tables: dict[str, pd.DataFrame], panels: Panels, path: Path) -> None:
     """One line an experiment (Guo et al. 2017, figure 1); below the diagonal a network is surer than it may be.
 
-    `order` gives the colours: all experiments of the study, so that one has the same here, among the curves and on the page.
+    `panels` have all experiments of the study, also those without a table, so that one has the same colour as among the curves.
     """
+    across = min(len(panels), COLUMNS)
+    down = math.ceil(len(panels) / across)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(5.5, 5.5))
-        draw_reliability(axes, tables, order)
-        axes.set(title=f"calibration (bins of at least {LEAST} answers)", aspect="equal")
-        place = {"loc": "outside lower center", "ncols": 2, "frameon": False, "handlelength": LINE}
-        figure.legend(*axes.get_legend_handles_labels(), **place)
+        figure = plt.figure(figsize=(SIDE * across, SIDE * down))
+        parts = figure.subfigures(down, across, squeeze=False).flat if len(panels) > 1 else [figure]
+        for part, (title, names) in zip(parts, panels.items(), strict=False):
+            axes = part.subplots()
+            draw_reliability(axes, tables, names)
+            about = f"calibration (bins of at least {LEAST} answers)"
+            axes.set(title=f"{about}, {title}" if title else about, aspect="equal")
+            look = {"loc": "outside lower center", "ncols": 2, "frameon": False, "handlelength": LINE}
+            part.legend(*axes.get_legend_handles_labels(), **look)
         save(figure, path)
 
 
-def draw_reliability(axes: Axes, tables: dict[str, pd.DataFrame], order: list[str]) -> None:
-    """The diagonal, and each experiment's accuracy against its confidence, in the style of its place in `order`."""
+def draw_reliability(axes: Axes, tables: dict[str, pd.DataFrame], names: list[str]) -> None:
+    """The diagonal, and the accuracy by confidence of those of the experiments that have a table."""
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-    for name, table in tables.items():
-        shown = table[table["images"] >= LEAST]
-        axes.plot(shown["confidence"], shown["accuracy"], marker="o", markersize=3, label=name, **style_of(order.index(name)))
+    for position, name in enumerate(names):
+        if name in tables:
+            shown = tables[name][tables[name]["images"] >= LEAST]
+            axes.plot(shown["confidence"], shown["accuracy"], marker="o", markersize=3, label=name, **line_style(position))
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.01), ylim=(0, 1.01))

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from reslab.report.figures.plots import COLOURS, STYLE, save
+from reslab.report.figures.style import COLOURS, STYLE, save
 
 MOST_POINTS = 5000
 

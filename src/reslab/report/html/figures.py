@@ -11,14 +11,13 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reslab.config import Published
-from reslab.report.figures import plots
-from reslab.report.figures.plots import COLOURS, PLAIN, STYLE, WIDE_RANGE, style_of
+from reslab.report.axes import Axis, Series
+from reslab.report.figures.curves import TITLES, Curves, draw_curves
+from reslab.report.figures.errors import draw_series
 from reslab.report.figures.reliability import draw_reliability
-from reslab.report.settings import Axis
-from reslab.report.statistics.summary import converged
+from reslab.report.figures.style import COLOURS, LINE, STYLE, marker_style, scale_errors
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
@@ -42,7 +41,7 @@ def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
         columns = 2 if max((len(text) for _, text in entries), default=0) < 30 else 1
         figure.set_size_inches(SIZE[0], SIZE[1] + LEGEND_ROW * math.ceil(len(entries) / columns))
         if entries:
-            place = {"loc": "outside lower left", "ncols": columns, "frameon": False, "fontsize": 9, "handlelength": plots.LINE}
+            place = {"loc": "outside lower left", "ncols": columns, "frameon": False, "fontsize": 9, "handlelength": LINE}
             figure.legend(*zip(*entries, strict=True), **place)
         return Markup(embedded(_text(figure), name, label))
 
@@ -78,26 +77,16 @@ def _variable(colour: str) -> str:
     return f"var({known[colour.lower()]})" if colour.lower() in known else colour
 
 
-def curve(histories: dict[str, pd.DataFrame], column: str, name: str) -> Markup:
-    """A column of the histories by epoch: mean and seed band of each experiment."""
-    scale, title = (100, "test error (%)") if column == "test_error" else (1, "training loss")
-    most = max(MOST_POINTS // len(histories), 20)
+def curves(shown: Curves, every: Curves, column: str, name: str) -> Markup:
+    """A column of histories by epoch: mean and seed band of each of the `shown`, in axes that have room for `every` one."""
+    most = max(MOST_POINTS // len(every), 20)
 
     def draw(axes: Axes) -> list:
-        for position, (experiment, history) in enumerate(histories.items()):
-            label, kept = plots.curve_label(experiment, history), thinned(converged(history), most)
-            plots.draw_band(axes, kept, column, scale, label, style_of(position))
-        axes.set(xlabel="epoch", ylabel=title)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if column == "test_error":
-            plots.show_errors(axes)
-        else:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(PLAIN)
-            axes.yaxis.set_minor_formatter(NullFormatter())
+        draw_curves(axes, {label: thinned(history, most) for label, history in shown.items()}, column, every)
+        axes.set_ylabel(TITLES[column])
         return legend_of(axes)
 
-    return svg(draw, name, label=f"{title} by epoch")
+    return svg(draw, name, label=f"{TITLES[column]} by epoch")
 
 
 def legend_of(axes: Axes) -> list:
@@ -114,20 +103,19 @@ def thinned(history: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def error_against(
-    axis: Axis, groups: dict[str, list[str]], summary: pd.DataFrame, runs: pd.DataFrame, published: dict[str, Published], name: str
+    axis: Axis, found: list[Series], summary: pd.DataFrame, runs: pd.DataFrame, published: dict[str, Published], name: str
 ) -> Markup:
     """Test error against a quantity: seeds, their means joined within a group, published points."""
-    experiments = summary["experiment"].tolist()
 
     def draw(axes: Axes) -> list:
-        entries = plots.draw_series(axes, axis, groups, summary, runs)
-        for number, (label, members) in enumerate(groups.items()):
-            colour = plots.series_style(label, number, experiments)["color"]
-            for member in (member for member in members if member in published):
+        entries = draw_series(axes, axis, found, summary, runs)
+        for one in found:
+            colour = marker_style(one.position)["color"]
+            for member in (member for members in one.groups for member in members if member in published):
                 draw_published(axes, published_at(axis, axis.values[member], published[member]), published[member], colour)
         if published.keys() & axis.values.keys():
             entries.append((plt.Line2D([], [], marker="D", linestyle="none", color=INK, markerfacecolor=PAPER), "published"))
-        scale_errors(axes, summary, published)
+        scale_errors(axes, all_errors(summary, published))
         axes.set(xlabel=axis.name, ylabel="test error (%)")
         return entries
 
@@ -148,14 +136,10 @@ def draw_published(axes: Axes, x: float | None, published: Published, colour: st
         axes.errorbar([x], [published.error], yerr=published.std, **style)
 
 
-def scale_errors(axes: Axes, summary: pd.DataFrame, published: dict[str, Published]) -> None:
-    """As far as the errors go; the scale from 0 to 100 % where they are far apart."""
+def all_errors(summary: pd.DataFrame, published: dict[str, Published]) -> list[float]:
+    """The lowest and highest errors of the study in percent, and the published ones."""
     extremes = [100 * error for error in (*summary["min"].dropna(), *summary["max"].dropna())]
-    shown = extremes + [row.error for row in published.values()]
-    if not shown or max(shown) >= WIDE_RANGE * max(min(shown), 1.0):
-        plots.show_errors(axes)
-        return
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
+    return extremes + [row.error for row in published.values()]
 
 
 def reliability(tables: dict[str, pd.DataFrame], order: list[str], name: str) -> Markup:

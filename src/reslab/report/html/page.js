@@ -1,9 +1,9 @@
 // Sorts tables and opens records. Without it the page is the same, with its tables in the study's order.
-const amount = (cell) => (cell.dataset.amount === undefined ? null : Number(cell.dataset.amount));
+const value = (cell) => (cell.dataset.value === undefined ? null : Number(cell.dataset.value));
 
 // Numbers first, then words, then nothing, whichever way the sorting goes.
 function compare(first, second, sign) {
-  const [one, two] = [amount(first), amount(second)];
+  const [one, two] = [value(first), value(second)];
   const [text, other] = [first.textContent, second.textContent];
   if (one !== null && two !== null) return sign * (one - two);
   if (one !== null || two !== null) return one !== null ? -1 : 1;

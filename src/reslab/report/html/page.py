@@ -1,22 +1,26 @@
 """The page: what it holds, in the order it is read."""
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
 from reslab.config.study import Study
-from reslab.report import settings
-from reslab.report.html import cells, figures
-from reslab.report.html.records import anchor, environments, recipe, seeds_table, shared
+from reslab.report.axes import axes, panels, series, study_settings
+from reslab.report.figures.curves import labelled
+from reslab.report.html import figures
+from reslab.report.html.records import anchor, environments_table, recipe, seeds_table, shared
+from reslab.report.html.table import Table, table
 from reslab.report.statistics.published import against_published
-from reslab.report.tables import comparisons as comparison_tables
-from reslab.report.tables import results as result_tables
+from reslab.report.statistics.summary import network_scores
+from reslab.report.tables.cells import EMPTY, Cell, numbers
+from reslab.report.tables.classes import CLASSES_NOTE, classes_columns
+from reslab.report.tables.comparisons import comparisons_columns, comparisons_note
+from reslab.report.tables.published import difference, published_note, theirs
+from reslab.report.tables.results import ERROR, NETWORKS_NOTE, footnote, networks_columns, results_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,34 +89,33 @@ def counts(runs: pd.DataFrame) -> dict[str, int]:
     return {"networks": len(runs), "diverged": int((runs["status"] == "diverged").sum())}
 
 
-def tables_of(found: Findings) -> dict[str, cells.Table]:
+def tables_of(found: Findings) -> dict[str, Table]:
     """The tables that the study has, by name."""
-    made = [results(found), networks(found), environments(found.runs)]
+    made = [results_table(found), networks_table(found.runs), environments_table(found.runs)]
     if found.comparisons is not None and len(found.comparisons):
-        made.append(comparisons(found.comparisons))
+        made.append(comparisons_table(found.comparisons))
     if found.classes is not None:
-        made.append(classes(found.classes, found.confusions))
+        made.append(classes_table(found.classes, found.confusions))
     return {table.name: table for table in made}
 
 
-def results(found: Findings) -> cells.Table:
+def results_table(found: Findings) -> Table:
     """The experiments, ours beside published."""
-    summary = found.summary
-    columns = result_tables.results_columns(summary)
-    ours = "ours %" if found.study.report.published else result_tables.ERROR
-    beside = {"experiment": columns.pop("experiment"), ours: columns.pop(result_tables.ERROR)}  # a phone shows no more
+    summary, published = found.summary, bool(found.study.report.published)
+    columns = results_columns(summary)
+    ours = "ours %" if published else ERROR
+    beside = {"experiment": columns.pop("experiment"), ours: columns.pop(ERROR)}  # a phone shows no more
     if summary["depth"].notna().any():
-        depth = summary["depth"].map(lambda depth: "" if pd.isna(depth) else f"{depth:.0f}")
-        beside["depth"] = depth
+        beside["depth"] = numbers(summary["depth"], "{:.0f}")
     columns = beside | columns
-    note = result_tables.footnote(found.runs)
-    sources = ("tables/results.csv",)
-    if found.study.report.published:
-        columns = with_published(columns, found)
-        note += " " + comparison_tables.published_note(against_published(found.study, summary))
+    note, sources = footnote(found.runs), ("tables/results.csv",)
+    if published:
+        against = against_published(found.study, summary)
+        columns = with_published(columns, against)
+        note += " " + published_note(against)
         sources += ("tables/published.csv",)
     names = list(summary["experiment"])
-    return cells.table(
+    return table(
         "results",
         "Test error after the last epoch, mean ± std",
         columns,
@@ -122,97 +125,103 @@ def results(found: Findings) -> cells.Table:
     )
 
 
-def with_published(columns: dict, found: Findings) -> dict:
-    """The comparison with published numbers beside our errors."""
-    beside = beside_published(found)
-    last = {"source": beside.pop("source"), "s per run": columns.pop("s per run")}
-    columns.pop("published", None)
-    first = {key: columns.pop(key) for key in ("experiment", "ours %")}
-    return first | beside | columns | last
-
-
-def beside_published(found: Findings) -> dict[str, list[str]]:
-    """Published error, difference, verdict and source by experiment; empty where nothing is published."""
-    rows = against_published(found.study, found.summary).set_index("experiment").to_dict("index")
-    cell = {
-        "published %": comparison_tables.theirs,
-        "ours − published, points": _difference,
-        "verdict": lambda row: row["verdict"],
-        "source": lambda row: row["source"],
+def with_published(columns: dict[str, list[Cell]], against: pd.DataFrame) -> dict[str, list[Cell]]:
+    """The comparison with published numbers beside our errors; its cells are empty where nothing is published."""
+    rows = {row["experiment"]: row for row in against.to_dict("records")}
+    cells = {
+        "published %": theirs,
+        "ours − published, points": difference,
+        "verdict": lambda row: Cell(None, row["verdict"]),
+        "source": lambda row: Cell(None, row["source"]),
     }
-    return {
-        heading: [make(rows[name]) if name in rows else "" for name in found.summary["experiment"]]
-        for heading, make in cell.items()
-    }
+    names = [cell.text for cell in columns["experiment"]]
+    beside = {heading: [make(rows[name]) if name in rows else EMPTY for name in names] for heading, make in cells.items()}
+    last = {"source": beside.pop("source"), "s per run": columns["s per run"]}
+    first = {key: columns[key] for key in ("experiment", "ours %")}
+    rest = {key: column for key, column in columns.items() if key not in ("published", *first, *last)}
+    return first | beside | rest | last
 
 
-def _difference(row: dict[str, Any]) -> str:
-    if math.isnan(row["difference"]):
-        return ""
-    interval = comparison_tables.span(row["ci_low"] * 100, row["ci_high"] * 100)
-    return f"{comparison_tables.points(row['difference'])} {interval}".strip()
-
-
-def networks(found: Findings) -> cells.Table:
+def networks_table(runs: pd.DataFrame) -> Table:
     """The single networks."""
-    table = result_tables.networks(found.runs)
-    keys = list(zip(table["experiment"], table["seed"], strict=True))
-    return cells.table(
+    keys = list(zip(runs["experiment"], runs["seed"], strict=True))
+    return table(
         "networks",
         "Networks, one a row",
-        result_tables.networks_columns(table),
+        networks_columns(network_scores(runs)),
         lambda heading, row: f"#{anchor(*keys[row])}",
-        note=result_tables.NETWORKS_NOTE,
+        note=NETWORKS_NOTE,
         sources=("tables/networks.csv",),
     )
 
 
-def comparisons(table: pd.DataFrame) -> cells.Table:
-    """Experiments against each other; numbers lead to the first of the two."""
-    names = {key: list(table[key]) for key in ("experiment", "against")}
+def comparisons_table(compared: pd.DataFrame) -> Table:
+    """Experiments against each other; numbers link to the first of the two."""
+    names = {key: list(compared[key]) for key in ("experiment", "against")}
 
     def link(heading: str, row: int) -> str:
         return "" if heading in ("verdict", "test") else f"#{anchor(names.get(heading, names['experiment'])[row])}"
 
-    columns = comparison_tables.comparisons_columns(table)
-    note = comparison_tables.comparison_note(table)
-    return cells.table(
-        "comparisons", "Experiments against each other", columns, link, note=note, sources=("tables/comparisons.csv",)
-    )
+    columns, note = comparisons_columns(compared), comparisons_note(compared)
+    return table("comparisons", "Experiments against each other", columns, link, note=note, sources=("tables/comparisons.csv",))
 
 
-def classes(table: pd.DataFrame, confused: pd.DataFrame) -> cells.Table:
+def classes_table(errors: pd.DataFrame, confused: pd.DataFrame) -> Table:
     """The hardest classes."""
-    columns = comparison_tables.classes_columns(table, confused)
-    names = list(columns["experiment"])
-    return cells.table(
+    columns = classes_columns(errors, confused)
+    return table(
         "classes",
         "Hardest classes and most frequent confusions",
         columns,
-        lambda heading, row: f"#{anchor(names[row])}" if heading == "experiment" else "",
-        note=comparison_tables.CLASSES_NOTE,
+        lambda heading, row: f"#{anchor(columns[heading][row].text)}" if heading == "experiment" else "",
+        note=CLASSES_NOTE,
         sources=("tables/classes.csv",),
     )
 
 
-def figures_of(found: Findings) -> dict[str, list[tuple[str, Markup]]]:
-    """Captions and figures: `curves`, `errors` (one an axis that the study varies), `calibration`."""
-    curves = [
-        ("Training loss by epoch: mean over the seeds that did not diverge, band from the lowest to the highest.", "train_loss"),
-        ("Test error by epoch: mean over the seeds that did not diverge, band from the best to the worst.", "test_error"),
-    ]
-    made = {"curves": [(caption, figures.curve(found.histories, key, key)) for caption, key in curves]}
-    every, published = settings.of_study(found.study), found.study.report.published
-    made["errors"] = []
-    for number, axis in enumerate(settings.axes(found.study, found.summary, found.runs)):
-        drawn = figures.error_against(axis, settings.series(axis, every), found.summary, found.runs, published, f"against{number}")
-        left_out = "" if axis.path else " Experiments all of whose seeds diverged are left out."
-        made["errors"].append((f"Test error against {axis.name}: a dot a seed, a bar their mean.{left_out}", drawn))
-    pooled = found.reliability
-    made["calibration"] = (
-        [(CALIBRATION, figures.reliability(pooled, list(found.study.experiments), "reliability"))] if pooled else []
-    )
+CURVES = {
+    "train_loss": "Training loss by epoch{}: mean over the seeds that did not diverge, band from the lowest to the highest.",
+    "test_error": "Test error by epoch{}: mean over the seeds that did not diverge, band from the best to the worst.",
+}
+RELIABILITY = "How often answers are right against how sure the networks are of them{}, in bins of at least 10 answers."
+Captioned = list[tuple[str, Markup]]
+
+
+def figures_of(found: Findings) -> dict[str, Captioned]:
+    """Captions and figures: `curves`, `errors` (of each axis that the study varies), `reliability`."""
+    return {"curves": curve_figures(found), "errors": error_figures(found), "reliability": reliability_figures(found)}
+
+
+def curve_figures(found: Findings) -> Captioned:
+    """The curves, a figure for each panel of the study."""
+    every, made = labelled(found.histories), []
+    for column, caption in CURVES.items():
+        for number, (title, names) in enumerate(panels(study_settings(found.study)).items()):
+            shown = labelled({name: found.histories[name] for name in names})
+            drawn = figures.curves(shown, every, column, f"{column}{number or ''}")
+            made.append((captioned(caption, title), drawn))
     return made
 
 
-CALIBRATION = "How often answers are right against how sure the networks are of them, in bins of at least 10 answers."
+def error_figures(found: Findings) -> Captioned:
+    """Test error against each quantity that the study varies, and against its costs."""
+    settings, published, made = study_settings(found.study), found.study.report.published, []
+    for number, axis in enumerate(axes(found.study, found.summary, found.runs)):
+        drawn = figures.error_against(axis, series(axis, settings), found.summary, found.runs, published, f"against{number}")
+        left_out = "" if axis.path else " Experiments all of whose seeds diverged are left out."
+        made.append((f"Test error against {axis.name}: a dot a seed, a bar their mean.{left_out}", drawn))
+    return made
+
+
+def reliability_figures(found: Findings) -> Captioned:
+    """Accuracy against confidence, where predictions are there."""
+    made = []
+    for number, (title, names) in enumerate(panels(study_settings(found.study)).items() if found.reliability else ()):
+        drawn = figures.reliability(found.reliability, names, f"reliability{number or ''}")
+        made.append((captioned(RELIABILITY, title), drawn))
+    return made
+
+
+def captioned(caption: str, title: str) -> str:
+    """A caption with the title of a panel in its place."""
+    return caption.format(f" ({title})" if title else "")

@@ -10,8 +10,7 @@ from safetensors.numpy import save_file
 
 from reslab.errors import UserError, first_line
 from reslab.report.predictions.scores import answers, probabilities, wrong
-
-METADATA_KEY = "reslab"  # one key: safetensors keeps no order among several, and equal predictions are to be equal bytes
+from reslab.runs.records import METADATA_KEY
 
 
 @dataclass(frozen=True)

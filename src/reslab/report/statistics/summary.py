@@ -8,7 +8,7 @@ import pandas as pd
 
 from reslab.config.study import Study
 from reslab.errors import UserError
-from reslab.report.statistics.samples import statistics
+from reslab.report.statistics.samples import NOTHING, statistics, wilson_interval
 from reslab.runs.records import read_record
 
 MEANS = ("test_top5_error", "test_loss", "test_ece", "validation_error")  # of these the table has the mean over seeds
@@ -54,6 +54,25 @@ def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def network_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a trained network: its scores, and Wilson's interval of its error over the draw of the test images.
+
+    One that diverged has no scores here: the error of 1 in its record only marks it.
+    """
+    scores = ["test_error", "test_top5_error", "test_loss", "test_ece"]
+    validation = ["validation_error"] if "validation_error" in runs else []
+    measured = runs.reindex(columns=[*scores, *validation]).astype(float).where(runs["status"] != "diverged")
+    table = runs.reindex(columns=["experiment", "seed", "status", "test_images"]).assign(**measured[scores])
+    bounds = [
+        NOTHING
+        if math.isnan(row.test_images) or math.isnan(row.test_error)
+        else wilson_interval(round(row.test_error * row.test_images), int(row.test_images))
+        for row in table.astype({"test_images": float}).itertuples()
+    ]
+    table[["images_low", "images_high"]] = pd.DataFrame(bounds, columns=["low", "high"], index=table.index)
+    return table.assign(**measured[validation], seconds=runs["seconds"])
 
 
 def mean_of(runs: pd.DataFrame, key: str) -> float:

@@ -1,28 +1,24 @@
 """The scores of one network on several sets of images, for a terminal."""
 
-import math
 from collections.abc import Mapping
 
-from tabulate import tabulate
-
 from reslab.report.predictions.file import Predictions
-from reslab.report.predictions.scores import Scores, score
+from reslab.report.predictions.scores import score
 from reslab.report.statistics.samples import wilson_interval
-from reslab.report.tables.results import interval
-
-COLUMNS = ("split", "images", "error", "95 % interval", "top-5 error", "loss", "calibration error")
+from reslab.report.tables.cells import interval, numbers, terminal, words
 
 
 def score_table(found: Mapping[str, Predictions]) -> str:
-    """One row a set of images; the interval is Wilson's, over the draw of the images."""
-    rows = [_row(name, score(answers.logits, answers.labels)) for name, answers in found.items()]
-    columns = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows)]
-    shown = [[row[place] for place in columns] for row in rows]
-    alignment = ["left" if place == 0 else "right" for place in columns]
-    return tabulate(shown, [COLUMNS[place] for place in columns], disable_numparse=True, colalign=alignment)
-
-
-def _row(name: str, found: Scores) -> list[str]:
-    bounds = wilson_interval(round(found.error * found.images), found.images)
-    percents = [("" if math.isnan(value) else f"{100 * value:.2f} %") for value in (found.error, found.top5_error, found.ece)]
-    return [name, str(found.images), percents[0], interval(*bounds), percents[1], f"{found.loss:.4f}", percents[2]]
+    """One row a set of images; the interval is Wilson's, over the draw of the images. A score that none has is left out."""
+    scores = [score(answers.logits, answers.labels) for answers in found.values()]
+    bounds = [wilson_interval(round(row.error * row.images), row.images) for row in scores]
+    columns = {
+        "split": words(found),
+        "images": numbers(row.images for row in scores),
+        "error": numbers((100 * row.error for row in scores), "{:.2f} %"),
+        "95 % interval": [interval(*pair) for pair in bounds],
+        "top-5 error": numbers((100 * row.top5_error for row in scores), "{:.2f} %"),
+        "loss": numbers((row.loss for row in scores), "{:.4f}"),
+        "calibration error": numbers((100 * row.ece for row in scores), "{:.2f} %"),
+    }
+    return terminal({heading: column for heading, column in columns.items() if any(cell.text for cell in column)})

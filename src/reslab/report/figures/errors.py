@@ -1,0 +1,92 @@
+"""Test error against a quantity that a study varies, or against what its networks cost."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter
+
+from reslab.config.study import Study
+from reslab.report.axes import Axis, Series, series, study_settings
+from reslab.report.figures.style import STYLE, WIDE_RANGE, marker_style, save, scale_errors
+
+MOST_TICKS = 8
+DIVERGED = "diverged (at the top edge)"
+
+
+def plot_depth_and_tau(study: Study, summary: pd.DataFrame, runs: pd.DataFrame, path: Path) -> None:
+    """Test error against depth and against tau, one point a seed, the means of experiments that differ in nothing else joined.
+
+    A diverged experiment is a cross at the top edge.
+    """
+    columns = summary.set_index("experiment")[["depth", "tau"]]
+    found = [Axis(name, f"model.{name}", columns[name].to_dict()).known() for name in columns]
+    shown = [axis for axis in found if axis.values] or found[:1]
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(shown), figsize=(11, 4.6), sharey=True, squeeze=False)
+        for axes, axis in zip(panels[0], shown, strict=True):
+            entries = draw_series(axes, axis, series(axis, study_settings(study)), summary, runs) if axis.values else []
+            axes.set(xlabel=axis.name, title=f"error against {axis.name}")
+            if entries:
+                place = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "frameon": False, "fontsize": 9}
+                axes.legend(*zip(*entries, strict=True), ncols=2 if max(len(text) for _, text in entries) < 34 else 1, **place)
+        panels[0][0].set(ylabel="test error (%)")
+        scale_errors(panels[0][0], [])
+        save(figure, path)
+
+
+def draw_series(axes: Axes, axis: Axis, found: list[Series], summary: pd.DataFrame, runs: pd.DataFrame) -> list:
+    """Seeds as points and the means joined within a group; gives the legend's entries (handle, label)."""
+    rows, entries = summary.set_index("experiment", drop=False).to_dict("index"), []
+    for one in found:
+        style = marker_style(one.position)
+        lines = [draw_group(axes, axis, members, rows, runs, style) for members in one.groups]
+        entries.append((plt.Line2D([], [], linewidth=1, linestyle="-" if any(lines) else "none", **style), one.label))
+    scale_x(axes, axis)
+    if any(rows[name]["diverged"] for name in axis.values):
+        entries.append((plt.Line2D([], [], marker="x", linestyle="none", color=mpl.rcParams["text.color"]), DIVERGED))
+    return entries
+
+
+def draw_group(axes: Axes, axis: Axis, members: list[str], rows: dict[str, dict], runs: pd.DataFrame, style: dict) -> bool:
+    """The experiments of a group and the line through their means; says whether there is one."""
+    members = sorted(members, key=axis.values.get)
+    finished = [member for member in members if rows[member]["n"]]
+    if len(finished) > 1:
+        means = [rows[member]["mean"] * 100 for member in finished]
+        axes.plot([axis.values[member] for member in finished], means, color=style["color"], linewidth=1)
+    for member in members:
+        draw_experiment(axes, axis.values[member], rows[member], runs[runs["experiment"] == member], **style)
+    return len(finished) > 1
+
+
+def scale_x(axes: Axes, axis: Axis) -> None:
+    """Logarithmic where values lie far apart; a tick at each value where there are few."""
+    low, high = min(axis.values.values()), max(axis.values.values())
+    if low > 0 and high / low >= WIDE_RANGE:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if axis.path and len(set(axis.values.values())) <= MOST_TICKS:
+        axes.xaxis.set_major_locator(FixedLocator(sorted(set(axis.values.values()))))
+        axes.minorticks_off()
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
+
+
+def tick(x: float) -> str:
+    """0.333, 64, 1,202, 1.2 G"""
+    if abs(x) >= 1e5:
+        return EngFormatter(places=None, sep=" ")(x)
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+
+
+def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, *, color: str, marker: str) -> None:
+    """The seeds as points and their mean as a bar, or a cross for the diverged ones."""
+    finished = runs[runs["status"] != "diverged"]
+    axes.plot([x] * len(finished), finished["test_error"] * 100, marker, color=color, alpha=0.6)
+    if len(finished):
+        axes.plot([x], [row["mean"] * 100], "_", color=color, markersize=16)
+    if len(finished) < len(runs):
+        axes.plot([x], [1], "x", color=color, markersize=9, clip_on=False, transform=axes.get_xaxis_transform())

@@ -1,0 +1,63 @@
+"""The look of the report's figures: SVG that is the same for the same numbers."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+mpl.use("agg")
+STYLE = {
+    "svg.hashsalt": "reslab",  # otherwise ids are random and every run changes the file
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "figure.constrained_layout.use": True,
+}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: safe for colour-blind eyes
+PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
+DASHES = ("-", "--", ":", "-.")
+MARKERS = "os^v"  # for each turn of the colours
+LINE = 3  # handle length of a legend, in letters: shorter, a dash and a dot look like a line
+WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure without a date."""
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def line_style(position: int) -> dict:
+    """Colour and dash of the n-th line: all different up to 28."""
+    return {"color": COLOURS[position % len(COLOURS)], "linestyle": DASHES[position // len(COLOURS) % len(DASHES)]}
+
+
+def marker_style(position: int) -> dict:
+    """Colour and marker of the n-th group of points: all different up to 28."""
+    return {"color": COLOURS[position % len(COLOURS)], "marker": MARKERS[position // len(COLOURS) % len(MARKERS)]}
+
+
+def scale_errors(axes: Axes, errors: list[float]) -> None:
+    """The axis of errors in percent: from 0 to 100 where they are far apart, else only as far as they go.
+
+    The wide axis is linear below 1, so that an error of zero has a place, and logarithmic above.
+    """
+    if errors and max(errors) < WIDE_RANGE * max(min(errors), 1.0):
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
+        return
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 1, 2, 5, 10, 20, 50, 100])
+    axes.yaxis.set_major_formatter(PLAIN)
+
+
+def include(axes: Axes, x: list[float], y: list[float]) -> None:
+    """Let the axes reach as far as these points, drawn or not: panels of one figure then have the same axes."""
+    axes.update_datalim([(min(x), min(y)), (max(x), max(y))])
+    axes.autoscale_view()
