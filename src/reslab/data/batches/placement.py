@@ -26,7 +26,7 @@ def placed(split: Split, order: Order, device: torch.device, cut: Cut = "centre"
 
 
 def placed_for_training(split: Split, order: Order, device: torch.device, specs: list[dict]) -> tuple[RawBatches, Recipe]:
-    """The split's batches, and what is left of the recipe `augment` for the device: files are cropped as they are decoded."""
+    """The split's batches, and the rest of the recipe `augment`: a crop of files is done as they are decoded."""
     steps = recipe(specs)
     crop = crop_of(specs) if isinstance(split, Files) else None
     if crop is None:
@@ -35,7 +35,7 @@ def placed_for_training(split: Split, order: Order, device: torch.device, specs:
 
 
 def crop_of(specs: list[dict]) -> Crop | None:
-    """The crop that stands first in a recipe; raises UserError for one that stands later: the pixels around are gone by then."""
+    """The crop that a recipe begins with; raises UserError for one that comes later, when the pixels around are gone."""
     for position, spec in enumerate(specs):
         if spec["name"] in CROPS and position > 0:
             raise UserError(f"augment[{position}]: {spec['name']} must be the first step where images are stored as files")
