@@ -1,4 +1,4 @@
-"""The machine and what the environment says of it: the project's folder, cores, processes, memory for images."""
+"""The machine and the environment variables that describe it: project folder, cores, processes, memory for images."""
 
 import multiprocessing
 import os
@@ -19,7 +19,7 @@ def project_root() -> Path:
 
 
 def cpu_count() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -33,14 +33,14 @@ def count_from_environment(name: str, default: int, *, least: int = 1) -> int:
 
 
 def decoders(default: int) -> int:
-    """Processes that decode images: RESLAB_DECODERS if set (0: none, the process that asks); raises UserError."""
+    """The number of processes that decode images: RESLAB_DECODERS if set (0: the calling process decodes); raises UserError."""
     return count_from_environment(DECODERS, default, least=0)
 
 
 def resident_bytes(free: int | None) -> float:
-    """The largest split that is kept on the device whole: RESLAB_RESIDENT_GIB if set, else a share of its `free` bytes.
+    """The size in bytes up to which a split is kept on the device: RESLAB_RESIDENT_GIB if set, else a share of its `free` bytes.
 
-    None is for a device whose memory is the host's: there everything is kept. Raises UserError for what is no size.
+    `free` is None for a device whose memory is the host's: it keeps everything. Raises UserError for a value that is not a size.
     """
     value = os.environ.get(RESIDENT)
     if not value:

@@ -116,7 +116,7 @@ def test_score_says_what_is_wrong_with_another_test_set(trained, tmp_path, monke
     with pytest.raises(UserError, match="--labels goes with --images"):
         cli.score(trained / NETWORK, labels=tmp_path / "labels.npy")
     Image.new("L", (8, 8)).save(tmp_path / "cat.png")
-    with pytest.raises(UserError, match=r"its folders must be the network's classes, .*; the network does not know \['"):
+    with pytest.raises(UserError, match=r"the folder names must be the network's classes, .*; unknown: \['"):
         cli.score(trained / NETWORK, images=tmp_path)
 
 

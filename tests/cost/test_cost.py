@@ -10,9 +10,9 @@ from project import SMALL_PARAMS
 
 from reslab import config
 from reslab.cost import calibrate, machines
-from reslab.cost.estimate import Cost, Work, costs, evaluation_work, fitting, network_work, run_work, step_work
+from reslab.cost.estimate import Cost, costs, evaluation_work, fitting, network_work, run_work, step_work
 from reslab.cost.forward_work import forward_work
-from reslab.cost.machines import Machine
+from reslab.cost.machines import Machine, Work
 from reslab.data import prepared
 from reslab.data.datasets.digits import Digits
 from reslab.data.datasets.sizes import SIZES, size_facts
@@ -31,7 +31,7 @@ def experiment(model: dict | None = None, **train) -> config.Experiment:
 
 
 def seconds(chosen: config.Experiment) -> float:
-    return run_work(chosen, CIFAR).seconds(MACHINE)
+    return run_work(chosen, CIFAR).seconds(SPEED)
 
 
 def test_work_counts_the_published_multiply_adds():
@@ -70,7 +70,7 @@ def test_a_run_is_its_steps_and_its_evaluations():
     step, evaluation = step_work(run, CIFAR), evaluation_work(run, CIFAR)
     assert run_work(run, CIFAR).gflop == pytest.approx(400 * step.gflop + 2 * evaluation.gflop)  # 391 steps an epoch
     assert step.gflop == pytest.approx(3 * 128 * 2 * network_work(run, CIFAR).multiply_adds / 1e9)
-    assert Work(1, 2, 3, 4, 5).seconds(MACHINE) == pytest.approx(1e-3 + 2e-5 + 3e-2 + 4e-1 + 5e-3)
+    assert Work(1, 2, 3, 4, 5).seconds(SPEED) == pytest.approx(1e-3 + 2e-5 + 3e-2 + 4e-1 + 5e-3)
 
 
 def test_seeds_at_once_share_the_wall_clock():
@@ -100,7 +100,7 @@ def test_sizes_are_those_of_the_data(tmp_path):
 
 def test_other_data_must_be_there(tmp_path, small_images):
     with pytest.raises(
-        UserError, match=r"prepared: no image_folder there yet, and its size is not known before; run `dvc repro prep"
+        UserError, match=r"prepared: image_folder has not been prepared, and its size is not known in advance; run `dvc repro prep"
     ):
         size_facts({"name": "image_folder"}, 0, tmp_path / "prepared")
     prepared.save(small_images, tmp_path / "prepared", name="image_folder", validation=4)
@@ -109,7 +109,7 @@ def test_other_data_must_be_there(tmp_path, small_images):
 
 def test_the_fit_finds_the_speed_that_made_the_times():
     rows = [
-        {"network": name, "seconds": work.seconds(MACHINE), "work": work}
+        {"network": name, "seconds": work.seconds(SPEED), "work": work}
         for name, (model, shape) in calibrate.NETWORKS.items()
         for size in (4, 16, 64)
         for work in [step_work(calibrate.recipe(model, size), CIFAR | {"image_shape": shape})]

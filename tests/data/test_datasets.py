@@ -147,7 +147,7 @@ def test_a_bad_file_is_refused_by_name(tmp_path, small_mnist, damage):
 
 def test_a_bad_mirror_file_is_refused(tmp_path, small_mnist, serve):
     (small_mnist / "t10k-labels-idx1-ubyte.gz").write_bytes(b"bad")
-    with pytest.raises(UserError, match=r"fashion_mnist: t10k-labels-idx1-ubyte not to be had from .*dataset\.source"):
+    with pytest.raises(UserError, match=r"fashion_mnist: could not get t10k-labels-idx1-ubyte from .*dataset\.source"):
         dataset(tmp_path / "raw", name="fashion_mnist", source=serve(small_mnist)).fetch()
 
 

@@ -71,7 +71,7 @@ def test_cutout_happens_with_its_probability_and_fills_as_told():
     ("options", "message"),
     [
         ({"size": 9, "inside": True}, "9 pixels does not fit inside images of 8"),
-        ({"size": 3, "fill": 0.5}, "fill 0.5 is no pixel value"),
+        ({"size": 3, "fill": 0.5}, "fill 0.5 is not a pixel value"),
         ({"size": 3, "fill": 256.0}, "whole number from 0 to 255"),
         ({"size": 3, "probability": 1.1}, "not allowed"),
     ],

@@ -105,7 +105,7 @@ def test_broken_images_are_named(tmp_path):
     with pytest.raises(UserError, match=r"cannot read image 'train/dog/0001\.jpg' \(.*truncated.*\); remove or mend it"):
         prepare(source, tmp_path, stored="files")
     (source / "test" / "cat" / "0000.jpg").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"cannot read 2 images: 'train/dog/0001\.jpg' .*'test/cat/0000\.jpg' \(no image format\)"):
+    with pytest.raises(UserError, match=r"cannot read 2 images: 'train/dog/0001\.jpg' .*'test/cat/0000\.jpg' \(unknown image f"):
         prepare(source, tmp_path, stored="files")
     assert not (tmp_path / "prepared").exists()
 

@@ -76,9 +76,9 @@ def test_grey_arrays_need_no_channels(tmp_path, images):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["cat", "dog"], r"new: its folders must be the network's classes, \['cat', 'dog'\]; the network does not know \['ship'\]"),
-        (["cat", "dog", "frog", "ship"], r"missing are \['frog'\]$"),
-        (["cat", "dog", "boat"], r"does not know \['ship'\], missing are \['boat'\]$"),
+        (["cat", "dog"], r"new: the folder names must be the network's classes, \['cat', 'dog'\]; unknown: \['ship'\]"),
+        (["cat", "dog", "frog", "ship"], r"missing: \['frog'\]$"),
+        (["cat", "dog", "boat"], r"unknown: \['ship'\], missing: \['boat'\]$"),
     ],
 )
 def test_classes_must_be_the_networks(folder, classes, message):
@@ -97,10 +97,10 @@ def test_what_is_no_test_set_is_named(tmp_path, folder, images):
     for source, given, message in (
         (tmp_path / "nowhere", None, "nowhere: no such file or folder"),
         (tmp_path / "notes.txt", None, "notes.txt: not a folder or an archive"),
-        (tmp_path / "empty", None, "empty: no images in it; expected <class>/<image>"),
+        (tmp_path / "empty", None, "empty: no images; expected <class>/<image>"),
         (folder, None, r"new: cannot read image 'test/cat/2\.png'"),
-        (folder, labels, r"labels\.npy: labels go with images in a \.npy file"),
-        (data, None, r"data\.npy: its labels are missing"),
+        (folder, labels, r"labels\.npy: labels are for images in a \.npy file"),
+        (data, None, r"data\.npy: labels missing"),
         (data, tmp_path / "nowhere.npy", r"nowhere\.npy: no such file"),
         (tmp_path / "broken.npy", labels, r"broken\.npy: not an array of numbers"),
     ):

@@ -89,7 +89,7 @@ def test_every_augmentation_runs_in_an_epoch(data, name):
         ("[{name: flip}, {name: dual_cutout, size: 3}, {name: mixup}]", r"augment\[1\]: dual_cutout and mixup cannot be combined"),
         ("[{name: mixup}, {name: flip}]", r"augment\[0\]: mixup must be the last step, flip comes after it"),
         ("[{name: mixup}, {name: normalize}]", r"augment\[0\]: mixup must be the last step, normalize comes after it"),
-        ("[{name: normalize}, {name: flip}, {name: normalize}]", r"augment\[2\]: normalize stands in the list already"),
+        ("[{name: normalize}, {name: flip}, {name: normalize}]", r"augment\[2\]: normalize is in the list already"),
         ("[{name: normalize, mean: 0}]", r"augment\[0\]: unknown key 'mean'"),
         ("[{name: flip}, {name: cutuot, size: 3}]", r"augment\[1\]\.name: unknown name 'cutuot' \(did you mean 'cutout'\?\)"),
         ("[{name: flip}, {name: cutout}]", r"augment\[1\]: missing key 'size'"),

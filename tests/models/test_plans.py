@@ -45,7 +45,7 @@ from reslab.models.analysis.count import count
         ("imagenet_resnet", {}, "give either depth .* or blocks"),
         ("imagenet_resnet", {"depth": 50, "blocks": [3, 4, 6, 3]}, "give either depth .* or blocks"),
         ("imagenet_resnet", {"depth": 20}, "depth 20 is impossible: allowed are 18, 34, 50, 101, 152, 200"),
-        ("imagenet_resnet", {"blocks": [1, 1, 1, 1]}, "blocks wants a block too"),
+        ("imagenet_resnet", {"blocks": [1, 1, 1, 1]}, "blocks needs a block type too"),
         ("imagenet_resnet", {"depth": 50, "block": "basic"}, "ResNet-50 has bottleneck blocks"),
         ("imagenet_densenet", {"depth": 120}, "give either depth .121, 169"),
         ("imagenet_vgg", {"depth": 15}, r"give either depth \(11, 13, 16, 19\)"),

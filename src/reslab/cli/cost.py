@@ -97,7 +97,7 @@ def _measured(network: list[str] | None, *, rounds: int, steps: int) -> tuple[li
     device = hardware.choose_device()
     hardware.prepare(device, precision="float32", fast=False)
     sizes = calibrate.BATCHES[device.type]
-    rows = calibrate.measure(device, batch_sizes=sizes, steps=steps, rounds=rounds, networks=chosen)
+    rows = calibrate.time_networks(device, batch_sizes=sizes, steps=steps, rounds=rounds, networks=chosen)
     found = hardware.describe(device)
     made = {"torch": found["torch"], "cuda": found["cuda"], "python": platform.python_version()}
     return rows, {

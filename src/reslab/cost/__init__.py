@@ -1,1 +1,1 @@
-"""What a run costs on a machine: estimates from measured speeds."""
+"""The cost of a run on a machine: estimates from measured speeds."""

@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 
 from reslab import config
 from reslab.config.study import Experiment, Study
-from reslab.cost.estimate import Work, run_work, step_work
+from reslab.cost.estimate import run_work, step_work
 from reslab.cost.machines import UNITS, Machine
 from reslab.data.datasets.sizes import size_facts
 from reslab.data.prepared import Prepared
@@ -48,7 +48,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], list[int]]] = {
 Row = dict[str, Any]  # network, batch_size or experiment, seconds, and the work under "work"
 
 
-def measure(
+def time_networks(
     device: torch.device,
     *,
     batch_sizes: Sequence[int],
@@ -60,7 +60,7 @@ def measure(
     """Time training steps of each network at each batch size, in several rounds over all of them.
 
     A round's time is the median of its steps; `seconds` is that of the quickest round, since whatever else the machine does only
-    slows it, and `spread` is how much slower the slowest was, as a fraction.
+    slows it, and `spread` is the fraction by which the slowest was slower.
     """
     settings = [(name, batch_size) for name in networks for batch_size in batch_sizes]
     times: dict[tuple[str, int], list[float]] = {setting: [] for setting in settings}
@@ -74,7 +74,7 @@ def measure(
 
 
 def row_of(setting: tuple[str, int], times: Sequence[float]) -> Row:
-    """What the rounds of one network and batch size came to."""
+    """The result of all rounds of one network and batch size."""
     name, batch_size = setting
     experiment, data = setting_of(name, batch_size, images=batch_size)
     measured = {"seconds": min(times), "spread": max(times) / min(times) - 1}
@@ -82,13 +82,13 @@ def row_of(setting: tuple[str, int], times: Sequence[float]) -> Row:
 
 
 def setting_of(name: str, batch_size: int, *, images: int) -> tuple[Experiment, Prepared]:
-    """A network of the table with so many random images."""
+    """A network of the table with a number of random images."""
     model, image_shape = NETWORKS[name]
     return recipe(model, batch_size), synthetic(image_shape, images=images)
 
 
 def timed_steps(experiment: Experiment, data: Prepared, device: torch.device) -> list[float]:
-    """Seconds of each training step of an epoch, as the engine makes them: the batch, its augmentation, the update.
+    """Seconds of each training step of an epoch, as in any run: the batch, its augmentation, the update.
 
     With one CPU thread they are the process's own, so that a busy neighbour is not measured too.
     """
@@ -151,7 +151,7 @@ def published_rows(study: Study, device: str) -> Iterator[Row]:
 
 
 def network_name(model: Mapping) -> str:
-    """One name for all that compute the same: else a network left out of a fit would stay in it under another name."""
+    """One name for all networks that compute the same: or one left out of a fit would stay in it under another name."""
     settings = sorted((key, value) for key, value in model.items() if key not in ("name", *INITIALISATION))
     return " ".join([model["name"], *(f"{key}={value}" for key, value in settings)])
 
@@ -162,18 +162,18 @@ def fit(rows: Sequence[Row]) -> dict[str, float]:
     seconds = np.array([row["seconds"] for row in rows])
     times_seen = Counter(row["network"] for row in rows)
     weight = np.array([times_seen[row["network"]] ** -0.5 for row in rows])
-    scale = work.max(0) + (work == 0).all(0)  # the solver wants columns of like size
+    scale = work.max(0) + (work == 0).all(0)  # the solver needs columns of similar size
     solution, _ = nnls(work / scale * (weight / seconds)[:, None], weight)
     return dict(zip(UNITS, (solution / scale).tolist(), strict=True))
 
 
 def left_out(rows: Sequence[Row]) -> dict[str, Any]:
-    """How far off each network is when fitted to the others: mean and worst relative error, percent; {} for one network."""
+    """The relative error of each network when fitted to the others, mean and worst, in percent; {} for one network."""
     networks = list(dict.fromkeys(row["network"] for row in rows))
     if len(networks) == 1:
         return {}
     errors = {
-        name: [abs(estimate(row["work"], others) / row["seconds"] - 1) for row in rows if row["network"] == name]
+        name: [abs(row["work"].seconds(others) / row["seconds"] - 1) for row in rows if row["network"] == name]
         for name in networks
         for others in [fit([row for row in rows if row["network"] != name])]
     }
@@ -183,13 +183,8 @@ def left_out(rows: Sequence[Row]) -> dict[str, Any]:
     return {"mean_percent": round(100 * mean, 1), "worst_percent": round(100 * means[worst], 1), "worst_network": worst}
 
 
-def estimate(work: Work, seconds_per: dict[str, float]) -> float:
-    """Seconds for some work."""
-    return sum(amount * seconds_per[unit] for unit, amount in zip(UNITS, work, strict=True))
-
-
 def fitted(rows: Sequence[Row], **about: Any) -> Machine:
-    """The machine that the rows speak of; `about` says its name, device and kind."""
+    """The machine fitted to the rows; `about` has its name, device and kind."""
     seconds_per = {unit: float(f"{value:.4g}") for unit, value in fit(rows).items()}
     kept = by_network(rows, seconds_per) if about["kind"] == "published" else rows
     shown = [{key: _rounded(value) for key, value in row.items() if key != "work"} for row in kept]
@@ -197,10 +192,10 @@ def fitted(rows: Sequence[Row], **about: Any) -> Machine:
 
 
 def by_network(rows: Sequence[Row], seconds_per: dict[str, float]) -> list[Row]:
-    """For each network, on how many runs it was seen and what the fit says of them, as a share of the true time."""
+    """For each network the number of its runs, and their fitted time as a share of the true one."""
     shares: dict[str, list[float]] = {}
     for row in rows:
-        shares.setdefault(row["network"], []).append(estimate(row["work"], seconds_per) / row["seconds"])
+        shares.setdefault(row["network"], []).append(row["work"].seconds(seconds_per) / row["seconds"])
     return [{"network": name, "runs": len(found), "estimated_share": statistics.mean(found)} for name, found in shares.items()]
 
 

@@ -1,4 +1,4 @@
-"""What a run costs on a machine: the work of its steps, times seconds per unit of work that were measured there."""
+"""The time of a run on a machine: the work of its steps, times the seconds per unit of work that were measured there."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import torch
 
 from reslab.config.study import Experiment, Study
 from reslab.cost.forward_work import ForwardWork, forward_work
-from reslab.cost.machines import Machine
+from reslab.cost.machines import Machine, Work
 from reslab.data.batches.held_out import AT_ONCE
 from reslab.experiment.bound import bound, build_network
 
@@ -18,32 +18,14 @@ PASSES = 3  # the gradients of features and of weights cost about a forward pass
 UPDATE_BYTES = 24  # a parameter's weight, gradient and momentum, each read and written
 
 
-class Work(NamedTuple):
-    """Units of work that take time, of a step or of a whole run; the names are those of a machine's `seconds_per`."""
-
-    step: float
-    operation: float
-    gflop: float
-    gbyte: float
-    megapixel: float
-
-    def plus(self, other: "Work", times: float) -> "Work":
-        """The sum of both, the other so many times."""
-        return Work(*(mine + times * theirs for mine, theirs in zip(self, other, strict=True)))
-
-    def seconds(self, machine: Machine) -> float:
-        """How long the machine takes for it."""
-        return sum(amount * machine.seconds_per[unit] for unit, amount in zip(self._fields, self, strict=True))
-
-
 class Cost(NamedTuple):
-    """What one experiment costs on a machine."""
+    """The size of one experiment and its time on a machine."""
 
     name: str
     parameters: int
     multiply_adds: float  # of one image
     seconds: float  # of one seed
-    wall: float  # of all seeds, so many at once as were asked for
+    wall: float  # of all seeds, trained so many at once
 
 
 def step_work(experiment: Experiment, facts: Mapping, *, batch_size: int | None = None) -> Work:
@@ -96,7 +78,7 @@ def _counted(model: str, image_shape: tuple[int, int, int], classes: int) -> For
 
 
 def _work(forward: ForwardWork, images: int, facts: Mapping) -> Work:
-    """One forward pass of so many images."""
+    """One forward pass of a number of images."""
     _, height, width = facts["image_shape"]
     return Work(
         step=1,
@@ -114,14 +96,14 @@ def costs(study: Study, facts: Mapping, machine: Machine, *, at_once: int) -> li
     """
     found = []
     for experiment in study.experiments.values():
-        forward, seconds = network_work(experiment, facts), run_work(experiment, facts).seconds(machine)
+        forward, seconds = network_work(experiment, facts), run_work(experiment, facts).seconds(machine.seconds_per)
         wall = seconds * math.ceil(len(study.seeds) / at_once)
         found.append(Cost(experiment.name, forward.parameters, forward.multiply_adds, seconds, wall))
     return found
 
 
 def fitting(candidates: Iterable[Cost], seconds: float) -> list[str]:
-    """The names of the cheapest experiments that together take at most so long, in the order given."""
+    """The names of the cheapest experiments that together take at most `seconds`, in the order given."""
     candidates, left, chosen = list(candidates), seconds, set()
     for cost in sorted(candidates, key=lambda cost: cost.wall):
         if cost.wall > left:

@@ -1,4 +1,4 @@
-"""Counting what a forward pass asks of a machine: arithmetic, memory traffic, calls."""
+"""Counting the work of a forward pass: arithmetic, memory traffic, calls."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ class ForwardWork:
 
     multiply_adds: float
     bytes: float  # read and written by all operations, in float32
-    operations: int  # calls that do something; views are none
+    operations: int  # calls that compute something; views do not count
     parameters: int
     tensors: int  # of parameters
 

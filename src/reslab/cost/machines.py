@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -13,7 +13,6 @@ from reslab.config.schema import STRICT, Count, NonNegative, check, unknown
 from reslab.errors import UserError, located
 
 FOLDER = Path("machines")
-UNITS = ("step", "operation", "gflop", "gbyte", "megapixel")
 KINDS = {
     "measured": "measured there with this code",
     "published": "fitted to published times of another code",
@@ -21,8 +20,29 @@ KINDS = {
 }
 
 
+class Work(NamedTuple):
+    """Amounts of work that take time, of a step or of a whole run, in the units of a machine's `seconds_per`."""
+
+    step: float
+    operation: float
+    gflop: float
+    gbyte: float
+    megapixel: float
+
+    def plus(self, other: "Work", times: float) -> "Work":
+        """The sum of both, the other one `times` over."""
+        return Work(*(mine + times * theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def seconds(self, seconds_per: Mapping[str, float]) -> float:
+        """The time it takes, given the seconds per unit."""
+        return sum(amount * seconds_per[unit] for unit, amount in zip(self._fields, self, strict=True))
+
+
+UNITS = Work._fields
+
+
 class Machine(pydantic.BaseModel):
-    """How long a machine takes for each unit of work, how that is known, and how far off it was."""
+    """The seconds a machine takes for each unit of work, where they come from, and the error of the fit."""
 
     model_config = STRICT
 
@@ -31,20 +51,20 @@ class Machine(pydantic.BaseModel):
     threads: Count | None = None  # of a CPU
     kind: Literal["measured", "published", "predicted"]
     note: str = ""
-    made: dict[str, Any] = Field(default_factory=dict)  # when, with which versions
+    made: dict[str, Any] = Field(default_factory=dict)  # date and versions
     seconds_per: dict[str, NonNegative]
     error: dict[str, Any] = Field(default_factory=dict)  # leaving one network out: mean and worst, in percent
     rows: list[dict[str, Any]] = Field(default_factory=list)  # what it was fitted to
 
     def summary(self) -> str:
-        """Name, device, how it is known and how good it is, on one line."""
+        """Name, device, where the numbers come from and their error, on one line."""
         threads = f", {self.threads} thread{'s' if self.threads > 1 else ''} a network" if self.threads else ""
         error = f"; left-out networks were off by {self.error['mean_percent']:.0f} % on average" if self.error else ""
         return f"{self.name} ({self.device}{threads}; {KINDS[self.kind]}{error})"
 
 
 def names(folder: Path = FOLDER) -> list[str]:
-    """The machines on file."""
+    """The machines in the folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
@@ -70,7 +90,7 @@ def matching(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
 
 
 def write(machine: Machine, folder: Path = FOLDER) -> Path:
-    """Put a machine on file; returns its path."""
+    """Write a machine's file; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{machine.name}.yaml"
     yaml = YAML()

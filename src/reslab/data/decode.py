@@ -16,12 +16,12 @@ BILINEAR = Image.Resampling.BILINEAR  # antialiased, as torchvision's transforms
 
 
 class Unreadable(ValueError):
-    """Why the bytes of an image cannot be decoded."""
+    """The bytes of an image cannot be decoded; the text says why."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What images become: `image_size` pixels a side, cut out of the image resized to `resize` on its shorter side."""
+    """The form of decoded images: `image_size` pixels a side, cut out of the image resized to `resize` on its shorter side."""
 
     image_size: int
     resize: int
@@ -139,7 +139,7 @@ def _reading() -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
-        reason = "no image format" if isinstance(error, UnidentifiedImageError) else error  # PIL's text names a buffer
+        reason = "unknown image format" if isinstance(error, UnidentifiedImageError) else error  # PIL's text names a buffer
         raise Unreadable(str(reason)) from error
 
 

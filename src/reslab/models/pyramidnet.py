@@ -32,7 +32,7 @@ class PyramidBlock(nn.Module):
         return self.bn_last
 
     def branch(self, x: Tensor) -> Tensor:
-        """What is added to the shortcut."""
+        """The branch, which is added to the shortcut."""
         return self.bn_last(self.units(self.conv1(self.bn1(x))))
 
     def forward(self, x: Tensor) -> Tensor:

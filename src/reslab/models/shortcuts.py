@@ -1,4 +1,4 @@
-"""What a shortcut may do to the signal: He, Zhang, Ren, Sun, "Identity Mappings", arXiv:1603.05027, section 3 and Table 1."""
+"""Shortcuts that change the signal: He, Zhang, Ren, Sun, "Identity Mappings", arXiv:1603.05027, section 3 and Table 1."""
 
 from collections.abc import Callable
 from functools import partial

@@ -39,7 +39,7 @@ class StochasticDepthBlock(nn.Module):
         return self.bn2
 
     def share(self, x: Tensor) -> Tensor | float:
-        """What the branch is multiplied by: 0 or 1 in training, (B or 1, 1, 1, 1); its mean in evaluation."""
+        """The factor of the branch: 0 or 1 in training, (B or 1, 1, 1, 1); its mean in evaluation."""
         if not self.training:
             return self.survival
         count = len(x) if self.level == "image" else 1

@@ -48,7 +48,7 @@ def _square_start(draws: Draws, name: str, *, side: int, size: int, inside: bool
 
 def _check_fill(images: Tensor, fill: float) -> None:
     if images.dtype == torch.uint8 and not (0 <= fill <= 255 and fill == int(fill)):
-        raise UserError(f"fill {fill:g} is no pixel value: before {{name: normalize}} it is a whole number from 0 to 255")
+        raise UserError(f"fill {fill:g} is not a pixel value: before {{name: normalize}} it must be a whole number from 0 to 255")
 
 
 def random_erasing(
@@ -95,7 +95,7 @@ def _shapes(
 
 
 def _noise(images: Tensor, draws: Draws, fill: str) -> Tensor:
-    """What fills the rectangles, broadcastable to (B, C, H, W), of the images' type."""
+    """The values that fill the rectangles, broadcastable to (B, C, H, W), of the images' type."""
     if fill == "scalar":
         numbers = draws.uniform("fill")[:, None, None, None]
     else:

@@ -23,7 +23,7 @@ def pad_crop(images: Tensor, draws: Draws, *, padding: Size, mode: Literal["zero
     """
     size, count, (height, width) = images.shape, 2 * padding + 1, images.shape[2:]
     if padding > max(height, width):
-        raise UserError(f"padding {padding} is not allowed: windows of {height}x{width} images would see nothing else")
+        raise UserError(f"padding {padding} is not allowed: some windows of {height}x{width} images would contain padding only")
     padded = F.pad(images, (padding, padding, padding, padding)) if mode == "zero" else _mirrored(images, padding)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, count, count, H, W), a view
     top, left = draws.integers("top", count), draws.integers("left", count)

@@ -1,7 +1,7 @@
-"""What mixes the images of a batch or makes views of them: `f(images, labels, draws, **options) -> (images, targets)`.
+"""Functions that mix the images of a batch or make views of them: `f(images, labels, draws, **options) -> (images, targets)`.
 
 Images (B, C, H, W), labels int64 (B,). A partner is drawn by a permutation of the batch, so an image may be its own. At level
-`batch`, the sources' own, one number serves the whole batch; at level `image` each has its own.
+`batch`, that of the papers' code, one number serves the whole batch; at level `image` each has its own.
 """
 
 from typing import Literal
@@ -126,7 +126,7 @@ def _patched(images: Tensor, row: Tensor, column: Tensor, *, partners: Tensor, d
     lower, right = rows >= row[:, None], columns >= column[:, None]
     patch = (2 * lower[:, :, None] + right[:, None, :]).flatten(1)  # (B, H W)
     shape = (len(images), len(rows), len(columns))
-    source = partners.gather(1, patch).view(shape)
+    partner = partners.gather(1, patch).view(shape)
     from_row = down.gather(1, patch).view(shape) + rows[:, None]
     from_column = across.gather(1, patch).view(shape) + columns
-    return images[source, :, from_row, from_column].movedim(-1, 1)  # (B, C, H, W), channels_last
+    return images[partner, :, from_row, from_column].movedim(-1, 1)  # (B, C, H, W), channels_last

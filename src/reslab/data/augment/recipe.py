@@ -1,4 +1,4 @@
-"""The list `augment` of an experiment as what it means: steps on pixels, steps on normalised floats, one mixing."""
+"""The list `augment` of an experiment as functions: steps on pixels, steps on normalised floats, one mixing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ STEPS: dict[str, Callable] = {**AUGMENTATIONS, **MIXINGS, normalize.__name__: no
 
 @dataclass(frozen=True)
 class Finish:
-    """What follows normalisation, as (stream, function): augmentations of floats, and a mixing of the batch."""
+    """The steps after normalisation, as (stream, function): augmentations of floats, and a mixing of the batch."""
 
     augmentations: list[tuple[str, Augmentation]] = field(default_factory=list)
     mixing: tuple[str, Mixing] | None = None
@@ -64,7 +64,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What happens to a batch: `augmentations` on uint8 pixels, then normalisation, then `finish`."""
+    """The steps of a batch: `augmentations` on uint8 pixels, then normalisation, then `finish`."""
 
     augmentations: list[tuple[str, Augmentation]] = field(default_factory=list)  # (stream, function)
     finish: Finish = field(default_factory=Finish)
@@ -74,7 +74,7 @@ def recipe(specs: list[dict]) -> Recipe:
     """`[{name: flip}, {name: normalize}, {name: cutout, size: 16}, {name: mixup}]` -> Recipe.
 
     Without the marker `normalize`, normalisation comes after the last augmentation; a mixing always works on normalised images.
-    Raises UserError with the path augment[i] for a step that is wrong or cannot stand where it does.
+    Raises UserError with the path augment[i] for a step that is wrong or in the wrong place.
     """
     names = [spec["name"] for spec in specs]
     bound = [bind(STEPS, spec, f"augment[{i}]") for i, spec in enumerate(specs)]
@@ -88,7 +88,7 @@ def recipe(specs: list[dict]) -> Recipe:
 def _check_order(names: list[str]) -> None:
     for i, name in enumerate(names):
         if name == normalize.__name__ and name in names[:i]:
-            raise UserError(f"augment[{i}]: {name} stands in the list already; images are normalised once")
+            raise UserError(f"augment[{i}]: {name} is in the list already; images are normalised once")
         if name in MIXINGS and i < len(names) - 1:
             raise UserError(f"augment[{i}]: {_after_mixing(name, names[-1], names[i + 1])}")
 

@@ -37,7 +37,7 @@ class Order:
         return (with_replacement if self.replacement else shuffled)(self.count, seed=self.seed, epoch=epoch)
 
     def places(self, samples: Tensor, counted: Tensor) -> Tensor:
-        """What random draws depend on: the samples, or with replacement where in the epoch they are `counted`, from 0."""
+        """The numbers that random draws depend on: the samples, or with replacement their places in the epoch, `counted` from 0."""
         return counted if self.replacement else samples
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:

@@ -35,7 +35,7 @@ def placed_for_training(
 
 
 def crop_of(specs: list[dict]) -> Crop | None:
-    """The crop that stands first in a recipe; raises UserError for one that stands later: the pixels around are gone by then."""
+    """The crop that a recipe begins with; raises UserError for one that comes later, when the pixels around are gone."""
     for position, spec in enumerate(specs):
         if spec["name"] in CROPS and position > 0:
             raise UserError(f"augment[{position}]: {spec['name']} must be the first step where images are stored as files")

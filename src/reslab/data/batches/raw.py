@@ -18,8 +18,8 @@ RawBatch = tuple[Tensor, Tensor, Tensor]  # images uint8 (B, C, H, W), labels in
 class RawBatches(ABC):
     """The batches of a split in an `order`: `begin` an epoch, then `load` and `take` batch after batch.
 
-    The third part of a batch, the places, is what random draws depend on: the samples' numbers in the split, or their places in the
-    epoch where they are drawn with replacement.
+    The random draws of an augmentation depend on the third part of a batch, the places: the samples' numbers in the split, or their
+    places in the epoch where they are drawn with replacement.
     """
 
     order: Order

@@ -41,7 +41,7 @@ class TrainingBatches(Batches):
         self.epoch = torch.zeros_like(self.seed)
 
     def compile(self) -> None:
-        """Make batches by compiled code from now on; a compiler knows nothing of what the host computes once."""
+        """Make batches by compiled code from now on; what the host computes once is a constant to the compiler."""
         for computed_once in (number_of, quantiles):
             torch.compiler.assume_constant_result(computed_once)
         self.compiled = torch.compile(self.make, dynamic=False)

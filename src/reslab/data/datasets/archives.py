@@ -135,7 +135,7 @@ def pack(source: Path, target: Path, wanted: list[PurePosixPath]) -> None:
 def repack(contents: Iterator[tuple[PurePosixPath, bytes]], target: Path) -> Iterator[list[PurePosixPath]]:
     """Write files one by one into an uncompressed tar, without dates or owners, and give their names to the caller's checks.
 
-    The tar is there only once all were read and the checks raised nothing: what is damaged or wrong leaves nothing behind.
+    The tar appears only once all files were read and the checks passed: after an error nothing is left behind.
     """
     existed = target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)

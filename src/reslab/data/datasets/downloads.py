@@ -12,7 +12,7 @@ from reslab.data.datasets.archives import is_url, locate, members
 from reslab.data.prepared.splits import Arrays, Dataset
 from reslab.errors import UserError, first_line
 
-# md5 of the unpacked canonical files: whoever re-packs them changes the .gz, not these bytes.
+# md5 of the unpacked original files: packing them again changes the .gz, not these bytes.
 UNPACKED_MD5 = {
     "mnist": {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -45,7 +45,7 @@ class TorchvisionDataset:
         except (OSError, RuntimeError, ValueError) as error:
             missing = next((target.name for target in _wanted(kind, self.name) if not (self.raw / target).exists()), "a file")
             raise UserError(
-                f"{self.name}: {missing} not to be had from {self.source or 'its own site'} ({first_line(error)}); "
+                f"{self.name}: could not get {missing} from {self.source or 'its official site'} ({first_line(error)}); "
                 "set dataset.source to a folder or archive with the original files, or to a mirror's URL"
             ) from error
         for packed in self.raw.rglob("*.gz"):  # torchvision keeps both forms; one is enough for DVC

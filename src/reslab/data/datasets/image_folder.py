@@ -153,7 +153,7 @@ def _check_classes(source: Path, names: list[PurePosixPath]) -> None:
 
 def _check_sha256(path: Path, expected: str) -> None:
     if not path.is_file():
-        raise UserError(f"{path}: dataset.sha256 is for an archive, and this is none")
+        raise UserError(f"{path}: dataset.sha256 needs an archive; this is not a file")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected.lower():

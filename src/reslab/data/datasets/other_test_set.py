@@ -20,10 +20,10 @@ def read(source: Path, *, image_shape: list[int], class_names: list[str], labels
     """
     if source.suffix == ".npy":
         if labels is None:
-            raise UserError(f"{source}: its labels are missing; give them as a second .npy file")
+            raise UserError(f"{source}: labels missing; give them as a second .npy file")
         return Arrays(_images(source, image_shape), _labels(labels, len(class_names), len(_load(source))))
     if labels is not None:
-        raise UserError(f"{labels}: labels go with images in a .npy file; in {source} the folders say the classes")
+        raise UserError(f"{labels}: labels are for images in a .npy file; in {source} the folder names are the classes")
     return _folder(source, image_shape, class_names)
 
 
@@ -44,12 +44,12 @@ def _class(name: PurePosixPath) -> str:
 
 def _check_classes(found: set[str], expected: list[str]) -> None:
     if not found:
-        raise UserError("no images in it; expected <class>/<image>")
+        raise UserError("no images; expected <class>/<image>")
     if found != set(expected):
         odd, missing = sorted(found - set(expected)), sorted(set(expected) - found)
-        said = [f"the network does not know {short(odd)}"] if odd else []
-        said += [f"missing are {short(missing)}"] if missing else []
-        raise UserError(f"its folders must be the network's classes, {short(expected)}; {', '.join(said)}")
+        differences = [f"unknown: {short(odd)}"] if odd else []
+        differences += [f"missing: {short(missing)}"] if missing else []
+        raise UserError(f"the folder names must be the network's classes, {short(expected)}; {', '.join(differences)}")
 
 
 def _load(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How large the known datasets are, for whoever asks before they are there."""
+"""Image shapes and counts of known datasets, for use before they are fetched."""
 
 import json
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ SIZES: dict[str, dict[str, Any]] = {  # images are (C, H, W)
 
 
 def is_known(dataset: Mapping) -> bool:
-    """Whether the size of a dataset is known before it is there."""
+    """Whether the size of a dataset is known before it is fetched."""
     return source_name(dataset) in SIZES
 
 
 def source_name(dataset: Mapping) -> str:
-    """A dataset's name; of a folder or archive, its own."""
+    """The name of a dataset; for a folder or archive of images, its file name."""
     name = dataset["name"]
     return Path(str(dataset.get("source"))).name.split(".")[0] if name == "image_folder" else name
 
@@ -45,5 +45,5 @@ def size_facts(dataset: Mapping, validation: int, folder: Path) -> dict[str, Any
     path = folder / "dataset.json"
     facts = json.loads(path.read_text()) if path.exists() else {}
     if facts.get("name") != name:
-        raise UserError(f"{folder}: no {name} there yet, and its size is not known before; run `dvc repro preprocess`")
+        raise UserError(f"{folder}: {name} has not been prepared, and its size is not known in advance; run `dvc repro preprocess`")
     return facts

@@ -1,4 +1,4 @@
-"""What preprocess stores: the splits, as arrays or as files, with statistics and a checksum."""
+"""The dataset as preprocess stores it: the splits, as arrays or as files, with statistics and a checksum."""
 
 import json
 from dataclasses import dataclass

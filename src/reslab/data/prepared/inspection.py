@@ -1,4 +1,4 @@
-"""Decoding every image of an archive once, in parallel: is it whole, how large, and what are its values?"""
+"""Decoding every image of an archive once, in parallel, to find damaged ones and measure the others."""
 
 import hashlib
 import multiprocessing
@@ -18,13 +18,13 @@ from reslab.environment import end_with_parent
 from reslab.errors import UserError
 
 CHUNK = 64  # images of one task; their pixels are all that a process holds
-WORTH_A_PROCESS = 16  # tasks: with fewer, starting one takes longer than what it would do
+WORTH_A_PROCESS = 16  # tasks: with fewer, starting the process takes longer than the work
 SHOWN = 5  # names in an error message
 
 
 @dataclass(frozen=True)
 class Task:
-    """Some rows of an index; `counted` says which images go into the statistics."""
+    """Some rows of an index; the images that are `counted` go into the statistics."""
 
     archive: Path
     form: Form
@@ -34,7 +34,7 @@ class Task:
 
 @dataclass
 class Inspection:
-    """The index with heights and widths filled in, and what was found in the images that count."""
+    """The index with heights and widths filled in, and the statistics of the images that are counted."""
 
     table: np.ndarray
     digests: np.ndarray  # uint8 (N, 32): sha256 of each encoded image

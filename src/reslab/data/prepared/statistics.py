@@ -1,4 +1,4 @@
-"""What is measured of the training images, exactly, from whole numbers; and which of them are held out."""
+"""Exact statistics of the training images, from whole numbers, and the choice of those that are held out."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from reslab.errors import UserError
 
 
 def histograms(images: np.ndarray) -> np.ndarray:
-    """How often each channel has each value, int64 (C, 256), of uint8 images (N, C, H, W)."""
+    """The number of times that each channel has each value, int64 (C, 256), of uint8 images (N, C, H, W)."""
     channels = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1)
     return np.stack([np.bincount(channel, minlength=256) for channel in channels]).astype(np.int64)
 
@@ -27,7 +27,7 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def check_validation(count: int, images: int, classes: int) -> None:
-    """Raise UserError if `count` of so many images cannot be held out, stratified by class."""
+    """Raise UserError if `count` of the `images` cannot be held out, stratified by class."""
     if count and not classes <= count <= images - classes:
         raise UserError(f"dataset.validation: {count} is not allowed: 0, or {classes} to {images - classes} images")
 

@@ -1,1 +1,1 @@
-"""What can be said of a network without training it."""
+"""Properties of a network: counts, published architectures, fingerprints, signal propagation."""

@@ -13,13 +13,13 @@ from reslab.errors import UserError, first_line
 
 
 class Reach(NamedTuple):
-    """How a feature sees the image: the side of its receptive field, and how far apart neighbouring features look, in pixels."""
+    """The receptive field of a feature: its side, and the distance between those of neighbouring features, in pixels."""
 
     field: int = 1
     stride: int = 1
 
     def through(self, kernel: int, stride: int) -> "Reach":
-        """What a feature sees after a window of `kernel` at `stride`."""
+        """The reach of a feature after a window of `kernel` at `stride`."""
         return Reach(self.field + (kernel - 1) * self.stride, self.stride * stride)
 
 
@@ -68,7 +68,7 @@ class ReceptiveField(FlopCount):
 
 
 def _images(values: Any) -> list[Tensor]:
-    """The (B, C, H, W) tensors among the values, also in lists; weights are no images."""
+    """The (B, C, H, W) tensors among the values, also in lists; weights do not count."""
     found = []
     for value in values:
         if isinstance(value, list | tuple):

@@ -36,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Signals:
-    """What one network does to one batch."""
+    """The measurements of one network on one batch."""
 
     layers: list[Layer]
     stream: list[Point]
@@ -44,7 +44,7 @@ class Signals:
 
 @dataclass
 class _Heard:
-    """What the hooks write down during one pass."""
+    """The records of the hooks during one pass."""
 
     convs: list[tuple[str, nn.Conv2d]] = field(default_factory=list)
     responses: list[Tensor] = field(default_factory=list)
@@ -137,7 +137,7 @@ def _batch_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def stage_of(name: str) -> int:
-    """The stage of a module by its name: stages.0.… is stage 1, what is in none is 0."""
+    """The stage of a module by its name: stages.0.… is stage 1; 0 outside all stages."""
     first, _, rest = name.partition(".")
     return int(rest.split(".")[0]) + 1 if first == "stages" else 0
 

@@ -36,7 +36,7 @@ def convolutions(block: BlockType, in_channels: int, out_channels: int, stride: 
 
 
 def bottleneck_width(out_channels: int) -> int:
-    """A quarter of a bottleneck's channels; raises UserError if that is no whole number."""
+    """A quarter of a bottleneck's channels; raises UserError if that is not a whole number."""
     if out_channels % 4:
         raise UserError(f"a bottleneck with {out_channels} channels is impossible: they must be divisible by 4; give another width")
     return out_channels // 4

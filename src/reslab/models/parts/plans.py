@@ -22,7 +22,7 @@ IMAGENET_RESNETS: dict[int, tuple[BlockType, list[int]]] = {  # He et al. 2015, 
 
 
 class Shape(NamedTuple):
-    """What a block turns its input into: (B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
+    """The shapes of a block's input and output: (B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
 
     in_channels: int
     out_channels: int
@@ -82,7 +82,7 @@ def imagenet_blocks(depth: int | None, block: BlockType | None, blocks: list[int
         raise UserError(f"give either depth ({published}) or blocks, the number of blocks of each stage, such as [3, 4, 6, 3]")
     if blocks is not None:
         if block is None:
-            raise UserError("blocks wants a block too: basic or bottleneck")
+            raise UserError("blocks needs a block type too: block: basic or block: bottleneck")
         return block, blocks
     if depth not in IMAGENET_RESNETS:
         raise UserError(f"depth {depth} is impossible: allowed are {published}, or give block and blocks")
@@ -95,7 +95,7 @@ def imagenet_blocks(depth: int | None, block: BlockType | None, blocks: list[int
 def imagenet_plan(
     depth: int | None, block: BlockType | None, blocks: list[int] | None, width: int, *, expand_first_stage: bool = True
 ) -> tuple[BlockType, Plan]:
-    """The block type and plan of a net for large images; raises UserError unless depth or blocks say what it is."""
+    """The block type and plan of a net for large images; raises UserError unless exactly one of depth and blocks is given."""
     block, blocks = imagenet_blocks(depth, block, blocks)
     widths = stage_widths(width, len(blocks), block, expand_first_stage=expand_first_stage)
     return block, make_plan(width, widths, blocks)
