@@ -34,7 +34,12 @@ def stage(folder: Path, script: str, *arguments: str, **environment: str) -> Don
 
 def stage_here(folder: Path, script: str, *arguments: str, **environment: str) -> Done:
     """The same script in this process; not for training, whose workers would not find the script."""
-    command, status = [str(REPOSITORY / "stages" / script), *arguments], 0
+    return script_here(folder, REPOSITORY / "stages" / script, *arguments, **environment)
+
+
+def script_here(folder: Path, script: Path, *arguments: str, **environment: str) -> Done:
+    """Any script of the project in this process."""
+    command, status = [str(script), *arguments], 0
     out, err = io.StringIO(), io.StringIO()
     settings = (mock.patch.dict(os.environ, environment), mock.patch.object(sys, "argv", command), contextlib.chdir(folder))
     with contextlib.ExitStack() as stack:
