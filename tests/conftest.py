@@ -1,20 +1,28 @@
-"""Shared by all tests: no DVC environment leaks in, one CPU thread, MLflow store per session."""
+"""Shared by all tests: no DVC environment leaks in, one CPU thread, one trained study for all workers."""
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from browser import CHROMIUM, Browser
-from project import SMALL_PARAMS, call, clone, commit
+from project import SMALL_PARAMS, built_once, call, clone, commit, copy
 
 from reslab.data.prepared.splits import Arrays, Dataset
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+PIPELINE = Path(__file__).parent / "pipeline"
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what runs the pipeline, and run it first: a worker that is done takes over tests from the end of another's list."""
+    for item in items:
+        if PIPELINE in item.path.parents or "trained" in item.fixturenames:
+            item.add_marker(pytest.mark.pipeline)
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -57,17 +65,25 @@ def small_images() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Path:
-    """A fresh clone of the small study after `dvc repro`, committed; tests copy it."""
-    folder = clone(tmp_path_factory.mktemp("small") / "reslab", SMALL_PARAMS)
-    call(folder, "dvc", "repro")
-    commit(folder, "results")
-    return folder
+def shared(tmp_path_factory, request) -> Path:
+    """A folder of this session that all workers see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if hasattr(request.config, "workerinput") else own
+
+
+@pytest.fixture(scope="session")
+def trained(shared) -> Path:
+    """A fresh clone of the small study after `dvc repro`, committed. All tests share it: read it only, or change a copy."""
+
+    def build(folder: Path) -> None:
+        clone(folder, SMALL_PARAMS)
+        call(folder, "dvc", "repro")
+        commit(folder, "results")
+
+    return built_once(shared / "small" / "reslab", build)
 
 
 @pytest.fixture
 def project(trained, tmp_path) -> Path:
     """A copy of the trained small study, to change at will."""
-    folder = tmp_path / "reslab"
-    shutil.copytree(trained, folder, symlinks=True)
-    return folder
+    return copy(trained, tmp_path / "reslab")

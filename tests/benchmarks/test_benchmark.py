@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from commands import script_here
 from project import call, clone
 
 from contest import compare, presets
@@ -28,6 +29,11 @@ for epoch in range(int(sys.argv[1])):
     print(f"epoch {epoch} done in {0.25 + epoch:.2f} s")
 """
 COMMAND = [sys.executable, "benchmarks/engine.py"]
+
+
+def engine(repository, *arguments):
+    """The benchmark's command in this process."""
+    return script_here(repository, repository / "benchmarks" / "engine.py", *arguments)
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def test_quick_measures_every_loop_side_by_side(repository, tmp_path, monkeypatc
 
 
 def test_plan_says_what_is_measured_and_measures_nothing(repository, tmp_path):
-    said = call(repository, *COMMAND, "--preset", "cpu", "--plan", "--output", str(tmp_path / "none")).stdout
+    said = engine(repository, "--preset", "cpu", "--plan", "--output", str(tmp_path / "none")).stdout
     for word in (
         "resnet depth 20, batch 128, float32, 1,024 images",
         "sweep seeds: 1, 2",
@@ -97,16 +103,17 @@ def test_plan_says_what_is_measured_and_measures_nothing(repository, tmp_path):
 )
 def test_mistakes_on_the_command_line(repository, monkeypatch, arguments, message):
     monkeypatch.setenv("RESLAB_DEVICE", "cpu")
-    done = call(repository, *COMMAND, *arguments, check=False)
+    done = engine(repository, *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {message}"), done.stderr
 
 
 def test_an_experiment_of_a_study_takes_the_case_s_place(repository):
-    said = call(repository, *COMMAND, "--experiment", "resnet110-nobn", "--plan").stdout
+    said = engine(repository, "--experiment", "resnet110-nobn", "--plan").stdout
     assert "case resnet110-nobn: tau_resnet depth 110 norm none tau 1.0, batch 64" in said
 
 
+@pytest.mark.pipeline
 def test_the_pipeline_s_own_repro_does_not_benchmark(tmp_path):
     folder = clone(tmp_path / "reslab")
     assert "engine.py" not in call(folder, "dvc", "repro", "--dry", "--force").stdout

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from commands import reslab
 from project import SMALL_PARAMS, call
 
 from reslab.cli.project import check
@@ -11,13 +12,14 @@ from reslab.data import prepared
 from reslab.errors import UserError
 
 
-def test_check_finds_what_is_wrong_without_running_anything(tmp_path, small_images):
+def test_check_finds_what_is_wrong_without_running_anything(tmp_path, small_images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
     prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
-    assert "params.yaml is valid: 2 experiments x 2 seeds" in call(tmp_path, "reslab", "check").stdout
+    assert "params.yaml is valid: 2 experiments x 2 seeds" in reslab("check")
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("depth: 8", "depth: 9"))
-    done = call(tmp_path, "reslab", "check", check=False)
-    assert done.stderr.startswith("error: params.yaml: experiments.plain-tau: model: depth 9 is impossible")
+    with pytest.raises(UserError, match=r"^params\.yaml: experiments\.plain-tau: model: depth 9 is impossible"):
+        reslab("check")
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("epochs: 2", "epochs: two"))
     done = call(tmp_path, "reslab", "check", check=False)
     assert done.returncode == 1
@@ -68,16 +70,17 @@ def test_check_says_by_what_it_went(tmp_path, monkeypatch, capsys):
 LATE = SMALL_PARAMS.replace("name: cosine", "{name: multistep, milestones: [1, 2, 5]}").replace("schedule:\n  {", "schedule: {")
 
 
-def test_check_and_schedule_say_which_milestones_are_never_reached(tmp_path, small_images):
+def test_check_and_schedule_say_which_milestones_are_never_reached(tmp_path, small_images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(LATE)
     late = SMALL_PARAMS.replace("name: cosine", "{name: multistep, milestones: [1, 40]}").replace("schedule:\n  {", "schedule: {")
     (tmp_path / "late.yaml").write_text(late)
-    without_data = call(tmp_path, "reslab", "check", "--params", "late.yaml").stdout
+    without_data = reslab("check", "--params", "late.yaml")
     assert "experiments.plain-tau: the run ends before milestone 40 (epochs)\n" in without_data
     prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
     said = [f"experiments.{name}: the run ends before milestone 2, 5 (epochs)" for name in ("plain-tau", "own-tau")]
-    assert call(tmp_path, "reslab", "check").stdout.splitlines() == [*said, "params.yaml is valid: 2 experiments x 2 seeds"]
-    drawn = call(tmp_path, "reslab", "schedule", "own-tau", "--images", "1000").stdout
+    assert reslab("check").splitlines() == [*said, "params.yaml is valid: 2 experiments x 2 seeds"]
+    drawn = reslab("schedule", "own-tau", "--images", "1000")
     assert drawn == "the run ends before milestone 2, 5 (epochs)\nschedule.png: 16 steps of 128 images, 8 an epoch\n"
 
 
@@ -90,31 +93,35 @@ def test_relog_says_which_store_it_cannot_use(tmp_path, monkeypatch):
     assert "Traceback" not in done.stderr
 
 
-def test_schedule_draws_the_rate_before_any_data_is_there(tmp_path, small_images):
+def test_schedule_draws_the_rate_before_any_data_is_there(tmp_path, small_images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace(" lr: 0.1", " lr: 0.1*B/128"))
     done = call(tmp_path, "reslab", "schedule", "own-tau", check=False)
     assert done.stderr.startswith("error: data/prepared: no digits there yet; give --images")
-    done = call(tmp_path, "reslab", "schedule", "own-tau", "--images", "1000", "--output", "rate.svg")
-    assert done.stdout == "rate.svg: 16 steps of 128 images, 8 an epoch\n"
+    drawn = reslab("schedule", "own-tau", "--images", "1000", "--output", "rate.svg")
+    assert drawn == "rate.svg: 16 steps of 128 images, 8 an epoch\n"
     assert "<svg" in (tmp_path / "rate.svg").read_text()
     prepared.save(small_images, tmp_path / "data" / "prepared", name="digits", validation=0)
-    assert call(tmp_path, "reslab", "schedule", "own-tau").stdout == "schedule.png: 2 steps of 128 images, 1 an epoch\n"
+    assert reslab("schedule", "own-tau") == "schedule.png: 2 steps of 128 images, 1 an epoch\n"
     assert (tmp_path / "schedule.png").read_bytes().startswith(b"\x89PNG")
     for arguments, message in (
-        (["own-tua"], "error: params.yaml: experiments: unknown name 'own-tua' (did you mean 'own-tau'?)"),
-        (["own-tau", "--output", "rate.gif"], "error: rate.gif: unknown format; allowed: .png, .svg, .pdf"),
+        (["own-tua"], "params.yaml: experiments: unknown name 'own-tua' (did you mean 'own-tau'?)"),
+        (["own-tau", "--output", "rate.gif"], "rate.gif: unknown format; allowed: .png, .svg, .pdf"),
     ):
-        assert call(tmp_path, "reslab", "schedule", *arguments, check=False).stderr.startswith(message)
+        with pytest.raises(UserError) as raised:
+            reslab("schedule", *arguments)
+        assert str(raised.value).startswith(message)
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace(" lr: 0.1", " lr: 0.1+B"))
-    done = call(tmp_path, "reslab", "schedule", "own-tau", check=False)
-    assert done.stderr.startswith("error: params.yaml: experiments.own-tau: optimizer.lr: '0.1+B' is not allowed")
+    with pytest.raises(UserError, match=r"^params\.yaml: experiments\.own-tau: optimizer\.lr: '0\.1\+B' is not allowed"):
+        reslab("schedule", "own-tau")
 
 
-def test_prune(tmp_path):
+def test_prune(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     old = tmp_path / "checkpoints" / "abc"
     old.mkdir(parents=True)
     os.utime(old, (0, 0))
-    assert "would delete" in call(tmp_path, "reslab", "prune", "--dry-run").stdout
+    assert "would delete" in reslab("prune", "--dry-run")
     assert old.exists()
     assert "deleted" in call(tmp_path, "reslab", "prune").stdout
     assert not old.exists()
@@ -143,7 +150,8 @@ def test_report_says_where_the_page_is_and_opens_it(tmp_path, monkeypatch):
     (tmp_path / "metrics").mkdir()
     page = tmp_path / "metrics" / "report.html"
     page.write_text("<p>page</p>")
-    assert call(tmp_path, "reslab", "report").stdout.strip() == page.as_uri()
+    monkeypatch.chdir(tmp_path)
+    assert reslab("report").strip() == page.as_uri()
     viewer = tmp_path / "viewer"
     viewer.write_text('#!/bin/sh\necho "$1" > seen\n')
     viewer.chmod(0o755)

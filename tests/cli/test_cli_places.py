@@ -3,21 +3,13 @@
 from pathlib import Path
 
 import pytest
+from commands import reslab
 from project import SMALL_PARAMS
-from typer.testing import CliRunner
 
 from reslab import config
-from reslab.cli import app
 from reslab.cli.text import flow, print_rows
 from reslab.config import library
 from reslab.errors import UserError
-
-
-def reslab(*arguments: str) -> str:
-    """What a command prints, run in this process; errors are raised."""
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import reslab
 from facts import facts
 from project import SMALL_PARAMS, call, commit
 
@@ -49,8 +50,9 @@ def test_the_shipped_params_are_the_digits_study(repository):
     assert shipped == library.dump(library.compose("digits-tau", FOLDER))
 
 
-def test_the_list_shows_systems_apart_and_can_be_narrowed(tmp_path):
+def test_the_list_shows_systems_apart_and_can_be_narrowed(tmp_path, monkeypatch):
     (tmp_path / "studies").symlink_to(FOLDER)
+    monkeypatch.chdir(tmp_path)
     lines = call(tmp_path, "reslab", "studies").stdout.splitlines()
     named = [line.split()[0] for line in lines[1:] if line]
     assert lines[0].split() == ["study", "experiments", "published", "title"]
@@ -58,14 +60,13 @@ def test_the_list_shows_systems_apart_and_can_be_narrowed(tmp_path):
     blocks = "\n".join(lines[1:]).strip().split("\n\n")
     assert len(blocks) == len({library.system(name) for name in STUDIES})
     assert all(len({library.system(line.split()[0]) for line in block.splitlines()}) == 1 for block in blocks)
-    narrowed = call(tmp_path, "reslab", "studies", "lars-batch4096").stdout.splitlines()[2:]
+    narrowed = reslab("studies", "lars-batch4096").splitlines()[2:]
     assert [line.split()[:3] for line in narrowed] == [
         ["hysts-lars-batch4096", "9", "9"],
         ["hysts-lars-batch4096-longer", "7", "7"],
     ]
-    missing = call(tmp_path, "reslab", "studies", "larz", check=False)
-    assert missing.returncode == 1
-    assert missing.stderr.startswith("error: no study has 'larz' in its name; systems: akamaster, cifar10, digits, ")
+    with pytest.raises(UserError, match=r"^no study has 'larz' in its name; systems: akamaster, cifar10, digits, "):
+        reslab("studies", "larz")
 
 
 def test_published_numbers_of_the_tau_chart():
@@ -93,18 +94,19 @@ def test_select_without_git_never_overwrites(tmp_path):
     assert (tmp_path / "params.yaml").read_text() == "mine"
 
 
-def test_select_never_loses_edits(tmp_path):
+def test_select_never_loses_edits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     call(tmp_path, "git", "init", "--quiet")
     (tmp_path / "studies").symlink_to(FOLDER)
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS)
     commit(tmp_path, "start")
-    call(tmp_path, "reslab", "select", "digits-tau")
+    reslab("select", "digits-tau")
     assert "study: digits-tau" in (tmp_path / "params.yaml").read_text()
     done = call(tmp_path, "reslab", "select", "he2015-cifar10", check=False)
     assert done.returncode == 1
     assert done.stderr == "error: params.yaml has edits that are not committed; commit them, or say --force to lose them\n"
     assert "study: digits-tau" in (tmp_path / "params.yaml").read_text()
-    call(tmp_path, "reslab", "select", "he2015-cifar10", "--force")
+    reslab("select", "he2015-cifar10", "--force")
     assert "study: he2015-cifar10" in (tmp_path / "params.yaml").read_text()
 
 

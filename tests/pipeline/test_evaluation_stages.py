@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import stage, stage_here
 from PIL import Image
 from project import SMALL_PARAMS, call, digest, starts
-from test_stages import stage
 
 from reslab.data import prepared
 from reslab.report import predictions
@@ -76,12 +76,12 @@ def test_a_validation_split_has_predictions_too_and_the_stage_leaves_nothing_old
     (tmp_path / "params.yaml").write_text(SMALL_PARAMS.replace("- 1\n", "", 1))
     prepared.save(small_images, tmp_path / "data" / "prepared", name="small", validation=8)
     (tmp_path / "predictions" / "seed7").mkdir(parents=True)
-    for script, *arguments in (
-        ("describe.py", "plain-tau", "m.json"),
-        ("train.py", "plain-tau", "m.json", "runs"),
-        ("evaluate.py", "plain-tau", "runs", "scores.json", "history.csv", "predictions"),
+    for run, script, *arguments in (
+        (stage_here, "describe.py", "plain-tau", "m.json"),
+        (stage, "train.py", "plain-tau", "m.json", "runs"),
+        (stage_here, "evaluate.py", "plain-tau", "runs", "scores.json", "history.csv", "predictions"),
     ):
-        done = stage(tmp_path, script, *arguments, RESLAB_WORKERS="1")
+        done = run(tmp_path, script, *arguments, RESLAB_WORKERS="1")
         assert done.returncode == 0, done.stderr
     names = sorted(path.relative_to(tmp_path / "predictions").as_posix() for path in (tmp_path / "predictions").rglob("*.*"))
     tables = ("classes.csv", "confusion.csv", "reliability.csv")
@@ -99,7 +99,7 @@ def test_without_predictions_the_tables_of_the_records_are_made_and_the_rest_is_
     for folder in ("tables", "plots"):
         for path in (project / "metrics" / folder).iterdir():
             path.unlink()
-    done = stage(project, "aggregate.py", "metrics", "--predictions", "nowhere")
+    done = stage_here(project, "aggregate.py", "metrics", "--predictions", "nowhere")
     assert done.returncode == 0, done.stderr
     assert (
         "warning: nowhere: no predictions of plain-tau-s0, plain-tau-s1, own-tau-s0, own-tau-s1; `dvc repro evaluate`"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import stage, stage_here
 from project import SMALL_PARAMS
-from test_stages import stage
 
 from reslab import config
 from reslab.data import prepared
@@ -30,12 +30,12 @@ def folder(tmp_path, small_images) -> Path:
 
 
 def test_a_network_is_used_with_the_mean_image_it_was_trained_with(folder):
-    for script, *arguments in (
-        ("describe.py", "plain-tau", "m.json"),
-        ("train.py", "plain-tau", "m.json", "runs"),
-        ("evaluate.py", "plain-tau", "runs", "scores.json", "history.csv", "predictions"),
+    for run, script, *arguments in (
+        (stage_here, "describe.py", "plain-tau", "m.json"),
+        (stage, "train.py", "plain-tau", "m.json", "runs"),
+        (stage_here, "evaluate.py", "plain-tau", "runs", "scores.json", "history.csv", "predictions"),
     ):
-        done = stage(folder, script, *arguments, RESLAB_WORKERS="1")
+        done = run(folder, script, *arguments, RESLAB_WORKERS="1")
         assert done.returncode == 0, done.stderr
     described = json.loads((folder / "m.json").read_text())["normalization"]
     assert set(described) == {"mean_image", "std"}

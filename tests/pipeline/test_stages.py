@@ -1,23 +1,13 @@
 """The stage scripts as commands: bad input is one line on stderr and a failure, without a traceback."""
 
-import importlib.util
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from project import REPOSITORY, SMALL_PARAMS, call
+from commands import stage, stage_here
+from project import SMALL_PARAMS, call
 
 from reslab.data import prepared
-from reslab.errors import guard
-
-
-def stage(folder, script, *arguments, **environment):
-    command = [sys.executable, REPOSITORY / "stages" / script, *arguments]
-    settings = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | environment
-    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -32,10 +22,6 @@ def change(folder, old, new):
     text = SMALL_PARAMS.replace(old, new, 1)
     assert text != SMALL_PARAMS
     (folder / "params.yaml").write_text(text)
-
-
-def describe(folder, **environment):
-    return stage(folder, "describe.py", "plain-tau", "out.json", **environment)
 
 
 BAD = {
@@ -75,47 +61,39 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module")
-def describe_command():
-    """The function behind describe.py: called here, it saves each case the start of a process."""
-    spec = importlib.util.spec_from_file_location("describe", REPOSITORY / "stages" / "describe.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.describe
+def refused(done) -> str:
+    """The one line that says why a stage failed."""
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_params_fail_with_one_line(folder, name, describe_command, monkeypatch, capsys):
+def test_bad_params_fail_with_one_line(folder, name):
     old, new, message = BAD[name]
     change(folder, old, new)
-    monkeypatch.chdir(folder)
-    with pytest.raises(SystemExit) as ended:
-        guard(lambda: describe_command("plain-tau", Path("out.json")))
-    printed = capsys.readouterr().err
-    assert ended.value.code == 1
-    assert message in printed
-    assert printed.startswith("error: params.yaml: ")
-    assert len(printed.splitlines()) == 1
+    line = refused(stage_here(folder, "describe.py", "plain-tau", "out.json"))
+    assert message in line
+    assert line.startswith("error: params.yaml: ")
     assert not (folder / "out.json").exists()
 
 
 def test_the_command_itself_fails_with_one_line(folder):
     change(folder, "depth: 8", "depth: 9")
-    done = describe(folder)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: params.yaml: experiments.plain-tau: model: depth 9 is impossible")
-    assert len(done.stderr.splitlines()) == 1
+    line = refused(stage(folder, "describe.py", "plain-tau", "out.json"))
+    assert line.startswith("error: params.yaml: experiments.plain-tau: model: depth 9 is impossible")
 
 
 def test_the_traceback_is_there_for_who_asks(folder):
     change(folder, "depth: 8", "depth: 9")
-    done = describe(folder, RESLAB_TRACEBACK="1")
+    done = stage(folder, "describe.py", "plain-tau", "out.json", RESLAB_TRACEBACK="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
 
-def described(folder, name="own-tau", **environment) -> dict:
-    done = stage(folder, "describe.py", name, "out.json", **environment)
+def described(folder, name="own-tau", run=stage_here, **environment) -> dict:
+    done = run(folder, "describe.py", name, "out.json", **environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads((folder / "out.json").read_text())
@@ -136,8 +114,8 @@ def test_a_description_says_what_the_experiment_is(folder):
 
 
 def test_the_trace_is_the_machines_business_in_no_digit_and_follows_every_part_of_the_recipe(folder):
-    base = described(folder, OMP_NUM_THREADS="1")["trace"]
-    assert described(folder, OMP_NUM_THREADS="2")["trace"] == base
+    base = described(folder)["trace"]
+    assert described(folder, run=stage, OMP_NUM_THREADS="2")["trace"] == base
     changes = [("tau: 1/sqrt(L)", "tau: 0.5"), ("padding: 1", "padding: 2"), ("lr: 0.1", "lr: 0.2"), ("name: computed", ONES)]
     for old, new in changes:
         change(folder, old, new)
@@ -149,15 +127,15 @@ ONES = "name: constants\n  mean: [0.0, 0.0, 0.0]\n  std: [1.0, 1.0, 1.0]"
 
 def test_missing_data_and_files_are_named(folder, tmp_path):
     (folder / "data" / "prepared" / "dataset.json").unlink()
-    done = describe(folder)
+    done = stage_here(folder, "describe.py", "plain-tau", "out.json")
     assert "data/prepared: prepared data missing or damaged" in done.stderr
-    done = stage(folder, "train.py", "plain-tau", "nothing.json", "data/runs/plain-tau")
+    done = stage_here(folder, "train.py", "plain-tau", "nothing.json", "data/runs/plain-tau")
     assert done.stderr.startswith("error: nothing.json: no such file")
-    done = stage(folder, "evaluate.py", "plain-tau", "data/runs/plain-tau", "a.json", "b.csv", "predictions")
+    done = stage_here(folder, "evaluate.py", "plain-tau", "data/runs/plain-tau", "a.json", "b.csv", "predictions")
     assert done.stderr.startswith("error: data/runs/plain-tau: no trained networks; run `dvc repro train@plain-tau`")
-    done = stage(folder, "aggregate.py", "metrics")
+    done = stage_here(folder, "aggregate.py", "metrics")
     assert done.stderr.startswith("error: metrics/runs/plain-tau.json: no such file")
-    done = stage(folder / "data", "fetch.py", "raw")
+    done = stage_here(folder / "data", "fetch.py", "raw")
     assert done.stderr.startswith("error: params.yaml: no such file")
 
 
@@ -173,10 +151,8 @@ def test_missing_data_and_files_are_named(folder, tmp_path):
 )
 def test_what_the_layer_study_cannot_measure_is_refused(folder, asked, message):
     change(folder, "report:\n", f"report:\n  layers: {asked}\n")
-    done = stage(folder, "layers.py", "data/runs", "data/layers", "metrics/layers")
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    done = stage_here(folder, "layers.py", "data/runs", "data/layers", "metrics/layers")
+    assert message in refused(done)
     assert not (folder / "metrics" / "layers").exists()
 
 
@@ -198,25 +174,23 @@ def test_bad_datasets_are_refused_and_leave_nothing(folder, source, message):
         (folder / "one-class" / name / "cat").mkdir(parents=True)
         (folder / "one-class" / name / "cat" / "1.png").write_bytes(b"any")
     change(folder, "name: digits", source)
-    done = stage(folder, "fetch.py", "data/raw")
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    done = stage_here(folder, "fetch.py", "data/raw")
+    assert message in refused(done)
     assert not list((folder / "data").rglob("raw/*"))
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "message"),
+    ("run", "name", "value", "message"),
     [
-        ("RESLAB_DEVICE", "quantum", "RESLAB_DEVICE=quantum: not usable here"),
-        ("RESLAB_DEVICE", "meta", "RESLAB_DEVICE=meta: not usable here"),
-        ("RESLAB_WORKERS", "many", "RESLAB_WORKERS=many is not allowed: a whole number from 1 to 1024"),
-        ("RESLAB_THREADS", "99999999999", "RESLAB_THREADS=99999999999 is not allowed"),
+        (stage_here, "RESLAB_DEVICE", "quantum", "RESLAB_DEVICE=quantum: not usable here"),
+        (stage_here, "RESLAB_DEVICE", "meta", "RESLAB_DEVICE=meta: not usable here"),
+        (stage_here, "RESLAB_WORKERS", "many", "RESLAB_WORKERS=many is not allowed: a whole number from 1 to 1024"),
+        (stage, "RESLAB_THREADS", "99999999999", "RESLAB_THREADS=99999999999 is not allowed"),  # found in a worker process
     ],
 )
-def test_impossible_hardware_is_refused(folder, name, value, message):
+def test_impossible_hardware_is_refused(folder, run, name, value, message):
     described(folder, "plain-tau")
-    done = stage(folder, "train.py", "plain-tau", "out.json", "data/runs/plain-tau", **{name: value})
+    done = run(folder, "train.py", "plain-tau", "out.json", "data/runs/plain-tau", **{name: value})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in done.stderr

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import stage, stage_here
 from pictures import write_pictures
 from project import SMALL_PARAMS, call
-from test_stages import stage
 
 from reslab.data import prepared
 from reslab.data.batches.placement import placed
@@ -35,7 +35,7 @@ def study(text: str = SMALL_PARAMS) -> str:
 
 
 def run(folder: Path, script: str, *arguments: str, **environment: str) -> str:
-    done = stage(folder, script, *arguments, **environment)
+    done = (stage if script == "train.py" else stage_here)(folder, script, *arguments, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -109,11 +109,11 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_files_cannot_have_is_refused(folder, name):
     run(folder, "fetch.py", "data/raw")
-    run(folder, "preprocess.py", "data/raw", "data/prepared")
+    run(folder, "preprocess.py", "data/raw", "data/prepared", RESLAB_DECODERS="1")
     old, new, message = WRONG[name]
     assert old in study()
     (folder / "params.yaml").write_text(study().replace(old, new))
-    done = stage(folder, "describe.py", "plain-tau", "m.json")
+    done = stage_here(folder, "describe.py", "plain-tau", "m.json")
     assert done.returncode == 1
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -124,7 +124,7 @@ def test_ten_crops_of_images_in_memory_need_padding(tmp_path, small_images):
     plain = SMALL_PARAMS.replace("- 0\n- 1\n", "- 0\n")
     text = plain.replace("  batch_size: 128\n", "  batch_size: 128\n  evaluation: {crops: ten}\n")
     (tmp_path / "params.yaml").write_text(text)
-    done = stage(tmp_path, "describe.py", "plain-tau", "m.json")
+    done = stage_here(tmp_path, "describe.py", "plain-tau", "m.json")
     assert "train.evaluation: ten crops of images in memory need `padding: ...`" in done.stderr
     (tmp_path / "params.yaml").write_text(text.replace("{crops: ten}", "{crops: ten, padding: 1, average: logits}"))
     run(tmp_path, "describe.py", "plain-tau", "m.json")

@@ -7,8 +7,10 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock
 from mlflow.tracking import MlflowClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,6 +72,23 @@ def clone(target: Path, params: str | None = None) -> Path:
     _git(origin, "init", "--quiet", "--initial-branch=main")
     commit(origin, "as it stands")
     _git(origin.parent, "clone", "--quiet", str(origin), str(target))
+    return target
+
+
+def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """The folder that `build` makes, once for all worker processes of the session."""
+    folder.parent.mkdir(exist_ok=True)
+    done = folder.with_name(f"{folder.name}-done")
+    with FileLock(folder.with_name(f"{folder.name}-lock")):
+        if not done.exists():
+            build(folder)
+            done.touch()
+    return folder
+
+
+def copy(folder: Path, target: Path) -> Path:
+    """A copy of a project that others may be reading, to change at will: without what SQLite keeps beside an open store."""
+    shutil.copytree(folder, target, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db-*"))
     return target
 
 
