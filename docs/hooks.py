@@ -1,7 +1,4 @@
-"""Links from the documentation to files of the repository outside docs/, such as ../results/x/report.html, as a git host follows them.
-
-The files of these folders become part of the site.
-"""
+"""Let pages link to files outside docs/, such as ../results/x/report.html, as a git host does: they become part of the site."""
 
 from pathlib import Path
 
