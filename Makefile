@@ -1,11 +1,14 @@
 # make repro   set up, then run the study of params.yaml
-# make test    set up, then lint, check the import contracts and run all tests
+# make test    set up, then lint, check the import contracts, build the documentation and run all tests
+# make docs    serve the documentation at http://127.0.0.1:8000, rebuilt as it is edited
+# make ui      serve MLflow's UI at http://127.0.0.1:5000
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: repro test setup ui constraints
+.PHONY: repro test setup docs ui constraints
 
 repro: setup
 	dvc repro
@@ -14,6 +17,7 @@ test: setup
 	ruff check .
 	ruff format --check .
 	lint-imports
+	mkdocs build --strict --quiet
 	pytest
 
 setup: $(VENV)/.ready
@@ -21,8 +25,11 @@ setup: $(VENV)/.ready
 # Done again only when the dependencies change.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
+
+docs: setup
+	mkdocs serve
 
 # MLflow's UI in its light form: one worker, no job runner.
 ui: setup
@@ -32,6 +39,6 @@ ui: setup
 constraints:
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/pip install '.[dev]'
+	build/constraints/bin/pip install '.[dev,docs]'
 	build/constraints/bin/pip freeze --exclude reslab > constraints.txt
 	rm -rf build/constraints

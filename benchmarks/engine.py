@@ -1,7 +1,7 @@
 """Our training loop beside the ways people train today, same network and recipe: `python benchmarks/engine.py --preset quick`.
 
 `--plan` says what a preset measures. Results go to benchmarks/results/<preset>, where they are tracked; what was measured earlier
-and is not measured again stays. README, Benchmarks, says how to read them.
+and is not measured again stays. docs/benchmarks.md explains how to read them.
 """
 
 import shlex

@@ -28,7 +28,7 @@ def test_constraints_pin_every_dependency_as_installed(repository):
     pins = dict(line.split("==") for line in (repository / "constraints.txt").read_text().splitlines())
     pins = {canonicalize_name(name): number for name, number in pins.items()}
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    for text in project["dependencies"] + [*project["optional-dependencies"]["dev"], *project["optional-dependencies"]["docs"]]:
         requirement = Requirement(text)
         pinned = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pinned), requirement

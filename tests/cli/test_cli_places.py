@@ -80,8 +80,9 @@ def test_no_more_seeds_at_once_than_there_are(seeds, said, folder):
     assert said in reslab("estimate", "--machine", "intel-xeon-1-thread", "--at-once", "2")
 
 
-def test_the_readme_s_example_of_a_time_works(folder, repository):
-    line = next(line for line in (repository / "README.md").read_text().splitlines() if "--within" in line and "select" in line)
+def test_the_documentation_s_example_of_a_time_works(folder, repository):
+    page = (repository / "docs" / "studies.md").read_text()
+    line = next(line for line in page.splitlines() if "--within" in line and "select" in line)
     arguments = line.partition("#")[0].split()[1:]
     reslab(*arguments, "--machine", "intel-xeon-1-thread", "--at-once", "1", "--force")
     assert 0 < len(config.load(Path("params.yaml")).experiments) < 24

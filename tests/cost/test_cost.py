@@ -161,8 +161,8 @@ def test_shipped_machines_say_what_they_are(repository):
     assert shipped["nvidia-h200-predicted"].kind == "predicted"
 
 
-def test_the_readme_shows_how_far_off_the_machines_are(repository):
-    page = (repository / "README.md").read_text()
+def test_the_documentation_shows_how_far_off_the_machines_are(repository):
+    page = (repository / "docs" / "studies.md").read_text()
     for name in machines.names(repository / "machines"):
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
         error = machines.read(name, repository / "machines").error

@@ -1,4 +1,4 @@
-"""The README's experiment and comparison commands, run for real."""
+"""The commands of docs/experiments.md, run for real."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from reslab.data import prepared
 
 
 def test_experiments_queue_and_comparisons(project):
-    """The commands of the README, in its order."""
+    """The commands of docs/experiments.md, in its order."""
     before = runs_in_mlflow(project)
     call(project, "dvc", "exp", "run", "-S", "model.tau=0.136", "--name", "tau136")
     assert records(project)["plain-tau", 0]["tau"] == 0.136
