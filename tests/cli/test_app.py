@@ -6,8 +6,9 @@ import pytest
 from commands import reslab
 from project import SMALL_PARAMS, call
 
+from reslab.cli.docs.markdown import with_block
 from reslab.cli.project import check
-from reslab.cli.results import README_MARKS, with_results
+from reslab.cli.results import README_MARKS
 from reslab.data import prepared
 from reslab.errors import UserError
 
@@ -130,18 +131,20 @@ def test_prune(tmp_path, monkeypatch):
 def test_readme_results_are_replaced_between_the_marks():
     start, end = README_MARKS
     page = f"before\n{start}\nold\nrows \\1\n{end}\nafter\n"
-    assert with_results(page, "new \\g<0>\n", README_MARKS) == f"before\n{start}\n\nnew \\g<0>\n\n{end}\nafter\n"
+    assert with_block(page, "new \\g<0>\n", README_MARKS) == f"before\n{start}\n\nnew \\g<0>\n\n{end}\nafter\n"
     with pytest.raises(UserError, match="no lines"):
-        with_results("no marks", "new", README_MARKS)
+        with_block("no marks", "new", README_MARKS)
 
 
-def test_the_readme_shows_the_committed_results(repository):
+def test_the_readme_shows_the_committed_results(repository, tmp_path):
     """The results table is generated, never typed."""
     if "study: digits-tau\n" not in call(repository, "git", "show", "HEAD:params.yaml").stdout:
         pytest.skip("this branch holds another study")
-    page = call(repository, "git", "show", "HEAD:README.md").stdout
-    table = call(repository, "git", "show", "HEAD:metrics/tables/results.md").stdout
-    assert with_results(page, table, README_MARKS) == page
+    call(repository, "git", "archive", "--output", str(tmp_path / "head.tar"), "HEAD", "README.md", "params.yaml", "metrics")
+    call(tmp_path, "tar", "-xf", "head.tar")
+    committed = (tmp_path / "README.md").read_text()
+    call(tmp_path, "reslab", "readme")
+    assert (tmp_path / "README.md").read_text() == committed
 
 
 def test_report_says_where_the_page_is_and_opens_it(tmp_path, monkeypatch):

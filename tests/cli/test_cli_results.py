@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from reslab import cli
-from reslab.cli.results import KEPT_MARKS, index, overview, with_results
+from reslab.cli.docs import gallery
 from reslab.errors import UserError
 
 
@@ -24,12 +24,12 @@ def test_results_are_kept_beside_those_of_other_studies(repository, metrics, tmp
         assert {path.name for path in (results / name / "runs").iterdir()} == {
             path.name for path in (repository / "metrics/runs").iterdir()
         }
-    page = (results / "README.md").read_text()
-    assert page == index(results)
+    page = (tmp_path / "docs" / "results.md").read_text()
+    assert page == gallery.page(results, tmp_path / "docs")
     assert page.count(table) == 2
     assert page.index("## one") < page.index("## two")
-    for path in re.findall(r"\]\((.*?)\)", page):
-        assert (results / path).exists(), path
+    for path in re.findall(r"\]\(\.\./(results/.*?)\)", page):
+        assert (tmp_path / path).exists(), path
 
 
 @pytest.fixture
@@ -67,14 +67,6 @@ def test_what_was_kept_stays_where_a_result_is_missing(repository, metrics, tmp_
     assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
 
 
-def test_the_kept_results_are_listed(repository):
-    if not (repository / "results").exists():
-        pytest.skip("no results are kept")
-    assert (repository / "results" / "README.md").read_text() == index(repository / "results")
-    page = (repository / "README.md").read_text()
-    assert with_results(page, overview(repository / "results"), KEPT_MARKS) == page
-
-
 LAYERS = """experiment,series
 {names}
 resnet110-nobn@depth218,tau
@@ -91,4 +83,4 @@ def test_layers_are_kept_if_they_are_this_studys(repository, metrics, tmp_path, 
     cli.results.keep(repository / "params.yaml", metrics, tmp_path / "results")
     kept = (tmp_path / "results" / "digits-tau" / "layers" / "growth.md").exists()
     assert kept == (whose == "this study's")
-    assert ("growth.md" in (tmp_path / "results" / "README.md").read_text()) == kept
+    assert ("growth.md" in (tmp_path / "docs" / "results.md").read_text()) == kept

@@ -87,12 +87,6 @@ def averages(stem: torch.nn.Module) -> torch.nn.Module:
     return torch.nn.Sequential(stem.conv, stem.bn, torch.nn.AvgPool2d(3, stride=2, padding=1))
 
 
-def test_the_page_of_models_is_up_to_date(repository, tmp_path):
-    (tmp_path / "docs").mkdir()
-    call(tmp_path, "reslab", "models", "--write")
-    assert (tmp_path / "docs" / "models.md").read_text() == (repository / "docs" / "models.md").read_text()
-
-
 def test_the_fingerprint_command(tmp_path):
     (entry,) = (entry for entry in ALL if entry.id == "preact20-mnist")
     printed = json.loads(

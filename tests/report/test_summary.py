@@ -244,3 +244,17 @@ def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):
     joined = [line.get_xdata() for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]
     assert [list(depths) for depths in joined] == [[20.0, 110.0]]
     assert entries[0][0].get_linestyle() == "None" and entries[1][0].get_linestyle() == "-"
+
+
+def test_networks_without_a_depth_have_none_in_the_table_and_the_figure(tmp_path):
+    """VGG says its layers, not its depth."""
+    changes = {"model": {"name": "vgg"}, "experiments": {"one": {}, "two": {"train": {"epochs": 2}}}, "report": {}}
+    study = config.parse(PARAMS | changes)
+    for name in study.experiments:
+        found = [record(seed, 0.1, 0) | {"config": {"model": {"name": "vgg"}}, "tau": math.nan} for seed in study.seeds]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"runs": found}))
+    runs = runs_table(study, tmp_path)
+    summary = summarize(study, runs)
+    assert summary["depth"].isna().all()
+    plots.depth_and_tau(study, summary, runs, tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").exists()

@@ -3,11 +3,24 @@
 import subprocess
 import sys
 
-from reslab.cli import augmentations, cost, models, project, results, schedule, studies, tracking, weights
+from reslab.cli import augmentations, cost, docs, models, project, results, schedule, studies, tracking, weights
 from reslab.cli.app import app
 from reslab.errors import guard
 
-__all__ = ["app", "augmentations", "cost", "main", "models", "project", "results", "schedule", "studies", "tracking", "weights"]
+__all__ = [
+    "app",
+    "augmentations",
+    "cost",
+    "docs",
+    "main",
+    "models",
+    "project",
+    "results",
+    "schedule",
+    "studies",
+    "tracking",
+    "weights",
+]
 
 
 def main() -> None:

@@ -129,5 +129,5 @@ def torchvision_dataset(name: str, class_name: str) -> Callable[..., Torchvision
     def dataset(raw: Path, *, source: str | None = None) -> TorchvisionDataset:
         return TorchvisionDataset(raw, name, class_name, source)
 
-    dataset.__name__ = name
+    dataset.__name__, dataset.__doc__ = name, f"{class_name}, as torchvision downloads, verifies and parses it."
     return dataset

@@ -39,7 +39,7 @@ def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
             {
                 "experiment": name,
                 "model": group["config"].iloc[0]["model"].get("name"),
-                "depth": group["config"].iloc[0]["model"].get("depth"),
+                "depth": group["config"].iloc[0]["model"].get("depth") or math.nan,
                 "norm": group["config"].iloc[0]["model"].get("norm", "batch"),
                 "tau": group["tau"].iloc[0] if "tau" in group else math.nan,
                 "parameters": group["parameters"].iloc[0],
