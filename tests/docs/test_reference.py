@@ -32,7 +32,7 @@ def test_every_option_has_a_line_and_every_line_an_option(made):
     """Making the page raises an error for an option without a line."""
     listed = {(section, key) for section, lines in glossary.lines().items() for key in lines if section != "environment"}
     assert listed == set(glossary.used())
-    for section in glossary.TABLES:
+    for section in glossary.NAMED:
         for entry in glossary.table(section):
             assert f"### {section}: {entry}\n" in made["docs/configuration.md"]
 

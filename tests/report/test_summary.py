@@ -256,5 +256,5 @@ def test_networks_without_a_depth_have_none_in_the_table_and_the_figure(tmp_path
     runs = runs_table(study, tmp_path)
     summary = summarize(study, runs)
     assert summary["depth"].isna().all()
-    plots.depth_and_tau(study, summary, runs, tmp_path / "figure.svg")
+    plot_depth_and_tau(study, summary, runs, tmp_path / "figure.svg")
     assert (tmp_path / "figure.svg").exists()

@@ -46,18 +46,18 @@ def options(
     ] = None,
 ) -> None:
     """Say what a section of params.yaml may hold: its entries, or the options of one with types, defaults and meanings."""
-    sections = [*STUDY_KEYS, *glossary.SECTIONS, *glossary.TABLES]
+    sections = [*STUDY_KEYS, *glossary.SECTIONS, *glossary.NAMED]
     if path is None:
         print_rows([{"section": key, "meaning": line} for key, line in glossary.keys_of_a_study()], csv=False, wide="meaning")
     elif path in glossary.SECTIONS:
         _print(glossary.fields_of(path))
-    elif path in glossary.TABLES:
+    elif path in glossary.NAMED:
         rows = [{"entry": name, "meaning": sentence} for name, sentence in glossary.entries(path).items()]
         print_rows(rows, csv=False, wide="meaning")
         _print(glossary.shared_options(path))
     elif path in STUDY_KEYS:
         print_paragraph(glossary.meaning("study", path))
-    elif (section := path.rpartition(".")[0]) in glossary.TABLES:
+    elif (section := path.rpartition(".")[0]) in glossary.NAMED:
         _print_entry(section, path.rpartition(".")[2])
     else:
         raise UserError(unknown(path, dict.fromkeys(sections), "section"))

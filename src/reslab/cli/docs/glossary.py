@@ -15,7 +15,7 @@ import pydantic
 from pydantic import Field
 
 from reslab.cli.docs.words import default_in_yaml, type_in_words
-from reslab.cli.text import INITIALISATION, first_sentence
+from reslab.cli.text import first_sentence
 from reslab.config.report import Compare, Layers, Published, Report
 from reslab.config.study import STUDY_KEYS
 from reslab.config.train import BatchNorm, Evaluation, Train
@@ -33,7 +33,7 @@ SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "report.layers": Layers,
     "report.compare": Compare,
 }
-TABLES = ("dataset", "normalize", "model", "model.shortcut", "augment", "loss", "optimizer", "schedule", "schedule.warmup")
+NAMED = ("dataset", "normalize", "model", "model.shortcut", "augment", "loss", "optimizer", "schedule", "schedule.warmup")
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,10 @@ SHARED: dict[str, dict[str, tuple[Any, Any]]] = {
 
 def table(section: str) -> Mapping[str, Callable]:
     """The entries that the section's `name` chooses from; this imports torch."""
-    from reslab.data.augment.recipe import STEPS
-    from reslab.data.datasets import DATASETS
-    from reslab.data.normalize import NORMALIZATIONS
-    from reslab.models import MODELS
+    from reslab.experiment.bound import TABLES
     from reslab.models.shortcuts import SHORTCUTS
-    from reslab.training.losses import LOSSES
-    from reslab.training.optim.optimizers import OPTIMIZERS
-    from reslab.training.schedule.schedules import SCHEDULES
-    from reslab.training.schedule.warmup import WARMUPS
 
-    found = (DATASETS, NORMALIZATIONS, MODELS, SHORTCUTS, STEPS, LOSSES, OPTIMIZERS, SCHEDULES, WARMUPS)
-    return dict(zip(TABLES, found, strict=True))[section]
+    return SHORTCUTS if section == "model.shortcut" else TABLES[section]
 
 
 @cache
@@ -101,6 +93,8 @@ def options_of(section: str, entry: str, *, initialisation: bool = False) -> lis
 
 
 def _is_initialisation(section: str, name: str) -> bool:
+    from reslab.models.parts.init import INITIALISATION
+
     return section == "model" and name in INITIALISATION
 
 
@@ -137,7 +131,7 @@ def _option(section: str, name: str, kind: Any, default: Any, entry: str = "") -
 
 def used() -> Iterator[tuple[str, str]]:
     """Section and key of every line that some option has; a line that is not among them has lost its option."""
-    for section in TABLES:
+    for section in NAMED:
         for entry, function in table(section).items():
             parameters = inspect.signature(function).parameters.values()
             for name in [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]:
