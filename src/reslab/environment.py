@@ -1,7 +1,9 @@
 """The machine and the environment variables that describe it: project folder, cores, processes, memory for images."""
 
+import ctypes.util
 import multiprocessing
 import os
+import platform
 import threading
 from pathlib import Path
 
@@ -16,6 +18,25 @@ SHARE = 0.5  # of the device's free memory: weights, activations and the compile
 def project_root() -> Path:
     """The main checkout: DVC_ROOT inside a DVC stage (also in its temporary workspaces), else the current folder."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def user_cache() -> Path:
+    """Where compiled code is kept between runs: $XDG_CACHE_HOME/reslab, by default ~/.cache/reslab."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reslab"
+
+
+def cpu_name() -> str:
+    """The processor as the system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def may_have_gpu() -> bool:
+    """Whether torch may find a GPU here: without NVIDIA's driver library it cannot, and need not be loaded to be asked."""
+    wish = os.environ.get("RESLAB_DEVICE", "")
+    return wish.startswith("cuda") or (wish != "cpu" and ctypes.util.find_library("cuda") is not None)
 
 
 def cpu_count() -> int:

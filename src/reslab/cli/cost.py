@@ -16,7 +16,7 @@ from reslab.config import library
 from reslab.config.study import Study
 from reslab.cost import machines
 from reslab.cost.machines import Machine
-from reslab.environment import count_from_environment, cpu_count
+from reslab.environment import count_from_environment, cpu_count, cpu_name, may_have_gpu
 from reslab.errors import UserError
 from reslab.report.tables.cells import number
 
@@ -131,10 +131,12 @@ def find_machine(name: str | None) -> Machine:
 
 def this_machine() -> Machine | None:
     """The measurement of this machine, if there is one."""
-    from reslab.training.execution import hardware
+    device, threads = cpu_name(), count_from_environment("RESLAB_THREADS", 1)
+    if may_have_gpu():
+        from reslab.training.execution import hardware
 
-    threads = count_from_environment("RESLAB_THREADS", 1)
-    return machines.matching(hardware.describe(hardware.choose_device()) | {"threads": threads})
+        device = hardware.describe(hardware.choose_device())["device"]
+    return machines.matching({"device": device, "threads": threads})
 
 
 def default_at_once(machine: Machine) -> int:

@@ -7,9 +7,11 @@ from pydantic import Field
 
 from reslab.config.schema import STRICT, Count, Positive, Size
 
+SCORED_AT_ONCE = 500  # images of a batch that is only scored; fewer where they are large
+
 
 class Evaluation(pydantic.BaseModel):
-    """How held-out images are shown to the network: once, or in ten crops whose answers are averaged (data/views.py)."""
+    """How held-out images are shown to the network: once, or in ten crops whose answers are averaged (data/batches/held_out.py)."""
 
     model_config = STRICT
 

@@ -3,16 +3,14 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import NamedTuple
 
-import torch
-
 from reslab.config.study import Experiment, Study
-from reslab.cost.forward_work import ForwardWork, forward_work
+from reslab.config.train import SCORED_AT_ONCE
+from reslab.cost import counts
+from reslab.cost.counts import ForwardWork
 from reslab.cost.machines import Machine, Work
-from reslab.data.batches.held_out import AT_ONCE
-from reslab.experiment.bound import bound, build_network
+from reslab.training.schedule.budget import budget
 
 PASSES = 3  # the gradients of features and of weights cost about a forward pass each
 UPDATE_BYTES = 24  # a parameter's weight, gradient and momentum, each read and written
@@ -47,12 +45,12 @@ def evaluation_work(experiment: Experiment, facts: Mapping) -> Work:
     """One forward pass over the held-out images."""
     forward, images = network_work(experiment, facts), facts["test"] + facts["validation"]
     once = _work(forward, images, facts)
-    return once._replace(step=0, operation=forward.operations * math.ceil(images / AT_ONCE))
+    return once._replace(step=0, operation=forward.operations * math.ceil(images / SCORED_AT_ONCE))
 
 
 def run_work(experiment: Experiment, facts: Mapping) -> Work:
     """A whole run of one seed: its steps, and the evaluation after each epoch."""
-    length = bound(experiment).budget(facts["train"])
+    length = budget(experiment.train, facts["train"])
     evaluations = math.ceil(length.steps / length.steps_per_epoch)
     return (
         Work(0, 0, 0, 0, 0).plus(step_work(experiment, facts), length.steps).plus(evaluation_work(experiment, facts), evaluations)
@@ -66,15 +64,7 @@ def views(experiment: Experiment) -> int:
 
 def network_work(experiment: Experiment, facts: Mapping) -> ForwardWork:
     """One forward pass of the experiment's network; equal networks are counted once."""
-    return _counted(json.dumps(experiment.model, sort_keys=True), tuple(facts["image_shape"]), len(facts["class_names"]))
-
-
-@cache
-def _counted(model: str, image_shape: tuple[int, int, int], classes: int) -> ForwardWork:
-    facts = {"image_shape": image_shape, "class_names": [str(number) for number in range(classes)]}
-    with torch.device("meta"):
-        network = build_network(json.loads(model), facts, seed=0)
-    return forward_work(network, image_shape)
+    return counts.network_work(json.dumps(experiment.model, sort_keys=True), tuple(facts["image_shape"]), len(facts["class_names"]))
 
 
 def _work(forward: ForwardWork, images: int, facts: Mapping) -> Work:

@@ -1,26 +1,15 @@
 """Counting the work of a forward pass: arithmetic, memory traffic, calls."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from reslab.cost.counts import ForwardWork
 from reslab.models.analysis.count import FlopCount
 
 IMAGES = 2  # batch norm refuses to train on one
-
-
-@dataclass(frozen=True)
-class ForwardWork:
-    """One forward pass in training mode; multiply-adds and bytes are those of one image, operations those of any batch."""
-
-    multiply_adds: float
-    bytes: float  # read and written by all operations, in float32
-    operations: int  # calls that compute something; views do not count
-    parameters: int
-    tensors: int  # of parameters
 
 
 class Traffic(FlopCount):

@@ -16,13 +16,13 @@ from reslab.data.batches.streamed import Crop
 from reslab.data.datasets import DATASETS
 from reslab.data.normalize import NORMALIZATIONS, Mean
 from reslab.data.prepared import Prepared
-from reslab.errors import UserError, located
+from reslab.errors import located
 from reslab.models import MODELS
 from reslab.rng import key_of
 from reslab.training.losses import LOSSES, Loss
 from reslab.training.optim.optimizers import OPTIMIZERS
 from reslab.training.optim.rate import base_rate
-from reslab.training.schedule.budget import Budget
+from reslab.training.schedule.budget import Budget, budget
 from reslab.training.schedule.schedules import SCHEDULES, Schedule
 from reslab.training.schedule.warmup import WARMUPS
 
@@ -62,10 +62,8 @@ class BoundExperiment:
         return data.mean_image().tolist() if mean is None else mean, std
 
     def budget(self, images: int) -> Budget:
-        """The run's length in steps on `images` training images; raises UserError if not one batch is whole."""
-        if self.train.steps_per_epoch(images) == 0:
-            raise UserError(f"train.batch_size: {self.train.batch_size} with drop_last leaves no batch; at most {images} images")
-        return Budget(self.train.steps(images), self.train.steps_per_epoch(images))
+        """The run's length on `images` training images; raises UserError if not one batch is whole."""
+        return budget(self.train, images)
 
     def crop(self) -> Crop | None:
         """The crop that is cut while images are decoded; raises UserError where one stands too late in `augment`."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reslab.config.train import SCORED_AT_ONCE
 from reslab.data.batches.finished import Batches
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
@@ -13,7 +14,7 @@ from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Files, Split
 from reslab.targets import Batch
 
-AT_ONCE, DECODED_AT_ONCE = 500, 100  # images of a batch: small ones in memory, large ones from files
+DECODED_AT_ONCE = 100  # images of a batch from files, which are large
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class HeldOutBatches(Batches):
     """A split that is only scored: in its own order, normalised, not augmented, each image once or in ten crops."""
 
     def __init__(self, split: Split, normalize: Normalize, device: torch.device, *, ten: TenCrops | None = None) -> None:
-        at_once = (DECODED_AT_ONCE if isinstance(split, Files) else AT_ONCE) // (5 if ten else 1)
+        at_once = (DECODED_AT_ONCE if isinstance(split, Files) else SCORED_AT_ONCE) // (5 if ten else 1)
         super().__init__(placed(split, Order(len(split), at_once, shuffle=False), device, "corners" if ten else "centre"))
         self.normalize, self.ten = normalize, ten
 

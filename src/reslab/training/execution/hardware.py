@@ -3,11 +3,10 @@
 import ctypes
 import os
 import platform
-from pathlib import Path
 
 import torch
 
-from reslab.environment import count_from_environment
+from reslab.environment import count_from_environment, cpu_name, user_cache
 from reslab.errors import UserError, first_line
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -45,11 +44,6 @@ def prepare(device: torch.device, *, precision: str, fast: bool) -> None:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
-def user_cache() -> Path:
-    """Where compiled code is kept between runs: $XDG_CACHE_HOME/reslab, by default ~/.cache/reslab."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reslab"
-
-
 def _keep_freed_memory() -> None:
     """Tell glibc to keep large freed blocks: otherwise every step maps and faults its activations anew (10-20 % of the time)."""
     if platform.libc_ver()[0] == "glibc":
@@ -61,16 +55,9 @@ def _keep_freed_memory() -> None:
 def describe(device: torch.device) -> dict:
     """Device, threads and versions for a run's record."""
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "python": platform.python_version(),
     }
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,77 @@
+"""Counts of networks, kept from one command to the next in the user's cache: a known network is not built to know its size."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import reslab
+from reslab.environment import user_cache
+
+KEPT = "counts"
+
+
+@dataclass(frozen=True)
+class ForwardWork:
+    """One forward pass in training mode; multiply-adds and bytes are those of one image, operations those of any batch."""
+
+    multiply_adds: float
+    bytes: float  # read and written by all operations, in float32
+    operations: int  # calls that compute something; views do not count
+    parameters: int
+    tensors: int  # of parameters
+
+
+@cache
+def network_work(model: str, image_shape: tuple[int, int, int], classes: int) -> ForwardWork:
+    """One forward pass of a network, its `{name: ..., **options}` given as JSON; counted once for each state of the code.
+
+    Raises UserError if there is no such network.
+    """
+    kept = _file()
+    key = hashlib.sha256(json.dumps([model, image_shape, classes]).encode()).hexdigest()[:16]
+    known = _read(kept)
+    if key not in known:
+        known[key] = asdict(_count(json.loads(model), image_shape, classes))
+        _write(kept, known)
+    return ForwardWork(**known[key])
+
+
+def _file() -> Path:
+    """The file for the families as they are today: their code is part of its name."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(reslab.__path__[0], "models").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return user_cache() / KEPT / f"{digest.hexdigest()[:16]}.json"
+
+
+def _read(path: Path) -> dict[str, dict]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or damaged: it is counted anew
+        return {}
+
+
+def _write(path: Path, known: Mapping[str, dict]) -> None:
+    """Keep the counts, if the cache can be written; another process may do the same, and the last one wins."""
+    draft = path.with_name(f".{path.name}.{id(known)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(known), encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+
+
+def _count(model: dict, image_shape: tuple[int, int, int], classes: int) -> ForwardWork:
+    import torch
+
+    from reslab.cost.forward_work import forward_work
+    from reslab.experiment.bound import build_network
+
+    facts = {"image_shape": image_shape, "class_names": [str(number) for number in range(classes)]}
+    with torch.device("meta"):
+        network = build_network(model, facts, seed=0)
+    return forward_work(network, image_shape)
