@@ -17,7 +17,7 @@ test: setup
 	ruff check .
 	ruff format --check .
 	lint-imports
-	mkdocs build --strict --quiet
+	mkdocs build --strict
 	pytest
 
 setup: $(VENV)/.ready

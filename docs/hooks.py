@@ -5,6 +5,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 
+INDEX = "README.md"  # leads back to docs/
 FOLDERS = ("benchmarks/results", "machines", "metrics", "results", "studies")
 
 
@@ -12,7 +13,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the files of FOLDERS under the names by which a page in docs/ links to them."""
     root = Path(config.docs_dir).parent
     for folder in FOLDERS:
-        for path in sorted(path for path in (root / folder).rglob("*") if path.is_file()):
+        for path in sorted(path for path in (root / folder).rglob("*.*") if path.name != INDEX):
             name = path.relative_to(root).as_posix()
             file = File.generated(config, f"../{name}", abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV)
             file.dest_uri = f"{name.removesuffix('.md')}/index.html" if name.endswith(".md") else name
