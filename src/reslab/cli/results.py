@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from reslab import config
@@ -15,12 +14,10 @@ from reslab.cli.docs import gallery, markdown
 from reslab.cli.options import Params
 from reslab.config.study import Study
 from reslab.errors import UserError
-from reslab.report.statistics.summary import runs_table, summarize
-from reslab.report.tables.results import ERROR, footnote, render, results_columns
 from reslab.runs.records import read_record
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
-SHORT = ("experiment", "tau", "n", ERROR, "diverged", "s per run")  # the columns that a README has room for
+SHORT = ("experiment", "tau", "n", "test error % (mean ± std)", "diverged", "s per run")  # the columns that a README has room for
 OF_EACH = {"runs": "json", "history": "csv"}  # a file an experiment: other studies leave theirs here as well
 OF_ALL = ("tables", "plots", "summary.json", "report.html")
 
@@ -81,6 +78,8 @@ def _made(path: Path) -> Path:
 def _measured(layers: Path) -> set[str]:
     """The experiments of the study whose layers were measured last, if any were."""
     path = layers / "growth.csv"
+    import pandas as pd
+
     return {name.split("@")[0] for name in pd.read_csv(path)["experiment"]} if path.exists() else set()
 
 
@@ -96,6 +95,9 @@ def readme(
 
 def short_table(study: Study, metrics: Path) -> str:
     """The results table with the columns that a README has room for; metrics/tables/results.md has all of them."""
+    from reslab.report.statistics.summary import runs_table, summarize
+    from reslab.report.tables.results import footnote, render, results_columns
+
     runs = runs_table(study, metrics / "runs")
     columns = results_columns(summarize(study, runs))
     return render({name: columns[name] for name in SHORT if name in columns}, title=study.report.title, note=footnote(runs))

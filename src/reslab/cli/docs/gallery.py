@@ -6,7 +6,6 @@ from pathlib import Path
 from reslab import config
 from reslab.cli.docs import markdown
 from reslab.config.study import Study
-from reslab.report.statistics.summary import runs_table
 
 PAGE = "docs/results.md"
 INTRODUCTION = """\
@@ -43,6 +42,8 @@ def kept(results: Path) -> list[Path]:
 
 
 def _row(folder: Path, study: Study) -> dict[str, str]:
+    from reslab.report.statistics.summary import runs_table  # pandas and scipy take longer to load than most commands take
+
     runs = runs_table(study, folder / "runs")
     summary = json.loads((folder / "summary.json").read_text())
     errors = [row["error_percent"] for row in summary.values() if "error_percent" in row]
