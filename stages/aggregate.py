@@ -24,6 +24,8 @@ from reslab.report.tables.published import published_markdown
 from reslab.report.tables.results import networks_markdown, results_markdown
 from reslab.tracking import Store, attempt, read_results
 
+NAMED = 6  # networks in a warning
+
 
 def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
     """Equal tables give equal bytes."""
@@ -31,7 +33,7 @@ def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
 
 
 def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
-    """The tables of experiments, of single networks, and of what was published."""
+    """Write the tables of experiments, of single networks, and of published numbers."""
     (folder / "results.md").write_text(results_markdown(summary, runs, study.report.title))
     write_csv(summary, folder / "results.csv")
     scores = network_scores(runs)
@@ -44,7 +46,7 @@ def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame
 
 
 def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.Digests, folder: Path) -> pd.DataFrame | None:
-    """The table of comparisons, and McNemar's of the single networks."""
+    """Write the table of comparisons, and McNemar's of the single networks."""
     if not study.report.compare:
         return None
     by_image = image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
@@ -56,7 +58,7 @@ def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.D
 
 
 def write_classes(study: config.Study, digests: digest.Digests, metrics: Path) -> dict:
-    """What the stored predictions say of classes and of calibration, for the page."""
+    """Write the table of classes and the reliability diagram; return them for the page."""
     if not digests:
         return {}
     pooled = digest.pooled_reliability(digests)
@@ -68,7 +70,7 @@ def write_classes(study: config.Study, digests: digest.Digests, metrics: Path) -
 
 
 def log_to_mlflow(study: config.Study, metrics: Path) -> None:
-    """Tables and plots, statistics of each experiment, scores of each network."""
+    """Log tables and plots, statistics of each experiment, scores of each network."""
     opened = Store(project_root(), study.name)
     opened.log_report([metrics / "tables", metrics / "plots"])
     opened.log_results(read_results(study, metrics))
@@ -84,7 +86,9 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
         (metrics / folder).mkdir(exist_ok=True)
     digests, missing = digest.read(runs, predictions)
     if missing:
-        print(f"warning: {predictions}: no predictions of {', '.join(missing)}; `dvc repro evaluate` makes them", file=sys.stderr)
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        named = ", ".join(missing[:NAMED])
+        print(f"warning: {predictions}: no predictions of {named}{more}; `dvc repro evaluate` makes them", file=sys.stderr)
 
     (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n")
     write_results(study, runs, summary, metrics / "tables")

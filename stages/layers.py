@@ -34,7 +34,7 @@ INITIAL, TRAINED = "at initialisation", "after training"
 
 @dataclass(frozen=True)
 class Network:
-    """One network to measure, with what its rows are to say of it."""
+    """One network to measure, and the columns that tell its rows apart."""
 
     facts: dict
     module: nn.Module

@@ -68,7 +68,7 @@ def test_show_without_a_measurement_says_how_to_get_one(folder):
     (folder / "machines").unlink()
     text = reslab("show", "wilber-gamma")
     assert "6 experiments" not in text
-    assert "2 experiments x 3 seeds; how long they take here is not known: `reslab calibrate`" in " ".join(text.split())
+    assert "2 experiments x 3 seeds; their time on this machine is unknown: run `reslab calibrate`" in " ".join(text.split())
     assert "one seed" not in text
     row = next(csv.DictReader(io.StringIO(reslab("show", "wilber-gamma", "--csv"))))
     assert (row["seconds_per_seed"], row["machine"], row["parameters"]) == ("", "", "270410")
@@ -110,10 +110,10 @@ def test_select_by_rows_and_seeds(git_folder):
     [
         (("--rows", "plain020"), r"rows: unknown name 'plain020' \(did you mean 'plain0020'\?\); allowed: plain0020"),
         (("--rows", " "), "experiments: expected at least one"),
-        (("--seeds", "0-2"), "seeds: '0-2' is not allowed: whole numbers with commas"),
+        (("--seeds", "0-2"), "seeds: '0-2' is not allowed: give whole numbers separated by commas"),
         (("--seeds", "1,1"), r"seeds: \[1, 1\] is not allowed"),
-        (("--within", "20", *NAMED), "'20' is not a time: a number and s, m, h or d"),
-        (("--within", "1s", *NAMED), "nothing fits into 1s: the cheapest experiment, plain0020, takes "),
+        (("--within", "20", *NAMED), "'20' is not a time: give a number and s, m, h or d"),
+        (("--within", "1s", *NAMED), "no experiment trains within 1s: the cheapest, plain0020, takes "),
         (("--within", "1h", "--machine", "abacus"), "unknown machine 'abacus'"),
     ],
 )
@@ -146,7 +146,7 @@ def test_select_what_fits_into_a_time(git_folder):
 def test_a_part_compares_what_is_left(rows, pairs, git_folder):
     text = reslab("select", "digits-tau", "--rows", rows)
     assert chosen().report.compare == pairs
-    assert ("params.yaml: nothing is left of what digits-tau compares; `report.compare` can say" in text) == (not pairs)
+    assert ("params.yaml: no comparison of digits-tau is left; set `report.compare`" in text) == (not pairs)
 
 
 def test_times_as_people_write_them():

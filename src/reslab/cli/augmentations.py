@@ -1,4 +1,4 @@
-"""The command about augmentations: what there is, and a sheet that shows what each does to real images."""
+"""The command that lists the augmentations, and draws a sheet of each on real images."""
 
 import io
 from pathlib import Path
@@ -47,7 +47,7 @@ ROWS: list[list[dict]] = [
 
 @app.command()
 def augmentations(
-    write: Annotated[bool, typer.Option("--write", help=f"Write {SHEET}: each of them on photographs.")] = False,
+    write: Annotated[bool, typer.Option("--write", help=f"Write {SHEET}: every augmentation on photographs.")] = False,
 ) -> None:
     """List the augmentations and mixings with their options."""
     if write:
@@ -81,7 +81,7 @@ def sheet() -> bytes:
 
 
 def few_colours(figure: object) -> bytes:
-    """The figure as a PNG of 256 colours: photographs stay good, and the file a third of the size."""
+    """The figure as a PNG of 256 colours: photographs still look good, at a third of the size."""
     from PIL import Image
 
     whole, small = io.BytesIO(), io.BytesIO()

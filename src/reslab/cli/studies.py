@@ -1,4 +1,4 @@
-"""Commands about ready-made studies: listing them, showing one, choosing one or a part of it."""
+"""Commands about ready-made studies: list them, show one, choose one or a part of it."""
 
 import re
 from itertools import groupby
@@ -25,7 +25,7 @@ SEEDS = re.compile(r"\d+(,\d+)*")
 
 @app.command("studies")
 def list_studies(
-    part: Annotated[str, typer.Argument(help="Only those with this in their name, such as `hysts` or `lars`.")] = "",
+    part: Annotated[str, typer.Argument(help="List only studies whose names contain this, such as `hysts` or `lars`.")] = "",
 ) -> None:
     """List the ready-made studies, one block for each system that published numbers (the first word of the name)."""
     found = [name for name in library.present() if part in name]
@@ -52,7 +52,7 @@ def show(
     at_once: AtOnce = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print one line of CSV for each experiment, for programs.")] = False,
 ) -> None:
-    """Show a ready-made study: what it asks, its experiments, the published numbers and how long it takes."""
+    """Show a ready-made study: its question, experiments, published numbers and training time."""
     document = library.compose(study)
     parsed, known = config.parse(document), this_machine() if machine is None else read(machine)
     found = study_costs(parsed, known or NO_MACHINE, at_once)
@@ -84,7 +84,7 @@ NO_MACHINE = Machine(
 def _print_head(study: Study, lines: Any) -> None:
     report = study.report
     print_paragraph(f"{study.name}: {report.title}")
-    print_paragraph(f"Asks: {report.question}")
+    print_paragraph(f"Question: {report.question}")
     print_paragraph(f"From: {report.origin}.")
     for heading, texts in (("Known differences", report.differences), ("Notes", report.notes)):
         if texts:
@@ -99,7 +99,7 @@ def _print_head(study: Study, lines: Any) -> None:
 
 
 def _published_cell(published: Published | None, sources: list[str]) -> Cell:
-    """6.61 ± 0.16 (n=5) [1], where [1] stands below the table."""
+    """6.61 ± 0.16 (n=5) [1]; the source [1] is printed below the table."""
     if published is None:
         return EMPTY
     spread = "" if published.std is None else f" ± {published.std:.2f}"
@@ -119,7 +119,7 @@ def _print_foot(study: Study, sources: list[str], known: Machine | None, seconds
         print_paragraph(f"One run of each published row took {total} in all there ({devices}).")
     size = f"{len(study.experiments)} experiments x {len(study.seeds)} seeds"
     if known is None:
-        print_paragraph(f"{size}; how long they take here is not known: `reslab calibrate` measures this machine (minutes).")
+        print_paragraph(f"{size}; their time on this machine is unknown: run `reslab calibrate` (minutes) to measure it.")
         return
     print_paragraph(f"{size}: {readable(seconds)} in all.")
     print_paragraph(f"Times of {known.summary()}.")
@@ -169,21 +169,21 @@ def select(
     library.select(chosen, params=params, force=force)
     size = f"{len(chosen['experiments'])} experiments x {len(chosen['seeds'])} seeds"
     if len(chosen["experiments"]) > 1 and config.parse(document).report.compare and not config.parse(chosen).report.compare:
-        print(f"{params}: nothing is left of what {study} compares; `report.compare` can say what else")
-    print(f"{params}: now the study {study}, {size}; `dvc repro` runs it")
+        print(f"{params}: no comparison of {study} is left; set `report.compare` to compare what is there")
+    print(f"{params}: wrote study {study}, {size}; `dvc repro` runs it")
 
 
 def _affordable(document: dict, within: str, machine: Machine, at_once: int | None) -> dict:
-    """The part of a study that fits into the time, and a word on what was left out."""
+    """The part of a study that trains within the time; prints what is left out."""
     from reslab.cost.estimate import fitting
 
     found, seconds = study_costs(config.parse(document), machine, at_once), parse_duration(within)
     kept = fitting(found, seconds)
     if not kept:
         least = min(found, key=lambda cost: cost.wall)
-        raise UserError(f"nothing fits into {within}: the cheapest experiment, {least.name}, takes {readable(least.wall)}")
+        raise UserError(f"no experiment trains within {within}: the cheapest, {least.name}, takes {readable(least.wall)}")
     left_out = [cost for cost in found if cost.name not in kept]
-    print(f"Fits into {within}: {readable(sum(cost.wall for cost in found if cost.name in kept))}, by {machine.summary()}.")
+    print(f"Trains within {within}: {readable(sum(cost.wall for cost in found if cost.name in kept))}, by {machine.summary()}.")
     if left_out:
         print(f"Left out: {', '.join(f'{cost.name} ({readable(cost.wall)})' for cost in left_out)}")
     return library.subset(document, rows=kept)
@@ -197,5 +197,5 @@ def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
     if not SEEDS.fullmatch(text):
-        raise UserError(f"seeds: {text!r} is not allowed: whole numbers with commas between, such as 0,1,2")
+        raise UserError(f"seeds: {text!r} is not allowed: give whole numbers separated by commas, such as 0,1,2")
     return [int(seed) for seed in text.split(",")]

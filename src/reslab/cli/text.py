@@ -1,4 +1,4 @@
-"""Text for a terminal: tables, durations, paragraphs, what a family's options are."""
+"""Text for a terminal: tables, durations, paragraphs, and the options of a family."""
 
 import inspect
 import re
@@ -79,12 +79,12 @@ def parse_duration(text: str) -> float:
     """'90s', '20m', '1.5h' or '2d' in seconds; raises UserError."""
     found = DURATION.fullmatch(text.strip())
     if not found or not float(found[1]):
-        raise UserError(f"{text!r} is not a time: a number and s, m, h or d, such as 20m")
+        raise UserError(f"{text!r} is not a time: give a number and s, m, h or d, such as 20m")
     return float(found[1]) * SECONDS[found[2]]
 
 
 def readable(seconds: float) -> str:
-    """Seconds in the unit a person would use, to two digits: more would promise too much."""
+    """Seconds in a suitable unit, to two digits: an estimate has no more."""
     for unit, name in (("d", "days"), ("h", "h"), ("m", "min")):
         if seconds >= 1.5 * SECONDS[unit]:
             return f"{_two_digits(seconds / SECONDS[unit])} {name}"
@@ -92,7 +92,7 @@ def readable(seconds: float) -> str:
 
 
 def duration(seconds: float) -> Cell:
-    """A cell that shows a time as a person would say it."""
+    """A time in a table."""
     return Cell(seconds, readable(seconds))
 
 
@@ -101,12 +101,12 @@ def _two_digits(value: float) -> str:
 
 
 def milestones(experiment: config.Experiment, numbers: list[int]) -> str:
-    """Milestones as a reader says them: milestone 100, 150 (epochs)."""
+    """Milestones with their unit: milestone 100, 150 (epochs)."""
     return f"milestone {', '.join(map(str, numbers))} ({experiment.schedule.get('unit', 'epochs')})"
 
 
 def print_paragraph(text: str, *, indent: str = "") -> None:
-    """Print a text in lines of a width that reads well."""
+    """Print a text in lines of at most TEXT_WIDTH letters."""
     print(
         textwrap.fill(
             text, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False
@@ -115,7 +115,7 @@ def print_paragraph(text: str, *, indent: str = "") -> None:
 
 
 def first_sentence(function: Any) -> str:
-    """What a family is, from its docstring."""
+    """The first line of a docstring."""
     return inspect.getdoc(function).split("\n")[0]
 
 

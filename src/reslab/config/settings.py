@@ -1,4 +1,4 @@
-"""Settings: what params.yaml says of experiments, as one level of paths and values."""
+"""Settings of experiments: the sections of params.yaml as one level of paths and values."""
 
 import json
 from collections.abc import Mapping

@@ -36,13 +36,13 @@ class Axis:
     values: dict[str, float]
 
     def known(self) -> "Axis":
-        """The axis without the experiments that have no place on it."""
+        """The axis without the experiments whose value is not finite."""
         return replace(self, values={name: value for name, value in self.values.items() if math.isfinite(value)})
 
 
 @dataclass(frozen=True)
 class Series:
-    """What one entry of a legend stands for: its place in the order of colours, and the groups of experiments to be joined."""
+    """One entry of a legend: its label, its place in the order of colours, and the groups of experiments that a line joins."""
 
     label: str
     position: int
@@ -55,7 +55,7 @@ def study_settings(study: Study) -> dict[str, Settings]:
 
 
 def axes(study: Study, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Axis]:
-    """What the study varies in numbers, known things first, and what it cost; an axis has at least two values."""
+    """The numeric settings that the study varies, known ones first, and its costs; an axis has at least two values."""
     settings = study_settings(study)
     paths = varied(settings)
     candidates = [Axis(_name(path), path, {name: _number(found.get(path)) for name, found in settings.items()}) for path in paths]
@@ -68,9 +68,10 @@ def axes(study: Study, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Axis]:
 
 
 def series(axis: Axis, settings: dict[str, Settings]) -> list[Series]:
-    """The experiments of an axis, those that differ in nothing else joined; more than MOST_SERIES groups share colours by panel.
+    """The series of a figure against an axis: a line joins experiments that differ in nothing else.
 
-    A series that is called as an experiment has its place in the study, and so the colour of its curve.
+    More than MOST_SERIES groups have one colour for each of the study's panels. A series with the name of an experiment has the
+    colour of that experiment's curve.
     """
     groups = joined(axis, settings)
     if len(groups) <= MOST_SERIES:
@@ -99,10 +100,10 @@ def joined(axis: Axis, settings: dict[str, Settings]) -> dict[str, list[str]]:
 
 
 def panels(settings: Mapping[str, Settings]) -> Panels:
-    """Title -> the experiments of a panel: all in one, or apart by a setting where they are too many to be told apart.
+    """Title -> the experiments of a panel: up to MOST_SERIES in one, more by their value of a setting.
 
-    The setting is the first of the known ones, else the one with the fewest values, that leaves at most MOST_SERIES to each panel;
-    without such a setting the experiments are taken in their order.
+    The setting is the first of KNOWN, else the one with the fewest values, that makes at most MOST_PANELS panels of at most
+    MOST_SERIES experiments; without one, each panel takes the next MOST_SERIES experiments.
     """
     names = list(settings)
     if len(names) <= MOST_SERIES:

@@ -1,4 +1,4 @@
-"""Test error against a quantity that a study varies, or against what its networks cost."""
+"""Test error against a setting that a study varies, or against a cost."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def plot_depth_and_tau(study: Study, summary: pd.DataFrame, runs: pd.DataFrame, 
 
 
 def draw_series(axes: Axes, axis: Axis, found: list[Series], summary: pd.DataFrame, runs: pd.DataFrame) -> list:
-    """Seeds as points and the means joined within a group; gives the legend's entries (handle, label)."""
+    """Draw seeds as points and join the means within a group; return the legend's entries (handle, label)."""
     rows, entries = summary.set_index("experiment", drop=False).to_dict("index"), []
     for one in found:
         style = marker_style(one.position)
@@ -51,7 +51,7 @@ def draw_series(axes: Axes, axis: Axis, found: list[Series], summary: pd.DataFra
 
 
 def draw_group(axes: Axes, axis: Axis, members: list[str], rows: dict[str, dict], runs: pd.DataFrame, style: dict) -> bool:
-    """The experiments of a group and the line through their means; says whether there is one."""
+    """Draw the experiments of a group and the line through their means; return whether there is a line."""
     members = sorted(members, key=axis.values.get)
     finished = [member for member in members if rows[member]["n"]]
     if len(finished) > 1:

@@ -56,7 +56,7 @@ def plot_responses(table: pd.DataFrame, path: Path, *, moment: str) -> None:
 
 
 def draw_responses(axes: Axes, rows: pd.DataFrame, shades: dict[float, np.ndarray]) -> None:
-    """The deepest first, so that the shallow ones stay visible; over seeds the geometric mean."""
+    """One line a depth, the geometric mean over seeds; the deepest first, so that the shallow ones stay visible."""
     finite = positive(rows, "response_std")
     if len(finite) == 0:
         axes.text(0.5, 0.5, "all diverged", ha="center", va="center", transform=axes.transAxes, color="#555555")
@@ -132,7 +132,7 @@ def draw_growth(axes: Axes, panel: pd.DataFrame, direction: str, against: Agains
 
 
 def shade(axes: Axes, panel: pd.DataFrame, direction: str, against: Against) -> None:
-    """What lies above the threshold: above the line of tau = 1/sqrt(L), where the study has one, or right of 1."""
+    """Shade the region above the threshold: above the line of tau = 1/sqrt(L), where the study has one, or right of 1."""
     look = {"color": "#D55E00", "alpha": 0.08, "linewidth": 0}
     if against == "scaled":
         axes.axvspan(1, max(panel[against].max(), 1) * 1.2 if len(panel) else 1, **look)

@@ -34,7 +34,7 @@ MOST_POINTS = 1000  # of all curves of a figure together: more cannot be seen
 
 
 def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
-    """What `draw` draws and the legend entries it gives, as an SVG element with ids that begin with `name`."""
+    """A figure as an SVG element whose ids begin with `name`; `draw` draws into the axes and returns the legend's entries."""
     with plt.rc_context(PAGE_STYLE):
         figure, axes = plt.subplots(figsize=SIZE)
         entries = draw(axes)
@@ -66,7 +66,7 @@ def embedded(text: str, name: str, label: str) -> str:
 
 
 def _tag(tag: str) -> str:
-    """A tag with shorter coordinates and variable colours; what stands between tags is for people and stays."""
+    """A tag with shorter coordinates and variable colours; text between tags stays as it is."""
     tag = re.sub('font-family: [^;"]*;? ?', "", tag)
     tag = re.sub(r"(?<![\w#-])-?\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}".rstrip("0").rstrip("."), tag)
     return re.sub("#[0-9a-f]{6}", lambda colour: _variable(colour[0]), tag, flags=re.IGNORECASE)
@@ -78,7 +78,7 @@ def _variable(colour: str) -> str:
 
 
 def curves(shown: Curves, every: Curves, column: str, name: str) -> Markup:
-    """A column of histories by epoch: mean and seed band of each of the `shown`, in axes that have room for `every` one."""
+    """A column of histories by epoch: mean and seed band of the `shown` curves, in axes that fit `every` curve of the study."""
     most = max(MOST_POINTS // len(every), 20)
 
     def draw(axes: Axes) -> list:
@@ -95,7 +95,7 @@ def legend_of(axes: Axes) -> list:
 
 
 def thinned(history: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most so many epochs of a history, the first and the last among them."""
+    """At most `most` epochs of a history, with the first and the last."""
     epochs = history["epoch"].unique()
     if len(epochs) <= most:
         return history
@@ -123,7 +123,7 @@ def error_against(
 
 
 def published_at(axis: Axis, x: float, published: Published) -> float | None:
-    """Where a published error stands: at its own minutes on the axis of seconds (None without them), else where ours does."""
+    """The place of a published error: at its own minutes on the axis of seconds (None without them), else at ours."""
     if axis.path or not axis.name.startswith("seconds"):
         return x
     return None if published.minutes is None else published.minutes * 60

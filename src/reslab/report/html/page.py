@@ -1,4 +1,4 @@
-"""The page: what it holds, in the order it is read."""
+"""The page of a study, in the order it is read."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from reslab.report.tables.results import ERROR, NETWORKS_NOTE, footnote, network
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What aggregate knows of a study; None where there is nothing to say of it."""
+    """Everything that the page shows of a study; None for what the study does not have."""
 
     study: Study
     runs: pd.DataFrame
@@ -38,7 +38,7 @@ class Findings:
 
 
 def write(found: Findings, path: Path) -> None:
-    """Write the page; its links count from the folder `metrics`, in which it lies."""
+    """Write the page; its links are relative to the folder `metrics`."""
     path.write_text(render(found), encoding="utf-8")
 
 
@@ -77,7 +77,7 @@ def code(text: str) -> Markup:
 
 
 def layer_files(found: Findings) -> list[str]:
-    """What layers/dvc.yaml writes of a study whose report sets `layers`; a figure against depth needs depths, the other tau."""
+    """The files that layers/dvc.yaml writes, if the report sets `layers`; one figure needs further depths, the other tau."""
     if not found.study.report.layers.model_fields_set:
         return []
     drawn = {"layers/threshold.svg": found.summary["tau"].notna().any(), "layers/growth.svg": found.study.report.layers.depths}
@@ -85,7 +85,7 @@ def layer_files(found: Findings) -> list[str]:
 
 
 def counts(runs: pd.DataFrame) -> dict[str, int]:
-    """How many networks there are, and how many of them diverged."""
+    """The number of networks, and of those that diverged."""
     return {"networks": len(runs), "diverged": int((runs["status"] == "diverged").sum())}
 
 
@@ -214,7 +214,7 @@ def error_figures(found: Findings) -> Captioned:
 
 
 def reliability_figures(found: Findings) -> Captioned:
-    """Accuracy against confidence, where predictions are there."""
+    """Accuracy against confidence; none without predictions."""
     made = []
     for number, (title, names) in enumerate(panels(study_settings(found.study)).items() if found.reliability else ()):
         drawn = figures.reliability(found.reliability, names, f"reliability{number or ''}")

@@ -1,4 +1,4 @@
-"""The records as the page shows them: what every number leads to."""
+"""The records as the page shows them: every number links to one."""
 
 import math
 from typing import Any
@@ -19,12 +19,12 @@ KEYS = ("seed", "status", *SCORES, *BUDGET, *NETWORK, "identity")
 
 
 def anchor(experiment: str, seed: int | None = None) -> str:
-    """Where the page has the record of an experiment, or of one of its networks; a name has letters, digits, - and _ only."""
+    """The id of the record of an experiment, or of one of its networks; names consist of letters, digits, - and _."""
     return f"record-{experiment}" if seed is None else f"record-{experiment}-s{seed}"
 
 
 def seeds_table(runs: pd.DataFrame, experiment: str) -> Table:
-    """A row a seed: what its record says, numbers as they stand there."""
+    """The records of an experiment, one row a seed."""
     group = runs[runs["experiment"] == experiment]
     columns = {key: [exact(value) for value in group[key]] for key in KEYS if key in group and group[key].notna().any()}
     return table(f"seeds-{experiment}", f"Record of {experiment}: errors as fractions", columns)
@@ -55,7 +55,7 @@ def shared(study: Study) -> dict[str, str]:
 
 
 def environments_table(runs: pd.DataFrame) -> Table:
-    """What the networks were trained on and with, one row for all that had the same."""
+    """The hardware and versions that the networks were trained with, one row for each combination."""
     levels = runs["engine"].map(_level) if "engine" in runs else None
     runs = runs.assign(engine=levels)
     keys = [key for key in MACHINE if key in runs and runs[key].notna().any()]
@@ -66,7 +66,7 @@ def environments_table(runs: pd.DataFrame) -> Table:
 
 
 def _level(engine: Any) -> str | None:
-    """How steps were executed; older records do not say."""
+    """The execution level of the steps; older records have none."""
     return engine.get("level") if isinstance(engine, dict) else None
 
 

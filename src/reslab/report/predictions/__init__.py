@@ -1,4 +1,4 @@
-"""What stored networks answer, and what follows from it."""
+"""Stored predictions of networks, and their scores."""
 
 from reslab.report.predictions.file import Predictions, load, save
 

@@ -1,4 +1,4 @@
-"""What the study's tables need of every network's stored predictions, small enough to hold for all of them at once."""
+"""A digest of each network's predictions for the study's tables: small enough to hold those of all networks at once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ def by_class(digests: Digests) -> pd.DataFrame:
 
 
 def confusions(digests: Digests) -> pd.DataFrame:
-    """What was taken for what, one row an experiment and pair of classes, the most frequent first.
+    """Confusions, one row an experiment and pair of classes, the most frequent first.
 
     `images` is summed over the networks, `share` is that of the images of the true class; right answers are left out.
     """

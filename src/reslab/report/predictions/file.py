@@ -1,4 +1,4 @@
-"""Stored predictions: one file a network and split, with the logits of every image and what the right answers are."""
+"""Stored predictions: one file a network and split, with the logits and the label of every image."""
 
 import json
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ INK, PALE = "#1a1a1a", "#666666"
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image, what it is, what it was taken for, how surely, and how many of the networks did so."""
+    """An image with its true and predicted class, the confidence, and the number of networks that predict it."""
 
     image: int
     true: str
@@ -27,7 +27,7 @@ class Mistake:
 
 
 def most_confident(networks: Sequence[Predictions], most: int = MOST) -> list[Mistake]:
-    """Images that the networks' mean probability answers wrongly, the surest first; networks with no answer have no say."""
+    """Images that the networks' mean probability answers wrongly, most confident first; networks with no answer are left out."""
     saying = [network for network in networks if answered(network.logits).all()]
     if not saying:
         return []

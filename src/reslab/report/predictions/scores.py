@@ -1,4 +1,4 @@
-"""What stored logits say of a network: errors, cross entropy, calibration, errors by class. Errors are fractions.
+"""Scores of logits: errors, cross entropy, calibration, errors by class. Errors are fractions.
 
 Logits (N, K) and labels int64 (N,). A row with a logit that is not finite is no answer: it counts as wrong in every error, and
 cross entropy and calibration are NaN.
@@ -27,7 +27,7 @@ class Scores:
     ece: float  # expected calibration error
 
     def named(self, split: str) -> dict[str, float]:
-        """As they stand in a run's record: test_error, test_ece and so on; without those that there are not."""
+        """The scores under their names in a run's record, such as test_error and test_ece; without top-5 error if it is NaN."""
         values = asdict(self)
         if math.isnan(self.top5_error):
             del values["top5_error"]
@@ -77,7 +77,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def reliability(logits: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """How often answers are right, by how sure the network is of them: one row a bin of confidence (low, high].
+    """Accuracy of answers by their confidence: one row a bin of confidence (low, high].
 
     Columns low, high, images, confidence (mean), accuracy; both means are NaN in an empty bin. The bins are 15 equal parts of
     [0, 1]. Rows that are no answer are left out. Source: Guo et al. 2017, arXiv:1706.04599, section 2.
@@ -100,7 +100,7 @@ def calibration_error(table: pd.DataFrame) -> float:
 
 
 def confusion(logits: np.ndarray, labels: np.ndarray, class_names: list[str]) -> pd.DataFrame:
-    """Images by true class (rows) and by what they were taken for (columns; the last one is no answer)."""
+    """Number of images by true class (rows) and predicted class (columns; the last is no answer)."""
     counts = np.zeros((len(class_names), len(class_names) + 1), dtype=np.int64)
     np.add.at(counts, (labels, answers(logits)), 1)  # -1 is the last column
     return pd.DataFrame(counts, index=pd.Index(class_names, name="true"), columns=[*class_names, NO_ANSWER])

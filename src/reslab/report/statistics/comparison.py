@@ -1,4 +1,4 @@
-"""Which experiment is better, said with what its seeds and its test images allow to say."""
+"""Comparisons of experiments: differences over seeds, rates of divergence, and image by image."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ def _numbers(comparison: Comparison) -> dict:
 
 
 def divergence(runs: pd.DataFrame, name: str) -> tuple[int, int]:
-    """How many of an experiment's seeds diverged, and how many finished."""
+    """The numbers of an experiment's seeds that diverged and that finished."""
     diverged = runs.loc[runs["experiment"] == name, "status"] == "diverged"
     return int(diverged.sum()), int((~diverged).sum())
 
@@ -114,7 +114,7 @@ def _verdict_on_divergence(row: Mapping) -> str:
 def image_by_image(wrong: Wrong, pairs: list[Pair]) -> pd.DataFrame:
     """McNemar's exact test between the two networks of each seed that a pair of experiments shares, Holm-corrected.
 
-    Two networks are compared here, not two methods: another seed may turn it round.
+    This compares two networks, not two methods: another seed may reverse the result.
     """
     rows = list(_network_pairs(wrong, pairs))
     table = pd.DataFrame(rows, columns=["experiment", "against", "seed", "images", "only_first_wrong", "only_second_wrong", "p"])
@@ -131,6 +131,6 @@ def _network_pairs(wrong: Wrong, pairs: list[Pair]) -> Iterator[tuple]:
 
 
 def _networks(by_image: pd.DataFrame) -> pd.DataFrame:
-    """For each pair of experiments, how many pairs of networks were compared, and how many of them differ."""
+    """For each pair of experiments the number of pairs of networks that were compared, and of those that differ."""
     differ = by_image.assign(networks=1, networks_differing=by_image["p_holm"] < ALPHA)
     return differ.groupby(["experiment", "against"], as_index=False)[["networks", "networks_differing"]].sum()

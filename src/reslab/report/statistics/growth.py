@@ -1,4 +1,4 @@
-"""From the layer study's tidy rows to growth against depth: how much the stream's norm and gradient change from end to end."""
+"""Growth against depth: the change of the stream's norm and gradient from the first block to the last."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def slope(blocks: Sequence[float], values: Sequence[float]) -> tuple[float, floa
 
 
 def last_slope(rows: pd.DataFrame, direction: str) -> float:
-    """The same slope between the two deepest networks alone: towards 0 where growth is bounded, ever larger where it explodes."""
+    """The same slope between the two largest depths only: towards 0 where growth is bounded, ever larger where it explodes."""
     deepest = sorted(rows["blocks"].unique())[-2:]
     kept = rows[rows["blocks"].isin(deepest)]
     return slope(kept["blocks"].tolist(), kept[direction].tolist())[0]

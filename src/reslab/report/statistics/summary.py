@@ -1,4 +1,4 @@
-"""From run records to one row of statistics an experiment. Errors are fractions here, percent only in tables."""
+"""Statistics of runs, of networks and of experiments, from run records. Errors are fractions; only tables have percent."""
 
 import math
 from pathlib import Path
@@ -76,7 +76,7 @@ def network_scores(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_of(runs: pd.DataFrame, key: str) -> float:
-    """The mean of a column that records may have or not."""
+    """The mean of a column; NaN if the records do not have it."""
     return runs[key].astype(float).mean() if key in runs else math.nan
 
 
@@ -91,7 +91,7 @@ def headline(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def diverged_seeds(history: pd.DataFrame) -> set[int]:
-    """The seeds of a history whose training loss was once not finite."""
+    """The seeds whose training loss was not finite in some epoch."""
     return set(history.loc[~np.isfinite(history["train_loss"]), "seed"])
 
 

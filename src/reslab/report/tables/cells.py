@@ -1,4 +1,4 @@
-"""Cells of tables: the text that is shown, and the number behind it."""
+"""Cells of tables: a text, and the value that it shows."""
 
 import math
 from collections.abc import Iterable, Mapping

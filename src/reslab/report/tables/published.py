@@ -51,6 +51,6 @@ def published_note(table: pd.DataFrame) -> str:
         "Difference: ours minus published, with its 95 % interval: Welch's where a standard deviation and the number of runs are "
         "published. Otherwise the published number is taken for a draw (or a mean of so many, also where it is their median) with "
         f"our spread: a soft reference. Verdicts are by p after Holm's correction for the {table['p'].notna().sum()} test(s) here, "
-        "so an interval may exclude 0 where the verdict is cautious. Not to be distinguishable is not to agree: see how wide the "
-        "interval is."
+        "so an interval may exclude 0 where the verdict is cautious. Not distinguishable does not imply agreement: look at the "
+        "width of the interval."
     )
