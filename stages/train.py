@@ -25,7 +25,7 @@ from reslab.runs.folders import SeedFolder, output_locked
 from reslab.runs.identity import identity
 from reslab.runs.progress import Display, display
 from reslab.runs.shared_gpu import MOST, run_together
-from reslab.tracking import Store, TrainedNetwork, attempt
+from reslab.tracking import BackgroundLog, TrainedNetwork
 from reslab.training import checkpoint
 from reslab.training.evaluation import ScoringStep, scoring
 from reslab.training.execution import hardware, levels
@@ -151,12 +151,12 @@ def main(
     device, at_once = hardware.choose_device(), networks_at_once(len(study.seeds))
     jobs = [Job(experiment, described, key, seed, data, code, at_once) for seed in study.seeds]
     processes.end_with_dvc()
-    with output_locked(output), display(experiment, study.seeds) as shown:
+    log = BackgroundLog(project_root(), study.name)
+    with output_locked(output), display(experiment, study.seeds) as shown, log:
         shutil.rmtree(output, ignore_errors=True)
         for job in train_all(jobs, device, shown):
             shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
-            trained = TrainedNetwork.read(experiment, output / f"seed{job.seed}")
-            attempt(lambda trained=trained: Store(project_root(), study.name).log(trained), trained.name)
+            log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
 
 
 def train_all(jobs: list[Job], device: torch.device, shown: Display) -> Iterator[Job]:

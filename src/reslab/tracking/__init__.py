@@ -4,8 +4,9 @@ MLflow experiment = study; in it one run an experiment, and nested in that one r
 changes nothing.
 """
 
+from reslab.tracking.background import BackgroundLog
 from reslab.tracking.mlflow_store import Store, attempt, tracking_uri
 from reslab.tracking.networks import TrainedNetwork
 from reslab.tracking.results import ExperimentResult, read_results
 
-__all__ = ["ExperimentResult", "Store", "TrainedNetwork", "attempt", "read_results", "tracking_uri"]
+__all__ = ["BackgroundLog", "ExperimentResult", "Store", "TrainedNetwork", "attempt", "read_results", "tracking_uri"]
