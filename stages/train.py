@@ -8,133 +8,18 @@ interrupted seed resumes, a finished one is taken as it is.
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
-import reslab.training
+import reslab
 from reslab import config, git
-from reslab.data import prepared
-from reslab.environment import count_from_environment, cpu_count, project_root
+from reslab.environment import count_from_environment, cpu_count, may_have_gpu, project_root
 from reslab.errors import run
-from reslab.experiment.assemble import Run, assemble
-from reslab.experiment.bound import bound
 from reslab.runs import processes, records
 from reslab.runs.folders import SeedFolder, output_locked
 from reslab.runs.identity import identity
+from reslab.runs.jobs import Job
 from reslab.runs.progress import Display, display
-from reslab.runs.shared_gpu import MOST, run_together
 from reslab.tracking import BackgroundLog, TrainedNetwork
-from reslab.training import checkpoint
-from reslab.training.evaluation import ScoringStep, scoring
-from reslab.training.execution import hardware, levels
-from reslab.training.log import Log
-from reslab.training.loop import in_turns
-from reslab.training.step import TrainingStep
-from reslab.training.turns import finished
-from reslab.weights.file import save_weights
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a training process is told."""
-
-    experiment: str
-    description: dict
-    identity: str
-    seed: int
-    data: Path
-    code: dict  # commit and dirty flag, read when the stage started
-    at_once: int  # networks that share the machine or the GPU, at most
-
-
-def train_network(job: Job) -> Iterator[None]:
-    """Train one network to the end, from its checkpoint if there is one, and leave the results in its seed folder.
-
-    A generator: where it yields, other networks on the same device may take their turn.
-    """
-    folder = SeedFolder.of(job.identity, job.seed)
-    with folder.locked():
-        if folder.finished.exists():
-            return
-        experiment = bound(config.from_sections(job.experiment, job.description["config"]))
-        device = hardware.choose_device()
-        hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
-        data = prepared.load(job.data)
-        network = assemble(experiment, data, seed=job.seed, device=device)
-        step, log = network.step(), Log()
-        if folder.checkpoint.exists():
-            log = checkpoint.restore(folder.checkpoint, step, network.schedule)
-        processes.report(job.seed, log.position.step, network.budget.steps, "preparing")
-        execute, level = levels.choose_level(step, work(job, network))
-        if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
-            scorings = {name: (scored, levels.record_scoring(scored, level)) for name, scored in network.scoring_steps().items()}
-            yield from train(step, execute, network, scorings, log, folder.checkpoint, job.seed)
-        mean, std = experiment.normalization(data)
-        hardware_facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
-        publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
-
-
-def work(job: Job, network: Run) -> levels.Work:
-    """What the run computes, for the choice of how."""
-    counts = job.description["model"]
-    steps = network.budget.steps
-    return levels.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.batch_sizes[0], steps)
-
-
-def train(
-    step: TrainingStep,
-    execute: levels.Execute,
-    network: Run,
-    scorings: dict[str, tuple[ScoringStep, levels.Execute]],
-    log: Log,
-    path: Path,
-    seed: int,
-) -> Iterator[None]:
-    """Run the epochs that are still to do; score and log each, with a checkpoint now and then."""
-    total, pace = network.budget.steps, checkpoint.Pace()
-    for epoch in in_turns(step, network.schedule, total_steps=total, position=log.position, execute=execute):
-        processes.heartbeat(seed, log.position.step, total)
-        if epoch is not None:
-            scores = {}
-            for split, scoring_step in scorings.items():
-                scores[split] = yield from scoring(*scoring_step)
-            log.add(epoch, scores)
-            processes.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
-        pace.save_if_due(path, step, network.schedule, log, within_epoch=epoch is None)
-        yield
-
-
-def train_alone(job: Job) -> None:
-    """Train one network in a process of its own."""
-    finished(train_network(job))
-
-
-def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_facts: dict, normalization: dict) -> None:
-    """Write weights, history and record into the seed folder, all or nothing.
-
-    With the weights goes their `normalization` written out, where the description may have a mean image's checksum.
-    """
-    draft = folder.start_draft()
-    save_weights(draft / "model.safetensors", network.result, job.description | {"normalization": normalization})
-    records.write_history(draft / "history.csv", log.history)
-    record = {
-        "identity": job.identity,
-        "seed": job.seed,
-        "status": "diverged" if log.diverged else "finished",
-        **log.summary(),
-        "config": job.description["config"],
-        **job.description["model"],
-        "dataset_checksum": job.description["dataset"]["checksum"],
-        **hardware_facts,
-        "precision": network.rule.precision.name,
-        "layout": "channels_last",
-        **job.code,
-    }
-    records.write_record(draft / "record.json", record)
-    folder.finish()
-    processes.report(job.seed, network.budget.steps, network.budget.steps, record["status"])
 
 
 def main(
@@ -146,31 +31,65 @@ def main(
 ) -> None:
     """Train EXPERIMENT as its DESCRIPTION says for every seed of the study, and put the networks into OUTPUT."""
     study, described = config.load(params), records.read_record(description)
-    key = identity(described, Path(reslab.training.__file__).parent)
-    code = git.commit_state()
-    device, at_once = hardware.choose_device(), networks_at_once(len(study.seeds))
+    key = identity(described, Path(reslab.__path__[0], "training"))
+    code, on_gpu = git.commit_state(), may_have_gpu() and has_gpu()
+    at_once = networks_at_once(len(study.seeds), on_gpu=on_gpu)
     jobs = [Job(experiment, described, key, seed, data, code, at_once) for seed in study.seeds]
     processes.end_with_dvc()
     log = BackgroundLog(project_root(), study.name)
     with output_locked(output), display(experiment, study.seeds) as shown, log:
         shutil.rmtree(output, ignore_errors=True)
-        for job in train_all(jobs, device, shown):
+        for job in train_all(jobs, shown, on_gpu=on_gpu):
             shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
             log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
 
 
-def train_all(jobs: list[Job], device: torch.device, shown: Display) -> Iterator[Job]:
-    """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes."""
-    if device.type == "cpu":
-        return processes.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
+def train_all(jobs: list[Job], shown: Display, *, on_gpu: bool) -> Iterator[Job]:
+    """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes.
+
+    A network that was finished before is yielded at once: no process is started for it.
+    """
+    finished = [job for job in jobs if SeedFolder.of(job.identity, job.seed).finished.exists()]
+    yield from finished
+    if remaining := [job for job in jobs if job not in finished]:
+        yield from (train_on_gpu(remaining, shown) if on_gpu else train_on_cpu(remaining, shown))
+
+
+def train_on_cpu(jobs: list[Job], shown: Display) -> Iterator[Job]:
+    """Train each network in a process of its own."""
+    return processes.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
+
+
+def train_alone(job: Job) -> None:
+    """What such a process does; only there is torch loaded."""
+    from reslab.weights import trained
+
+    trained.train_alone(job)
+
+
+def train_on_gpu(jobs: list[Job], shown: Display) -> Iterator[Job]:
+    """Train all networks in this process."""
+    from reslab.runs.shared_gpu import run_together
+    from reslab.training.execution import hardware
+    from reslab.weights.trained import train_network
+
     processes.report_to(shown)
     os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # all of them decode
-    return run_together(train_network, jobs, device=device, most=jobs[0].at_once)
+    return run_together(train_network, jobs, device=hardware.choose_device(), most=jobs[0].at_once)
 
 
-def networks_at_once(networks: int) -> int:
-    """How many networks train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for."""
-    most = MOST if hardware.choose_device().type == "cuda" else cpu_count()
+def has_gpu() -> bool:
+    """Whether the networks train on a GPU; raises UserError for a RESLAB_DEVICE that is not there."""
+    from reslab.training.execution import hardware
+
+    return hardware.choose_device().type == "cuda"
+
+
+def networks_at_once(networks: int, *, on_gpu: bool) -> int:
+    """The largest number of networks that train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for."""
+    most = cpu_count()
+    if on_gpu:
+        from reslab.runs.shared_gpu import MOST as most
     return count_from_environment("RESLAB_WORKERS", min(networks, most))
 
 

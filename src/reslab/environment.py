@@ -35,8 +35,8 @@ def cpu_name() -> str:
 
 def may_have_gpu() -> bool:
     """Whether torch may find a GPU here: without NVIDIA's driver library it cannot, and need not be loaded to be asked."""
-    wish = os.environ.get("RESLAB_DEVICE", "")
-    return wish.startswith("cuda") or (wish != "cpu" and ctypes.util.find_library("cuda") is not None)
+    wish = os.environ.get("RESLAB_DEVICE")
+    return wish != "cpu" if wish else ctypes.util.find_library("cuda") is not None
 
 
 def cpu_count() -> int:

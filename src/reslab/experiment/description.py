@@ -16,6 +16,7 @@ from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import BoundExperiment, bound
 from reslab.experiment.check import check_network, check_parts
 from reslab.models.analysis.count import single_value_norms
+from reslab.models.analysis.propagation import tau_of
 from reslab.training.loop import set_rate
 from reslab.training.step import train_step
 
@@ -54,13 +55,6 @@ def traced(step: int, loss: float) -> float | str:
     return float(f"{loss:.9g}" if loss <= DIVERGED_ABOVE else f"{loss:.6g}")
 
 
-def tau_of(model: nn.Module) -> dict[str, float]:
-    """The number behind tau, for the models that have one."""
-    tau = getattr(model, "tau", None)
-    number = tau.item() if isinstance(tau, torch.Tensor) else tau
-    return {} if number is None else {"tau": float(f"{number:.7g}")}
-
-
 def layout(model: nn.Module) -> str:
     """A checksum of the tensors' names, shapes and types: stored networks of another layout cannot be loaded."""
     names = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in model.state_dict().items()}
@@ -82,12 +76,13 @@ def description(experiment: Experiment, data: Prepared) -> dict:
             assemble(made, data, seed=0, device=CPU),
             TRACE_BATCH if counts["multiply_adds"] < LARGE else SMALL_TRACE_BATCH,
         )
+        tau = tau_of(run.model)
         losses = trace(made, data, batch_size=batch_size, least=least)
     return {
         "config": made.sections,
         "dataset": {key: facts[key] for key in DATASET_FACTS if key in facts},
         "normalization": normalize.summary(*made.normalization(data)),
-        "model": counts | tau_of(run.model),
+        "model": counts | ({} if math.isnan(tau) else {"tau": float(f"{tau:.7g}")}),
         "state": layout(run.model),
         "parameter_groups": [
             {

@@ -1,0 +1,17 @@
+"""What a training process is given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train."""
+
+    experiment: str
+    description: dict
+    identity: str
+    seed: int
+    data: Path
+    code: dict  # commit and dirty flag, read when the stage started
+    at_once: int  # networks that share the machine or the GPU, at most
