@@ -58,12 +58,12 @@ class Seed:
     def __init__(self, run: Run, level: str, stream: AbstractContextManager) -> None:
         self.run, self.stream, step = run, stream, run.step()
         os.environ["RESLAB_ENGINE"] = level
-        execute, level = levels.choose_level(step, NO_MATTER_HOW_LONG)
-        if level.level != level:
-            raise UserError(f"level {level}: {level.refused[level]}")
+        execute, chosen = levels.choose_level(step, NO_MATTER_HOW_LONG)
+        if chosen.level != level:
+            raise UserError(f"level {level}: {chosen.refused[level]}")
         self.turns: Iterator[Epoch | None] = in_turns(step, run.schedule, total_steps=run.budget.steps, execute=execute)
         self.scored = run.scoring_steps()["test"]
-        self.execute_scoring = levels.record_scoring(self.scored, level)
+        self.execute_scoring = levels.record_scoring(self.scored, chosen)
 
     def turn(self) -> Epoch | None:
         """One step; the record of an epoch at its end."""

@@ -33,7 +33,7 @@ def test_help_loads_nothing_heavy(repository):
         ("studies",),
         ("report",),
         ("keep", "--help"),
-        ("readme", "--path", "nowhere.md"),
+        ("readme", "--help"),
         ("show", "he2015-cifar10", "--machine", "intel-xeon-1-thread"),
         ("estimate", "digits-tau", "--machine", "intel-xeon-1-thread"),
     ],

@@ -139,7 +139,7 @@ def test_impossible_options_are_refused(name, options):
 
 def test_padding_wider_than_the_image_is_refused():
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-    with pytest.raises(UserError, match="padding 9 is not allowed: windows of 8x8 images"):
+    with pytest.raises(UserError, match="padding 9 is not allowed: some windows of 8x8 images"):
         pad_crop(images, Draws(0, 1, "s", torch.arange(2)), padding=9)
 
 

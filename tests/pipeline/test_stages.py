@@ -73,7 +73,7 @@ def refused(done) -> str:
 def test_bad_params_fail_with_one_line(folder, name):
     old, new, message = BAD[name]
     change(folder, old, new)
-    line = refused(stage_here(folder, "describe.py", "plain-tau", "out.json"))
+    line = refused(stage_here(folder, "check.py", "data/prepared", "out.json"))
     assert message in line
     assert line.startswith("error: params.yaml: ")
     assert not (folder / "out.json").exists()

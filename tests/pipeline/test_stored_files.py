@@ -10,6 +10,7 @@ from pictures import write_pictures
 from project import SMALL_PARAMS, call
 
 from reslab.data import prepared
+from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
 from reslab.report.predictions.scores import cross_entropy
 from reslab.weights.network import load_network
@@ -88,7 +89,7 @@ def check_prediction(folder: Path, data: prepared.Prepared) -> None:
     network, picture = folder / "data" / "runs" / "plain-tau" / "seed0", folder / "pictures" / "test" / "dog" / "0001.jpg"
     shown = call(folder, "reslab", "predict", str(network), str(picture), "--top", "1").stdout.splitlines()[-1].split()
     assert data.test.name(5) == "test/dog/0001.jpg"  # after five cats
-    images, _ = next(placed(data.test, torch.device("cpu")).in_order(10))
+    images, *_ = next(placed(data.test, Order(len(data.test), 10, shuffle=False), torch.device("cpu")).epoch(0))
     with torch.no_grad():
         probabilities = load_network(network).classifier(images[5:6].float()).softmax(1)[0]
     assert shown[-2:] == [data.facts["class_names"][int(probabilities.argmax())], f"{probabilities.max():.4f}"]

@@ -14,6 +14,7 @@ from reslab.config import library
 from reslab.config.schema import bind
 from reslab.config.study import Experiment
 from reslab.experiment.assemble import assemble
+from reslab.experiment.bound import bound
 from reslab.models import MODELS
 from reslab.training.loop import fit
 
@@ -76,7 +77,7 @@ def test_every_recipe_takes_two_steps(name, experiment, request):
     batch_size = 2 if request.node.get_closest_marker("slow") else 4
     dataset = study(name).dataset["name"]
     run = assemble(
-        small(study(name).experiment(experiment), batch_size=batch_size),
+        bound(small(study(name).experiment(experiment), batch_size=batch_size)),
         random_images(dataset, count=3 * batch_size),  # an epoch is longer than the two steps: the warm-ups fit into the budget
         seed=0,
         device=torch.device("cpu"),

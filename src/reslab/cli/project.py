@@ -50,7 +50,7 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
     """Train several experiments at once, then run whatever else is to do (`dvc repro`)."""
     if jobs < 1:
         raise UserError(f"jobs {jobs} is not allowed: at least 1")
-    subprocess.run(["dvc", "repro", "preprocess"], check=True)
+    subprocess.run(["dvc", "repro", "check"], check=True)
     for stage in ("describe", "train"):
         listed = subprocess.run(["dvc", "stage", "list", "--name-only", stage], check=True, capture_output=True, text=True)
         # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
