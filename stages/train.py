@@ -1,8 +1,8 @@
 """Train an experiment, once per seed: `python stages/train.py EXPERIMENT metrics/models/EXPERIMENT.json data/runs/EXPERIMENT`.
 
 On a CPU each seed trains in a process of its own, as many at once as there are cores; on a GPU they train together in this one,
-as many as there is room for (RESLAB_WORKERS says how many at most). A seed's state lives in checkpoints/<identity>/seed<k>: an
-interrupted seed resumes, a finished one is taken as it is.
+as many as there is room for. RESLAB_WORKERS limits their number. A seed's state is in checkpoints/<identity>/seed<k>: an
+interrupted seed resumes, a finished one is not trained again.
 """
 
 import os
@@ -26,19 +26,16 @@ from reslab.runs.identity import identity
 from reslab.runs.progress import Display, display
 from reslab.runs.shared_gpu import MOST, run_together
 from reslab.tracking import BackgroundLog, TrainedNetwork
-from reslab.training import checkpoint
-from reslab.training.evaluation import ScoringStep, scoring
+from reslab.training import checkpoint, loop
 from reslab.training.execution import hardware, levels
+from reslab.training.execution.executor import Executor, TakeTurn, alone
 from reslab.training.log import Log
-from reslab.training.loop import in_turns
-from reslab.training.step import TrainingStep
-from reslab.training.turns import finished
 from reslab.weights.file import save_weights
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a training process is told."""
+    """One network to train: what a training process is given."""
 
     experiment: str
     description: dict
@@ -46,13 +43,13 @@ class Job:
     seed: int
     data: Path
     code: dict  # commit and dirty flag, read when the stage started
-    at_once: int  # networks that share the machine or the GPU, at most
+    at_once: int  # the largest number of networks that share the machine or the GPU
 
 
-def train_network(job: Job) -> Iterator[None]:
+def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
     """Train one network to the end, from its checkpoint if there is one, and leave the results in its seed folder.
 
-    A generator: where it yields, other networks on the same device may take their turn.
+    `take_turn` lets other networks on the same GPU run (runs/shared_gpu.py).
     """
     folder = SeedFolder.of(job.identity, job.seed)
     with folder.locked():
@@ -66,55 +63,38 @@ def train_network(job: Job) -> Iterator[None]:
         step, log = network.step(), Log()
         if folder.checkpoint.exists():
             log = checkpoint.restore(folder.checkpoint, step, network.schedule)
-        processes.report(job.seed, log.position.step, network.budget.steps, "preparing")
-        execute, level = levels.choose_level(step, work(job, network))
-        if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
-            scorings = {name: (scored, levels.record_scoring(scored, level)) for name, scored in network.scoring_steps().items()}
-            yield from train(step, execute, network, scorings, log, folder.checkpoint, job.seed)
+        reporter = processes.Reporter(job.seed, network.budget.steps)
+        reporter.report(log.position.step, "preparing")
+        launch, level = levels.choose_level(step, work(job, network))
+        loop.train(
+            Executor(step, launch, take_turn),
+            network.schedule,
+            network.budget,
+            log,
+            scorers={
+                split: Executor(scoring, levels.record_scoring(scoring, level), take_turn)
+                for split, scoring in network.scoring_steps().items()
+            },
+            checkpointer=checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log),
+            reporter=reporter,
+        )
         mean, std = experiment.normalization(data)
         hardware_facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
-        publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
+        record = publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
+        reporter.report(network.budget.steps, record["status"])
 
 
 def work(job: Job, network: Run) -> levels.Work:
-    """What the run computes, for the choice of how."""
+    """The work of the run, by which its level of execution is chosen."""
     counts = job.description["model"]
     steps = network.budget.steps
     return levels.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.batch_sizes[0], steps)
 
 
-def train(
-    step: TrainingStep,
-    execute: levels.Execute,
-    network: Run,
-    scorings: dict[str, tuple[ScoringStep, levels.Execute]],
-    log: Log,
-    path: Path,
-    seed: int,
-) -> Iterator[None]:
-    """Run the epochs that are still to do; score and log each, with a checkpoint now and then."""
-    total, pace = network.budget.steps, checkpoint.Pace()
-    for epoch in in_turns(step, network.schedule, total_steps=total, position=log.position, execute=execute):
-        processes.heartbeat(seed, log.position.step, total)
-        if epoch is not None:
-            scores = {}
-            for split, scoring_step in scorings.items():
-                scores[split] = yield from scoring(*scoring_step)
-            log.add(epoch, scores)
-            processes.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
-        pace.save_if_due(path, step, network.schedule, log, within_epoch=epoch is None)
-        yield
+def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_facts: dict, normalization: dict) -> dict:
+    """Write weights, history and record into the seed folder, all or nothing; return the record.
 
-
-def train_alone(job: Job) -> None:
-    """Train one network in a process of its own."""
-    finished(train_network(job))
-
-
-def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_facts: dict, normalization: dict) -> None:
-    """Write weights, history and record into the seed folder, all or nothing.
-
-    With the weights goes their `normalization` written out, where the description may have a mean image's checksum.
+    The weights carry their `normalization` in full; a description may have the checksum of a mean image in its place.
     """
     draft = folder.start_draft()
     save_weights(draft / "model.safetensors", network.result, job.description | {"normalization": normalization})
@@ -134,7 +114,7 @@ def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_fa
     }
     records.write_record(draft / "record.json", record)
     folder.finish()
-    processes.report(job.seed, network.budget.steps, network.budget.steps, record["status"])
+    return record
 
 
 def main(
@@ -160,16 +140,16 @@ def main(
 
 
 def train_all(jobs: list[Job], device: torch.device, shown: Display) -> Iterator[Job]:
-    """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes."""
+    """Train all networks, on a CPU in a process each, on a GPU together in this one; yield each job when it is done."""
     if device.type == "cpu":
-        return processes.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
+        return processes.run_all(train_network, jobs, workers=jobs[0].at_once, display=shown)
     processes.report_to(shown)
-    os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # all of them decode
+    os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # every network decodes its images
     return run_together(train_network, jobs, device=device, most=jobs[0].at_once)
 
 
 def networks_at_once(networks: int) -> int:
-    """How many networks train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for."""
+    """The number of networks that train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for."""
     most = MOST if hardware.choose_device().type == "cuda" else cpu_count()
     return count_from_environment("RESLAB_WORKERS", min(networks, most))
 
