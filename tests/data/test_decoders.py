@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,8 @@ def started(work: Path, folder: Path, then: str, workers: int = 2) -> subprocess
     """A process with an epoch under way, its temporary files in the folder."""
     script = folder / "start.py"
     script.write_text(STARTER.format(prepared=str(work / "prepared"), workers=workers, then=then))
-    (folder / "tmp").mkdir()
-    environment = os.environ | {"TMPDIR": str(folder / "tmp")}
+    (folder / "tmp").symlink_to(tempfile.mkdtemp())  # short: the address of a socket has at most 107 characters
+    environment = os.environ | {"TMPDIR": str((folder / "tmp").resolve())}
     return subprocess.Popen([sys.executable, script], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 

@@ -39,6 +39,7 @@ def network_work(model: str, image_shape: tuple[int, int, int], classes: int) ->
     return ForwardWork(**known[key])
 
 
+@cache
 def _file() -> Path:
     """The file for the families as they are today: their code is part of its name."""
     digest = hashlib.sha256()

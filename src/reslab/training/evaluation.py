@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from reslab.targets import Batch, MixedTargets, Targets
+from reslab.training.losses import Loss
 from reslab.training.precision import FLOAT32, Precision, forward
 from reslab.training.turns import finished, read
 
-Loss = Callable[[Tensor, Targets], Tensor]
 Average = Callable[[Tensor], Tensor]
 
 

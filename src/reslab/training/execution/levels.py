@@ -65,6 +65,8 @@ class Compiled:
 
     def __init__(self, model: nn.Module, size: int) -> None:
         self.model, self.size = model, size
+        # Once more, for the compiler, which was not loaded when hardware.prepare chose.
+        torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
         self.fast = torch.compile(model, fullgraph=True, dynamic=False)
 
     def __call__(self, images: Tensor) -> Tensor:
