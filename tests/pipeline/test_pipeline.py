@@ -13,7 +13,7 @@ STAGES = ("fetch", "preprocess", "check", "describe", "train", "evaluate", "aggr
 # These decide whether, where and how visibly something is computed, never what comes out.
 NO_RESULT = ("reslab.config", "reslab.environment", "reslab.errors", "reslab.git", "reslab.runs", "reslab.tracking")
 # The description pins these: it holds the merged parameters and the losses of three real steps, and train depends on it.
-PACKAGES = ("reslab", "reslab.data")  # __init__.py that say what is in the folder
+PACKAGES = ("reslab", "reslab.data", "reslab.weights")  # __init__.py that say what is in the folder
 PINNED = {"train": ("reslab.experiment", "reslab.data", "reslab.models", "reslab.rng", "reslab.targets")}
 PINNED["evaluate"] = (*PINNED["train"], "reslab.training")
 
