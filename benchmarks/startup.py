@@ -31,10 +31,10 @@ device = hardware.choose_device()
 hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
 made = assemble(bound(experiment), prepared.load(Path("data/prepared")), seed=0, device=device)
 step = made.step()
-execute, level = levels.choose_level(step, levels.Work(0, 1, 0, 0))
-size = step.feed.begin(1)[0]
-step.feed.load(size)
-execute(size)
+launch, level = levels.choose_level(step, levels.RunSize(0, 1, 0, 0))
+size = step.batches.begin(1)[0]
+step.batches.load(size)
+launch(size)
 step.sums.tolist()
 print(time.time(), level.level)
 """

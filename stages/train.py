@@ -1,8 +1,8 @@
 """Train an experiment, once per seed: `python stages/train.py EXPERIMENT metrics/models/EXPERIMENT.json data/runs/EXPERIMENT`.
 
 On a CPU each seed trains in a process of its own, as many at once as there are cores; on a GPU they train together in this one,
-as many as there is room for (RESLAB_WORKERS says how many at most). A seed's state lives in checkpoints/<identity>/seed<k>: an
-interrupted seed resumes, a finished one is taken as it is.
+as many as there is room for. RESLAB_WORKERS limits their number. A seed's state is in checkpoints/<identity>/seed<k>: an
+interrupted seed resumes, a finished one is not trained again.
 """
 
 import os
@@ -57,25 +57,25 @@ def train_all(jobs: list[Job], shown: Display, *, on_gpu: bool) -> Iterator[Job]
 
 def train_on_cpu(jobs: list[Job], shown: Display) -> Iterator[Job]:
     """Train each network in a process of its own."""
-    return processes.run_all(train_alone, jobs, workers=jobs[0].at_once, display=shown)
+    return processes.run_all(train_network, jobs, workers=jobs[0].at_once, display=shown)
 
 
-def train_alone(job: Job) -> None:
-    """What such a process does; only there is torch loaded."""
+def train_network(job: Job) -> None:
+    """Train one network; torch is loaded here only, in the network's own process."""
     from reslab.weights import trained
 
-    trained.train_alone(job)
+    trained.train_network(job)
 
 
 def train_on_gpu(jobs: list[Job], shown: Display) -> Iterator[Job]:
     """Train all networks in this process."""
     from reslab.runs.shared_gpu import run_together
     from reslab.training.execution import hardware
-    from reslab.weights.trained import train_network
+    from reslab.weights import trained
 
     processes.report_to(shown)
-    os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # all of them decode
-    return run_together(train_network, jobs, device=hardware.choose_device(), most=jobs[0].at_once)
+    os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # every network decodes its images
+    return run_together(trained.train_network, jobs, device=hardware.choose_device(), most=jobs[0].at_once)
 
 
 def has_gpu() -> bool:

@@ -1,7 +1,7 @@
-"""Our engine. The one place of the benchmark that knows how it is called."""
+"""reslab's own loop. The only file of the benchmark that knows how it is called."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -12,65 +12,78 @@ from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
-from reslab.training.evaluation import scoring
+from reslab.runs.processes import Reporter
+from reslab.runs.shared_gpu import run_together
+from reslab.training import loop
 from reslab.training.execution import hardware, levels
-from reslab.training.loop import Epoch, in_turns
-from reslab.training.turns import finished
+from reslab.training.execution.executor import Executor
+from reslab.training.log import Log
+from reslab.training.schedule.budget import Budget
 
 LEVELS = levels.LEVELS
-NO_MATTER_HOW_LONG = levels.Work(0, 1, 0, 10**6)  # the level is asked for
+ANY_SIZE = levels.RunSize(0, 1, 0, 10**6)  # the level is asked for
 
 
 class Engine:
-    """The step, the ladder and the turns that the train stage uses; on a GPU each seed has a stream of its own."""
+    """The loop, the levels and the turns on a shared GPU that the train stage uses."""
 
     def __init__(self, job: Job) -> None:
         experiment = bound(config.from_sections("benchmark", job.sections))
-        device = torch.device(job.device)
-        hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
+        self.device = torch.device(job.device)
+        hardware.prepare(self.device, precision=experiment.train.precision, fast=experiment.train.fast)
         data = prepared.load(job.data)
-        self.seeds = []
+        self.networks = []
         for seed in job.seeds:
-            stream = torch.cuda.stream(torch.cuda.Stream(device)) if device.type == "cuda" else nullcontext()
-            with stream:
-                self.seeds.append(Seed(assemble(experiment, data, seed=seed, device=device), job.level, stream))
+            with self._stream():
+                run = assemble(experiment, data, seed=seed, device=self.device)
+                self.networks.append(Network(seed, run, job.level))
+
+    def _stream(self) -> AbstractContextManager:
+        on_gpu = self.device.type == "cuda"
+        return torch.cuda.stream(torch.cuda.Stream(self.device)) if on_gpu else nullcontext()
 
     def train(self, epochs: int) -> Work:
-        """Go on for so many epochs of each seed, step by step in turns."""
-        images, left = 0, dict.fromkeys(self.seeds, epochs)
-        while left:
-            for seed in list(left):
-                epoch = seed.turn()
-                if epoch is not None:
-                    images, left[seed] = images + epoch.images, left[seed] - 1
-                    if left[seed] == 0:
-                        del left[seed]
-        return Work(images)
+        """Go on for so many epochs of each network, step by step in turns."""
+        before = sum(network.log.images for network in self.networks)
+        for network in self.networks:
+            network.epochs += epochs
+        for _ in run_together(Network.train, self.networks, device=self.device, most=len(self.networks)):
+            pass
+        return Work(sum(network.log.images for network in self.networks) - before)
 
     def evaluate(self) -> float:
         """The mean test error, as a fraction."""
-        return sum(seed.error() for seed in self.seeds) / len(self.seeds)
+        return sum(loop.evaluate(network.scorer).error for network in self.networks) / len(self.networks)
 
 
-class Seed:
-    """One network under way."""
+class KeepNoCheckpoint:
+    """What the loop calls in place of a checkpointer: none of the loops compared here writes checkpoints."""
 
-    def __init__(self, run: Run, level: str, stream: AbstractContextManager) -> None:
-        self.run, self.stream, step = run, stream, run.step()
+    def save_if_due(self, *, within_epoch: bool = False) -> None:
+        """Save nothing."""
+
+
+class Network:
+    """One network under way, a job of `run_together`."""
+
+    def __init__(self, seed: int, run: Run, level: str) -> None:
+        self.seed, self.run, self.step, self.log, self.epochs = seed, run, run.step(), Log(), 0
         os.environ["RESLAB_ENGINE"] = level
-        execute, chosen = levels.choose_level(step, NO_MATTER_HOW_LONG)
+        self.launch, chosen = levels.choose_level(self.step, ANY_SIZE)
         if chosen.level != level:
             raise UserError(f"level {level}: {chosen.refused[level]}")
-        self.turns: Iterator[Epoch | None] = in_turns(step, run.schedule, total_steps=run.budget.steps, execute=execute)
-        self.scored = run.scoring_steps()["test"]
-        self.execute_scoring = levels.record_scoring(self.scored, chosen)
+        scored = run.scoring_steps()["test"]
+        self.scorer = Executor(scored, levels.record_scoring(scored, chosen))
 
-    def turn(self) -> Epoch | None:
-        """One step; the record of an epoch at its end."""
-        with self.stream:
-            return next(self.turns)
-
-    def error(self) -> float:
-        """The test error, as a fraction."""
-        with self.stream:
-            return finished(scoring(self.scored, self.execute_scoring)).error
+    def train(self, take_turn: Callable[[], None]) -> None:
+        """Train up to `epochs` epochs in all."""
+        length = Budget(self.epochs * self.run.budget.steps_per_epoch, self.run.budget.steps_per_epoch)
+        loop.train(
+            Executor(self.step, self.launch, take_turn),
+            self.run.schedule,
+            length,
+            self.log,
+            scorers={},
+            checkpointer=KeepNoCheckpoint(),
+            reporter=Reporter(self.seed, length.steps),
+        )

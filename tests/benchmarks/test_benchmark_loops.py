@@ -26,9 +26,9 @@ def test_every_loop_starts_from_the_same_network_and_sees_the_same_test_images(j
     losses = {}
     for name in ("ours", "conventional", "tuned", "speedrun"):
         loop = build(name, job)
-        model = (loop.seeds[0].run if name == "ours" else loop.trainee).model.eval()
+        model = (loop.networks[0].run if name == "ours" else loop.trainee).model.eval()
         batches = {
-            "ours": lambda loop=loop: next(loop.seeds[0].run.held_out["test"].batches()),
+            "ours": lambda loop=loop: next(loop.networks[0].run.held_out["test"].iterate()),
             "speedrun": lambda loop=loop: (loop.tests, loop.test_labels),
         }.get(name, lambda loop=loop: next(iter(loop.tests)))
         images, _ = batches()

@@ -27,7 +27,7 @@ def data() -> Arrays:
 def batches(data: Arrays, steps: str, *, batch_size: int = 40, dtype: torch.dtype = torch.float64, **order) -> list:
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=CPU, dtype=dtype)
     raw = Resident(data, Order(len(data), batch_size, **order), CPU)
-    return list(TrainingBatches(raw, recipe(parse_yaml(steps)), normalize).batches(1))
+    return list(TrainingBatches(raw, recipe(parse_yaml(steps)), normalize).iterate(1))
 
 
 BLACK, MEAN = (0 - 0.5) / 0.25, 0.0

@@ -30,7 +30,7 @@ def normalize() -> Normalize:
 
 def epoch(data, normalize, number=1, batch_size=16, drop_last=False, seed=0):
     raw = Resident(data, Order(len(data), batch_size, seed, drop_last=drop_last), CPU)
-    return list(TrainingBatches(raw, Recipe([("flip", flip)]), normalize).batches(number))
+    return list(TrainingBatches(raw, Recipe([("flip", flip)]), normalize).iterate(number))
 
 
 def test_every_sample_once_and_the_tail_kept(data, normalize):
@@ -54,7 +54,7 @@ def test_epochs_and_seeds_differ_and_repeat(data, normalize):
 
 
 def test_normalisation(data, normalize):
-    (images, _), *_ = HeldOutBatches(data, normalize, CPU).batches()
+    (images, _), *_ = HeldOutBatches(data, normalize, CPU).iterate()
     mean, std = torch.tensor([0.5, 0.4, 0.3]).double()[:, None, None], torch.tensor([0.2, 0.25, 0.3]).double()[:, None, None]
     torch.testing.assert_close(images, (torch.from_numpy(data.images).double() / 255 - mean) / std, rtol=1e-6, atol=1e-6)
     assert images.is_contiguous(memory_format=torch.channels_last)

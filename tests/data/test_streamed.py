@@ -43,7 +43,7 @@ def epoch(data, specs: list, number: int = 1, first: int = 0) -> list:
     """The finished batches of an epoch of a split."""
     raw, steps = placed_for_training(data.train, Order(len(data.train), 7, seed=3), CPU, recipe(specs), crop_of(specs))
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=CPU, dtype=torch.float32)
-    return list(TrainingBatches(raw, steps, normalize).batches(number, first))
+    return list(TrainingBatches(raw, steps, normalize).iterate(number, first))
 
 
 @pytest.mark.parametrize("replacement", [False, True])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from facts import random_images
 from project import SMALL_PARAMS
+from whole_runs import fit
 
 from reslab import config
 from reslab.errors import UserError
@@ -14,7 +15,6 @@ from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
 from reslab.experiment.check import checked
 from reslab.experiment.description import TRACE_STEPS, trace
-from reslab.training.loop import fit
 
 TO_ONE_PIXEL = {"name": "imagenet_resnet", "block": "basic", "blocks": [1, 1], "width": 4}  # 8x8 images: its last maps are 1x1
 TO_FOUR_PIXELS = TO_ONE_PIXEL | {"blocks": [1]}
@@ -31,7 +31,7 @@ def runs(chosen: config.Experiment, images: int) -> bool:
     """Whether it trains for its whole budget, or torch refuses a single value."""
     run = assemble(bound(chosen), random_images("digits", count=images), seed=0, device=torch.device("cpu"))
     try:
-        list(fit(run.step(), run.schedule, total_steps=run.budget.steps))
+        fit(run.step(), run.schedule, run.budget)
     except ValueError as error:
         assert "Expected more than 1 value per channel" in str(error)
         return False

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from feeds import Given
+from whole_runs import fit
 
 from reslab.config.schema import bind
 from reslab.data.augment.draws import Draws
@@ -17,7 +18,6 @@ from reslab.data.prepared.splits import Arrays
 from reslab.experiment.bound import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training.execution import hardware
-from reslab.training.loop import fit
 from reslab.training.losses import cross_entropy
 from reslab.training.optim.optimizers import OPTIMIZERS, sgd
 from reslab.training.precision import PRECISIONS
@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 
-def feed(device: str) -> TrainingBatches:
+def training_batches(device: str) -> TrainingBatches:
     images = np.random.default_rng(0).integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
     raw = Resident(Arrays(images, np.arange(300) % 10), Order(300, 128, seed=3), torch.device(device))
     normalize = Normalize([0.5] * 3, [0.25] * 3, device=torch.device(device), dtype=torch.float32)
@@ -45,7 +45,8 @@ def test_draws_are_those_of_the_cpu():
 
 
 def test_batches_are_those_of_the_cpu():
-    for (images, labels), (gpu_images, gpu_labels) in zip(feed("cpu").batches(1), feed("cuda").batches(1), strict=True):
+    batches = (training_batches(device).iterate(1) for device in ("cpu", "cuda"))
+    for (images, labels), (gpu_images, gpu_labels) in zip(*batches, strict=True):
         assert torch.equal(labels, gpu_labels.cpu())
         torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=1e-6)
 
@@ -61,7 +62,7 @@ def test_augmentations_are_those_of_the_cpu(name):
         images = np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
         raw = Resident(Arrays(images, np.arange(64)), Order(64, 64), device)
         normalize = Normalize([0.5] * 3, [0.25] * 3, device=device, dtype=torch.float32)
-        found.append(next(TrainingBatches(raw, made, normalize).batches(1)))
+        found.append(next(TrainingBatches(raw, made, normalize).iterate(1)))
     (images, targets), (gpu_images, gpu_targets) = found
     one_level = 1.01 / 255 / 0.25  # where rounding to a pixel value may go either way
     torch.testing.assert_close(images, gpu_images.cpu(), rtol=0, atol=one_level if name in RESAMPLING else 1e-5)
@@ -78,7 +79,7 @@ def test_a_run_repeats_bitwise(norm):
         torch.manual_seed(0)
         model = tau_resnet(3, 10, depth=20, norm=norm, tau="1/sqrt(L)").to(device, memory_format=torch.channels_last)
         optimizer, schedule = sgd(model, lr=0.1, momentum=0.9), make_schedule({"name": "cosine"}, Budget(9, 3))
-        records = list(fit(TrainingStep(model, optimizer, cross_entropy(), feed("cuda")), schedule, total_steps=9))
+        records = fit(TrainingStep(model, optimizer, cross_entropy(), training_batches("cuda")), schedule, Budget(9, 3))
         assert not records[-1].diverged
         states.append({name: tensor.cpu() for name, tensor in model.state_dict().items()})
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -93,11 +94,10 @@ def losses(device: str, precision: str, optimizer: dict) -> list[float]:
     scaler = torch.amp.GradScaler(device, enabled=numbers.scales_loss)
     rule = StepRule(precision=numbers, scaler=scaler, ghost_batch_size=48, gradient_clip=1.0)
     learner = bind(OPTIMIZERS, {"lr": 0.01} | optimizer, "optimizer")(model)
-    batches = [(images.to(numbers.images), labels) for images, labels in feed(device).batches(1)]
+    batches = [(images.to(numbers.images), labels) for images, labels in training_batches(device).iterate(1)]
     schedule = make_schedule({"name": "constant"}, Budget(9, 3))
     step = TrainingStep(model, learner, cross_entropy(), Given(lambda number: batches), rule)
-    records = fit(step, schedule, total_steps=9)
-    return [record.loss for record in records]
+    return [epoch.loss for epoch in fit(step, schedule, Budget(9, 3))]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

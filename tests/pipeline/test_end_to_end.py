@@ -63,7 +63,7 @@ def test_a_new_seed_trains_that_seed_only(project):
 
 def test_comments_and_new_entries_train_nothing_and_behaviour_does(project):
     before = starts(project)
-    edit(project, "src/reslab/training/loop.py", "    at, execute = ", "    # a comment\n    at, execute = ")
+    edit(project, "src/reslab/training/loop.py", "    step, at = ", "    # a comment\n    step, at = ")
     edit(project, "src/reslab/models/resnet.py", "class PlainBlock", "def unused():\n    return None\n\n\nclass PlainBlock")
     printed = call(project, "dvc", "repro").stdout
     assert "Running stage 'describe@own-tau'" in printed

@@ -31,8 +31,9 @@ class Recorder:
 
 
 def work(job: Job) -> None:
-    processes.report(job.seed, 1, 2, "half")
-    processes.report(job.seed, 2, 2, "done")
+    reporter = processes.Reporter(job.seed, 2)
+    reporter.report(1, "half")
+    reporter.report(2, "done")
 
 
 def refuse(job: Job) -> None:
@@ -59,8 +60,9 @@ class Broken:
 
 
 def chatter(job: Job) -> None:
+    reporter = processes.Reporter(job.seed, 5000)
     for step in range(5000):  # more than a pipe holds
-        processes.report(job.seed, step, 5000, "training" * 10)
+        reporter.report(step, "training" * 10)
 
 
 def test_a_display_that_fails_stops_nobody():
@@ -100,9 +102,10 @@ COMMANDS = {
 
 def endless(job: Job) -> None:
     (job.folder / "pid").write_text(str(os.getpid()))
+    reporter = processes.Reporter(job.seed, 100)
     while True:
         time.sleep(0.05)
-        processes.heartbeat(job.seed, 0, 100)
+        reporter.heartbeat(0)
 
 
 def note(job: Job) -> None:

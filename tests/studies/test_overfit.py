@@ -66,9 +66,9 @@ def test_every_recipe_fits_32_images(name, row):
     for step in range(STEPS):
         run.rule.batch_norm.begin_epoch(run.model)
         set_rate(run.optimizer, 1 - step / STEPS)
-        (batch,) = run.feed.batches(step + 1)
+        (batch,) = run.batches.iterate(step + 1)
         train_step(run.model, batch, run.loss, run.optimizer, run.rule)
-    (clean,) = run.held_out["test"].batches()
+    (clean,) = run.held_out["test"].iterate()
     with torch.no_grad():  # statistics of the batch: the running ones of momentum 0.01 are not there yet
         logits = run.model(clean[0].to(run.rule.precision.weights))
     assert wrong(logits.float(), clean[1]).sum() <= IMAGES / 2  # chance: nine in ten; 100 steps at rates meant for 60,000

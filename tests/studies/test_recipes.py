@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from facts import facts, random_images
+from whole_runs import fit
 
 from reslab import config
 from reslab.config import library
@@ -16,7 +17,7 @@ from reslab.config.study import Experiment
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
 from reslab.models import MODELS
-from reslab.training.loop import fit
+from reslab.training.schedule.budget import Budget
 
 FOLDER = Path(__file__).parents[2] / "studies"
 LARGE = 5_000_000  # parameters
@@ -86,6 +87,6 @@ def test_every_recipe_takes_two_steps(name, experiment, request):
     if scaler.is_enabled():  # its first scale is so large that deep nets skip their first steps until it has halved a few times
         scaler.load_state_dict(scaler.state_dict() | {"scale": 1.0})
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
-    (record,) = fit(run.step(), run.schedule, total_steps=2)
+    (record,) = fit(run.step(), run.schedule, Budget(2, run.budget.steps_per_epoch))
     assert (record.step, record.diverged) == (2, False)
     assert any(not torch.equal(old, new) for old, new in zip(before, run.model.parameters(), strict=True))

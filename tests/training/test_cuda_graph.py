@@ -8,6 +8,7 @@ import torch
 from families import CASES
 from small_runs import run
 from torch.utils._python_dispatch import TorchDispatchMode
+from whole_runs import fit
 
 from reslab.data.augment.draws import Draws
 from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
@@ -16,7 +17,7 @@ from reslab.experiment.assemble import Run
 from reslab.training.execution.cuda_graph import obstacle
 from reslab.training.execution.levels import Compiled
 from reslab.training.execution.trial import Snapshot, changes, check_agreement, tensors
-from reslab.training.loop import fit, set_rate
+from reslab.training.loop import set_rate
 from reslab.training.optim.optimizers import OPTIMIZERS
 from reslab.training.precision import PRECISIONS
 
@@ -39,13 +40,13 @@ class NoHost(TorchDispatchMode):
 
 def steps_without_host(made: Run) -> None:
     step = made.step()
-    step.feed.draw_on_device()
+    step.batches.draw_on_device()
     step.rule.batch_norm.train(step.model)
     for _ in range(2):  # the first one makes lazy state
-        step.feed.begin(1)
+        step.batches.begin(1)
         set_rate(step.optimizer, 1.0)
         step(16)
-    step.feed.begin(1)
+    step.batches.begin(1)
     with NoHost():
         step(16)
     assert step.sums[0].isfinite()
@@ -106,7 +107,7 @@ def test_what_needs_the_host_is_refused_by_name():
 def test_no_scoring_needs_the_host():
     for step in run().scoring_steps().values():
         step.model.eval()
-        for size in step.feed.begin(1):
+        for size in step.batches.begin(1):
             with NoHost():
                 step(size)
 
@@ -127,14 +128,12 @@ def test_what_was_tried_out_leaves_no_trace(sections):
     kept = Snapshot(steps[1])
     steps[1].rule.batch_norm.train(tried.model)
     for _ in range(3):
-        steps[1].feed.begin(1)
+        steps[1].batches.begin(1)
         steps[1](16)
     changed = {name: value.clone() for name, value in tried.model.state_dict().items()}
     kept.put_back()
     assert any(not torch.equal(changed[name], value) for name, value in tried.model.state_dict().items())
-    records = [
-        list(fit(step, made.schedule, total_steps=made.budget.steps)) for step, made in zip(steps, (plain, tried), strict=True)
-    ]
+    records = [fit(step, made.schedule, made.budget) for step, made in zip(steps, (plain, tried), strict=True)]
     assert [record.loss for record in records[0]] == [record.loss for record in records[1]]
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(tensors(steps[0]), tensors(steps[1]), strict=True))
 
@@ -143,7 +142,7 @@ def test_what_was_tried_out_leaves_no_trace(sections):
 def step():
     made = run(train={"ema": 0.9}).step()
     made.rule.batch_norm.train(made.model)
-    made.feed.load(made.feed.begin(1)[0])
+    made.batches.load(made.batches.begin(1)[0])
     return made
 
 
@@ -191,7 +190,7 @@ def test_a_skipped_first_step_leaves_no_momentum():
     made.rule.scaler.load_state_dict(made.rule.scaler.state_dict() | {"scale": 2.0**60})
     step = made.step()
     step.rule.batch_norm.train(step.model)
-    for size in step.feed.begin(1)[:1]:
+    for size in step.batches.begin(1)[:1]:
         step(size)
     assert made.rule.scaler.get_scale() < 2.0**60
     assert all(not state["momentum_buffer"].any() for state in made.optimizer.state.values())
@@ -209,11 +208,11 @@ def test_seed_and_epoch_as_tensors_draw_the_same_numbers():
 def test_compiled_batches_are_the_same(name, monkeypatch):
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
-    feed = run(augment=[{"name": "flip"}, {"name": name} | REQUIRED.get(name, {})]).feed
-    feed.draw_on_device()
-    plain = next(feed.batches(1))
-    feed.compile()
-    compiled = next(feed.batches(1))
+    batches = run(augment=[{"name": "flip"}, {"name": name} | REQUIRED.get(name, {})]).batches
+    batches.draw_on_device()
+    plain = next(batches.iterate(1))
+    batches.compile()
+    compiled = next(batches.iterate(1))
     assert torch.equal(plain[0], compiled[0])
     targets = [(batch[1],) if isinstance(batch[1], torch.Tensor) else batch[1] for batch in (plain, compiled)]
     assert all(torch.equal(a, b) for a, b in zip(*targets, strict=True))
@@ -233,9 +232,9 @@ def test_all_seeds_share_what_was_compiled(monkeypatch):
         made = run(seed=seed)
         step = made.step()
         step.rule.batch_norm.train(step.model)
-        step.feed.draw_on_device()
+        step.batches.draw_on_device()
         step.network = Compiled(step.model, 16)
-        step.feed.compile()
-        step.feed.begin(1)
+        step.batches.compile()
+        step.batches.begin(1)
         step(16)
         assert len(compiled) == 2

@@ -1,16 +1,16 @@
-"""The ladder: the fastest level that works and pays, the reasons against the others, and nothing left behind by the attempts."""
+"""Levels: the fastest level that works and pays, the reasons against the others, and nothing left behind by the attempts."""
 
 import shutil
 
 import pytest
 import torch
 from small_runs import run
+from whole_runs import fit
 
 from reslab.errors import UserError
 from reslab.training.execution import levels
-from reslab.training.loop import fit
 
-SHORT, LONG = levels.Work(10**6, 7, 10**3, 10), levels.Work(40_000_000, 19, 8_000_000, 62_500)
+SHORT, LONG = levels.RunSize(10**6, 7, 10**3, 10), levels.RunSize(40_000_000, 19, 8_000_000, 62_500)
 NO_GPU = {"graph+compile": "no GPU", "graph": "no GPU"}
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 
@@ -20,8 +20,8 @@ def no_wish(monkeypatch, tmp_path):
     monkeypatch.delenv("RESLAB_ENGINE", raising=False)
 
 
-def losses(made, step, execute) -> list[float]:
-    return [record.loss for record in fit(step, made.schedule, total_steps=made.budget.steps, execute=execute)]
+def losses(made, step, launch) -> list[float]:
+    return [record.loss for record in fit(step, made.schedule, made.budget, launch=launch)]
 
 
 @needs_compiler
@@ -34,10 +34,10 @@ def test_a_short_run_is_not_compiled_and_says_what_it_would_take():
 def test_a_long_run_is_compiled_and_trains_as_the_plain_one():
     plain, made = run(), run()
     step = made.step()
-    execute, level = levels.choose_level(step, LONG)
+    launch, level = levels.choose_level(step, LONG)
     assert level == levels.ExecutionLevel("compile", NO_GPU)
     assert step.network.size == 16
-    assert losses(made, step, execute) == pytest.approx(losses(plain, plain.step(), None), rel=1e-4)
+    assert losses(made, step, launch) == pytest.approx(losses(plain, plain.step(), None), rel=1e-4)
 
 
 def test_what_fails_leaves_a_slower_level_and_no_trace(monkeypatch):
@@ -48,10 +48,10 @@ def test_what_fails_leaves_a_slower_level_and_no_trace(monkeypatch):
     monkeypatch.setenv("RESLAB_ENGINE", "compile")
     plain, made = run(), run()
     step = made.step()
-    execute, level = levels.choose_level(step, SHORT)
+    launch, level = levels.choose_level(step, SHORT)
     assert level == levels.ExecutionLevel("eager", {"compile": "the compiler crashed"})
     assert step.network is None
-    assert losses(made, step, execute) == losses(plain, plain.step(), None)
+    assert losses(made, step, launch) == losses(plain, plain.step(), None)
 
 
 def test_a_compiled_form_that_computes_something_else_is_not_used(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from feeds import Given
 from torch import nn
+from whole_runs import InterruptAt, Never, fit, score, train
 
 from reslab.data.augment.recipe import Recipe
 from reslab.data.batches.order import Order
@@ -17,9 +18,8 @@ from reslab.data.prepared.splits import Arrays
 from reslab.experiment.bound import make_schedule
 from reslab.models.tau_resnet import tau_resnet
 from reslab.training import checkpoint
-from reslab.training.evaluation import Score, evaluate, wrong
+from reslab.training.evaluation import wrong
 from reslab.training.log import Log
-from reslab.training.loop import fit, in_turns
 from reslab.training.losses import cross_entropy
 from reslab.training.optim.optimizers import sgd
 from reslab.training.schedule.schedules import Budget
@@ -41,8 +41,8 @@ def linear(seed: int = 0) -> nn.Module:
     return nn.Linear(5, 3).double()
 
 
-def run(model, optimizer, schedule, **options) -> list:
-    return list(fit(TrainingStep(model, optimizer, LOSS, Given(batches)), schedule, **options))
+def run(model, optimizer, schedule, *, steps: int) -> list:
+    return fit(TrainingStep(model, optimizer, LOSS, Given(batches)), schedule, Budget(steps, 4))
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -51,7 +51,7 @@ def test_sgd_is_the_papers_update(nesterov):
     lr, momentum, decay = 0.3, 0.9, 0.01
     model, expected = linear(), linear()
     schedule = make_schedule({"name": "multistep", "milestones": [10], "unit": "iterations"}, Budget(20, 4))
-    run(model, sgd(model, lr=lr, momentum=momentum, weight_decay=decay, nesterov=nesterov), schedule, total_steps=20)
+    run(model, sgd(model, lr=lr, momentum=momentum, weight_decay=decay, nesterov=nesterov), schedule, steps=20)
     velocity = [torch.zeros_like(parameter) for parameter in expected.parameters()]
     for step in range(20):
         images, labels = batches(1 + step // 4)[step % 4]
@@ -67,13 +67,13 @@ def test_sgd_is_the_papers_update(nesterov):
 
 def test_budget_in_steps_cuts_the_last_epoch():
     model = linear()
-    records = run(model, sgd(model, lr=0.1), make_schedule({"name": "constant"}, Budget(10, 4)), total_steps=10)
+    records = run(model, sgd(model, lr=0.1), make_schedule({"name": "constant"}, Budget(10, 4)), steps=10)
     assert [(record.epoch, record.step, record.images) for record in records] == [(1, 4, 32), (2, 8, 32), (3, 10, 16)]
 
 
 def test_records_are_the_means_over_the_epoch():
     model, twin = linear(), linear()
-    (record,) = run(model, sgd(model, lr=0.0), make_schedule({"name": "constant"}, Budget(4, 4)), total_steps=4)
+    (record,) = run(model, sgd(model, lr=0.0), make_schedule({"name": "constant"}, Budget(4, 4)), steps=4)
     data = batches(1)
     logits, labels = torch.cat([twin(images) for images, _ in data]), torch.cat([labels for _, labels in data])
     assert record.loss == pytest.approx(LOSS(logits, labels).item(), rel=1e-12)
@@ -91,7 +91,7 @@ def test_scalars_learn_at_their_own_rate():
 
 def test_divergence_ends_the_run_and_is_recorded():
     model = nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 3)).double()
-    records = run(model, sgd(model, lr=1e200), make_schedule({"name": "constant"}, Budget(40, 4)), total_steps=40)
+    records = run(model, sgd(model, lr=1e200), make_schedule({"name": "constant"}, Budget(40, 4)), steps=40)
     assert len(records) < 10
     assert records[-1].diverged and not any(record.diverged for record in records[:-1])
 
@@ -105,9 +105,9 @@ def test_evaluation_counts_every_image_once_whatever_the_batches():
     model, data = linear(), batches(1)
     images, labels = torch.cat([x for x, _ in data]), torch.cat([y for _, y in data])
     uneven = list(zip(images.split(7), labels.split(7), strict=True))
-    score = evaluate(model, Given(lambda epoch: uneven), LOSS)
-    assert score.error == (model(images).argmax(1) != labels).double().mean().item()
-    assert score.loss == pytest.approx(LOSS(model(images), labels).item(), rel=1e-12)
+    scored = score(model, Given(lambda epoch: uneven), LOSS)
+    assert scored.error == (model(images).argmax(1) != labels).double().mean().item()
+    assert scored.loss == pytest.approx(LOSS(model(images), labels).item(), rel=1e-12)
 
 
 @pytest.fixture
@@ -117,13 +117,14 @@ def digits_like() -> tuple[Arrays, Normalize]:
     return split, Normalize([0.5], [0.3], device=CPU, dtype=torch.float32)
 
 
-def feed(data: Arrays, normalize: Normalize) -> TrainingBatches:
+def training_batches(data: Arrays, normalize: Normalize) -> TrainingBatches:
     return TrainingBatches(Resident(data, Order(len(data), 16), CPU), Recipe(), normalize)
 
 
-@pytest.mark.parametrize("until", [6, 7, 8, 14])  # an epoch has three steps: at its end, within, before its last
+# An epoch has three steps: at its end before and after it is logged, within, before its last.
+@pytest.mark.parametrize(("until", "within"), [(6, True), (6, False), (7, True), (8, True), (14, True)])
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_resume_is_bitwise_the_uninterrupted_run(digits_like, tmp_path, norm, until):
+def test_resume_is_bitwise_the_uninterrupted_run(digits_like, tmp_path, norm, until, within):
     data, normalize = digits_like
     spec = {"name": "cosine", "warmup": {"name": "until_train_error", "every": 4, "below": 0.95}}
 
@@ -131,22 +132,16 @@ def test_resume_is_bitwise_the_uninterrupted_run(digits_like, tmp_path, norm, un
         torch.manual_seed(0)
         model = tau_resnet(1, 10, depth=8, norm=norm, tau=0.5).to(memory_format=torch.channels_last)
         optimizer = sgd(model, lr=0.1, momentum=0.9, weight_decay=1e-4, scalar_lr=0.1)
-        return TrainingStep(model, optimizer, LOSS, feed(data, normalize)), make_schedule(spec, Budget(15, 3))
+        return TrainingStep(model, optimizer, LOSS, training_batches(data, normalize)), make_schedule(spec, Budget(15, 3))
 
-    def train(step, schedule, log, until=None):
-        for record in in_turns(step, schedule, total_steps=15, position=log.position):
-            if record is not None:
-                log.add(record, {"test": Score(0.0, 0.0)})
-            if log.position.step == until:
-                checkpoint.save(tmp_path / "c.pt", step, schedule, log)
-                return log
-        return log
-
+    budget, path = Budget(15, 3), tmp_path / "c.pt"
     whole, schedule = start()
-    straight = train(whole, schedule, Log())
-    train(*start(), Log(), until=until)
+    straight = train(whole, schedule, budget, Log(), checkpointer=Never())
+    (step, schedule), log = start(), Log()
+    train(step, schedule, budget, log, checkpointer=InterruptAt(path, step, schedule, log, until, within_epoch=within))
+    assert (log.position.step, log.position.epoch_steps > 0) == (until, within)
     resumed, schedule = start()
-    log = train(resumed, schedule, checkpoint.restore(tmp_path / "c.pt", resumed, schedule))
+    log = train(resumed, schedule, budget, checkpoint.restore(path, resumed, schedule), checkpointer=Never())
     assert log.resumed == 1
     assert log.history == straight.history
     assert len(log.history) == 5
@@ -158,6 +153,6 @@ def test_two_steps_change_every_tensor(digits_like):
     data, normalize = digits_like
     model = tau_resnet(1, 10, depth=8, norm="none", tau=0.5)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    step = TrainingStep(model, sgd(model, lr=0.1), LOSS, feed(data, normalize))
-    list(fit(step, make_schedule({"name": "constant"}, Budget(2, 3)), total_steps=2))
+    step = TrainingStep(model, sgd(model, lr=0.1), LOSS, training_batches(data, normalize))
+    fit(step, make_schedule({"name": "constant"}, Budget(2, 3)), Budget(2, 3))
     assert not any(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

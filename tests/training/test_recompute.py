@@ -6,10 +6,10 @@ from families import CASES, build
 from small_runs import run
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
+from whole_runs import fit
 
 from reslab.rng import advance
 from reslab.training.execution.recompute import recompute_blocks
-from reslab.training.loop import fit
 
 
 def step(model, images) -> tuple[list[torch.Tensor], int]:
@@ -44,7 +44,7 @@ def test_every_family_computes_the_same(name, options):
 @pytest.mark.parametrize("train", [{}, {"ema": 0.9}, {"batch_norm": {"momentum": "cumulative"}}, {"ghost_batch_size": 8}], ids=str)
 def test_a_whole_run_is_the_same(train):
     plain, again = run(train=train), run(train=train | {"recompute": True})
-    losses = [[record.loss for record in fit(made.step(), made.schedule, total_steps=6)] for made in (plain, again)]
+    losses = [[record.loss for record in fit(made.step(), made.schedule, made.budget)] for made in (plain, again)]
     assert losses[0] == losses[1]
     states = (made.result.state_dict() for made in (plain, again))
     assert all(torch.equal(a, b) for a, b in zip(*(state.values() for state in states), strict=True))

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+import whole_runs
+from whole_runs import InterruptAt, score
 
 from reslab import config
 from reslab.data.prepared import Prepared
@@ -10,9 +12,9 @@ from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
 from reslab.training import checkpoint
-from reslab.training.evaluation import evaluate
+from reslab.training.evaluation import ScoringStep
+from reslab.training.execution.executor import Executor
 from reslab.training.log import Log
-from reslab.training.loop import in_turns
 from reslab.training.step import TrainingStep
 
 SECTIONS = {
@@ -64,13 +66,10 @@ def start(name: str, data: Prepared) -> Run:
 def train(run: Run, log: Log, path, until: int, step: TrainingStep | None = None) -> Log:
     """Train from where the log stands; a checkpoint after step `until`."""
     step = step or run.step()
-    for record in in_turns(step, run.schedule, total_steps=run.budget.steps, position=log.position):
-        if record is not None:
-            log.add(record, {"test": evaluate(run.result, run.held_out["test"], run.loss, precision=run.rule.precision)})
-        if log.position.step == until and (record is not None or until % STEPS_PER_EPOCH):
-            checkpoint.save(path, step, run.schedule, log)
-            break
-    return log
+    checkpointer = InterruptAt(path, step, run.schedule, log, until, within_epoch=until % STEPS_PER_EPOCH > 0)
+    scoring = ScoringStep(run.result, run.held_out["test"], run.loss, precision=run.rule.precision)
+    scorers = {"test": Executor(scoring)}
+    return whole_runs.train(step, run.schedule, run.budget, log, checkpointer=checkpointer, scorers=scorers)
 
 
 @pytest.mark.parametrize("until", [6, 7])  # after an epoch, within one
@@ -124,5 +123,5 @@ def test_the_average_is_what_is_scored(data, tmp_path):
     run = start("ema", data)
     log = train(run, Log(), tmp_path / "x", until=12)
     assert run.result is not run.model
-    scores = [evaluate(network, run.held_out["test"], run.loss).loss for network in (run.result, run.model)]
+    scores = [score(network, run.held_out["test"], run.loss).loss for network in (run.result, run.model)]
     assert log.history[-1]["test_loss"] == scores[0] != scores[1]

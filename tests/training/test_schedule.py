@@ -70,7 +70,7 @@ def test_milestones_that_the_run_never_reaches_are_known(spec, late):
         assert len(factors) == 1 + len(spec["milestones"]) - len(late)
 
 
-def feed(watched, first: int, errors: list[int]) -> list[float]:
+def rates(watched, first: int, errors: list[int]) -> list[float]:
     """Tell the schedule of batches of 10 images; return the factor of each step."""
     factors = []
     for step, wrong in enumerate(errors, first):
@@ -85,20 +85,20 @@ HE = {"name": "constant", "warmup": {"name": "until_train_error", "factor": 0.1,
 def test_he_warmup_ends_when_the_error_of_the_last_steps_is_below():
     # Steps 0-3: 90 %; 4-7: 82.5 %; 8-11: 77.5 %, so the rate is free from step 12 on, also if the error grows again.
     errors = [9, 9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 7, 9, 9, 9, 9, 9]
-    assert feed(schedule(**HE), 0, errors) == [0.1] * 12 + [1.0] * 5
+    assert rates(schedule(**HE), 0, errors) == [0.1] * 12 + [1.0] * 5
 
 
 def test_he_warmup_goes_on_while_the_error_is_high():
-    assert feed(schedule(**HE), 0, [8] * 40) == [0.1] * 40  # exactly 80 % is not below
+    assert rates(schedule(**HE), 0, [8] * 40) == [0.1] * 40  # exactly 80 % is not below
 
 
 def test_he_warmup_survives_a_resume_inside_its_window():
     errors = [9, 9, 9, 9, 9, 9, 6, 6, 6, 6]
-    whole = feed(schedule(**HE), 0, errors)
+    whole = rates(schedule(**HE), 0, errors)
     first, second = schedule(**HE), schedule(**HE)
-    begin = feed(first, 0, errors[:6])
+    begin = rates(first, 0, errors[:6])
     second.restore(first.state())
-    assert begin + feed(second, 6, errors[6:]) == whole
+    assert begin + rates(second, 6, errors[6:]) == whole
     assert whole[-2:] == [1.0, 1.0]
 
 

@@ -8,6 +8,7 @@ import torch
 from feeds import Given
 from torch import nn
 from torch.nn import functional as F
+from whole_runs import fit, score
 
 from reslab.config.train import Train
 from reslab.experiment.bound import make_schedule
@@ -16,8 +17,6 @@ from reslab.rng import NetworkDraws
 from reslab.targets import MixedTargets
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.ema import WeightAverage
-from reslab.training.evaluation import evaluate
-from reslab.training.loop import fit
 from reslab.training.losses import cross_entropy
 from reslab.training.optim.optimizers import sgd
 from reslab.training.precision import PRECISIONS, forward
@@ -134,7 +133,7 @@ def test_every_training_pass_has_new_random_numbers_and_evaluation_takes_none():
     train_step(model, batch(), LOSS, sgd(model, lr=0.1), StepRule(ghost_batch_size=4))
     forward(model, views, PRECISIONS["float64"])
     assert model.steps == [1, 2, 3, 4, 5]
-    evaluate(model, Given(lambda epoch: [batch()]), LOSS)
+    score(model, Given(lambda epoch: [batch()]), LOSS)
     assert model.steps[-1] == 5
 
 
@@ -185,7 +184,7 @@ def test_losses_see_float32_or_better_and_weights_are_what_the_precision_says(pr
 
     rule = StepRule(precision=numbers, scaler=torch.amp.GradScaler("cpu", enabled=numbers.scales_loss))
     value, errors = train_step(model, batch(dtype=numbers.images), loss, sgd(model, lr=0.1), rule)
-    evaluate(model, Given(lambda epoch: [batch(dtype=numbers.images)]), loss, precision=numbers)
+    score(model, Given(lambda epoch: [batch(dtype=numbers.images)]), loss, precision=numbers)
     assert set(seen) == {torch.float64 if precision == "float64" else torch.float32}
     assert value.dtype == errors.dtype == torch.float64
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -197,8 +196,8 @@ def test_evaluation_is_in_the_training_precision():
     seen = []
     model = preact()
     model.fc.register_forward_hook(lambda module, arguments, output: seen.append(output.dtype))
-    evaluate(model, Given(lambda epoch: [batch(dtype=torch.float32)]), LOSS, precision=PRECISIONS["bfloat16"])
-    evaluate(model, Given(lambda epoch: [batch(dtype=torch.float32)]), LOSS)
+    score(model, Given(lambda epoch: [batch(dtype=torch.float32)]), LOSS, precision=PRECISIONS["bfloat16"])
+    score(model, Given(lambda epoch: [batch(dtype=torch.float32)]), LOSS)
     assert seen == [torch.bfloat16, torch.float32]
 
 
@@ -250,7 +249,7 @@ def test_precisions_of_the_configuration_are_those_there_are():
 def run(model: nn.Module, rule: StepRule, epochs: int = 1, steps: int = 3) -> list:
     """Train by the rule; epoch e has the batches e * 10, e * 10 + 1, ..."""
     data = Given(lambda epoch: [batch(seed=10 * epoch + number) for number in range(steps)])
-    return list(fit(TrainingStep(model, sgd(model, lr=0.0), LOSS, data, rule), CONSTANT, total_steps=epochs * steps))
+    return fit(TrainingStep(model, sgd(model, lr=0.0), LOSS, data, rule), CONSTANT, Budget(epochs * steps, steps))
 
 
 def means(model: nn.Module, epoch: int, steps: int = 3) -> torch.Tensor:

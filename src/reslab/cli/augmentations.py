@@ -106,7 +106,7 @@ def row(steps: list[dict], images: "np.ndarray") -> list[tuple[str, "np.ndarray"
     (mean, std), made, cpu = channel_statistics(images), recipe(steps), torch.device("cpu")
     normalize = Normalize(mean, std, device=cpu, dtype=torch.float32)
     raw = Resident(Arrays(images, np.arange(len(images))), Order(len(images), len(images), SEED), cpu)
-    batch, _ = next(TrainingBatches(raw, made, normalize).batches(1))
+    batch, _ = next(TrainingBatches(raw, made, normalize).iterate(1))
     views = batch.unbind(1) if batch.dim() == 5 else [batch]
     pixels = [((view - normalize.offset) / normalize.scale).round().clamp(0, 255).byte().permute(0, 2, 3, 1) for view in views]
     return [(label(steps, view if len(views) > 1 else None), tiles.numpy()) for view, tiles in enumerate(pixels)]

@@ -21,11 +21,10 @@ from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
 from reslab.models.parts.init import INITIALISATION
-from reslab.training.execution.levels import Work as RunWork
-from reslab.training.execution.levels import choose_level
+from reslab.training.execution.levels import RunSize, choose_level
 
 CLASSES = 10
-NOT_WORTH_COMPILING = RunWork(0, 1, 0, 0)  # on a CPU; on a GPU steps are recorded and compiled as in any run
+NOT_WORTH_COMPILING = RunSize(0, 1, 0, 0)  # on a CPU; on a GPU steps are recorded and compiled as in any run
 WARM_UP = 2  # steps
 BATCHES = {"cpu": (4, 16), "cuda": (128, 512)}
 
@@ -95,12 +94,12 @@ def timed_steps(experiment: Experiment, data: Prepared, device: torch.device) ->
     clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     run = assemble(bound(experiment), data, seed=0, device=device)
     step = run.step()
-    execute, _ = choose_level(step, NOT_WORTH_COMPILING)
+    launch, _ = choose_level(step, NOT_WORTH_COMPILING)
     step.rule.batch_norm.begin_epoch(step.model)
-    sizes, times, began = step.feed.begin(1), [], clock()
+    sizes, times, began = step.batches.begin(1), [], clock()
     for size in sizes:
-        step.feed.load(size)
-        execute(size)
+        step.batches.load(size)
+        launch(size)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(clock() - began)

@@ -37,7 +37,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     loss: Loss
-    feed: TrainingBatches
+    batches: TrainingBatches
     held_out: dict[str, HeldOutBatches]  # "test", and "validation" if there is one
     budget: Budget
     rule: StepRule
@@ -50,13 +50,13 @@ class Run:
 
     def step(self) -> TrainingStep:
         """The training step that `fit` repeats."""
-        return TrainingStep(self.model, self.optimizer, self.loss, self.feed, self.rule)
+        return TrainingStep(self.model, self.optimizer, self.loss, self.batches, self.rule)
 
     def scoring_steps(self) -> dict[str, ScoringStep]:
         """For each held-out split the step that `scoring` repeats: plain cross entropy, whatever the loss of the training."""
         precision, loss = self.rule.precision, cross_entropy()
         options = {"precision": precision, "average": self.average}
-        return {name: ScoringStep(self.result, feed, loss, **options) for name, feed in self.held_out.items()}
+        return {name: ScoringStep(self.result, batches, loss, **options) for name, batches in self.held_out.items()}
 
 
 def step_rule(train: Train, model: nn.Module, precision: Precision, device: torch.device) -> StepRule:
@@ -104,7 +104,7 @@ def assemble(
         optimizer=experiment.optimizer(model),
         schedule=experiment.schedule(length),
         loss=experiment.loss(),
-        feed=TrainingBatches(raw, steps, normalize),
+        batches=TrainingBatches(raw, steps, normalize),
         held_out={name: held_out(split, normalize, device, evaluation) for name, split in data.held_out().items()},
         budget=length,
         rule=step_rule(train, model, numbers, device),

@@ -121,7 +121,7 @@ def check_recipe(experiment: BoundExperiment, facts: Mapping) -> None:
     steps, image_shape = experiment.recipe, facts["image_shape"]
     blank, cpu = Arrays(np.zeros((2, *image_shape), np.uint8), np.zeros(2, np.int64)), torch.device("cpu")
     normalize = Normalize([0.0] * image_shape[0], [1.0] * image_shape[0], device=cpu, dtype=torch.float32)
-    next(TrainingBatches(placed(blank, Order(2, 2), cpu), steps, normalize).batches(1))
+    next(TrainingBatches(placed(blank, Order(2, 2), cpu), steps, normalize).iterate(1))
     compares_views = experiment.sections["loss"]["name"] == "dual_cutout"
     if compares_views and (steps.finish.mixing is None or steps.finish.mixing[0] != "dual_cutout"):
         raise UserError("loss: dual_cutout compares two views of an image: end augment with {name: dual_cutout, size: ...}")

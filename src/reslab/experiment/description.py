@@ -39,7 +39,7 @@ def trace(experiment: BoundExperiment, data: Prepared, *, batch_size: int, least
     rule = replace(network.rule, ghost_batch_size=chunk and max(least, min(chunk, batch_size // 2)))  # so that chunks are seen
     losses = []
     network.rule.batch_norm.begin_epoch(network.model)
-    for step, batch in zip(range(TRACE_STEPS), network.feed.batches(1), strict=False):
+    for step, batch in zip(range(TRACE_STEPS), network.batches.iterate(1), strict=False):
         if len(batch[0]) < least:
             break
         set_rate(network.optimizer, network.schedule(step))

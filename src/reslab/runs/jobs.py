@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train."""
+    """One network to train: what a training process is given."""
 
     experiment: str
     description: dict
@@ -14,4 +14,4 @@ class Job:
     seed: int
     data: Path
     code: dict  # commit and dirty flag, read when the stage started
-    at_once: int  # networks that share the machine or the GPU, at most
+    at_once: int  # the largest number of networks that share the machine or the GPU

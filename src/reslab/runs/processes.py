@@ -1,4 +1,4 @@
-"""Several networks at once: one process each, their progress shown by the parent, nothing left running when it dies."""
+"""Several networks at once, one process each: the parent shows their progress, and none outlives it."""
 
 import contextlib
 import itertools
@@ -23,53 +23,57 @@ SECONDS_BETWEEN_REPORTS = 0.5
 
 
 class Job(Protocol):
-    """What a worker is told: anything that can be pickled and has a seed."""
+    """What a training process is given: anything that can be pickled and has a seed."""
 
     seed: int
 
 
-class _Reporter:
-    """Where this process's progress goes: the parent's queue, or the display itself; nowhere outside a pool."""
+class _Channel:
+    """Where this process sends its reports: to the parent's queue or to the display; nowhere unless one of them is set."""
 
-    tell: ClassVar[Callable[[tuple], None] | None] = None
-    last: ClassVar[dict[int, float]] = {}
+    send: ClassVar[Callable[[tuple], None] | None] = None
 
 
 def _start_worker(queue: SimpleQueue) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     end_with_parent()  # if it was killed, its successor resumes from the last checkpoint
-    _Reporter.tell = queue.put
+    _Channel.send = queue.put
 
 
 def report_to(display: Display) -> None:
-    """Show what is reported in this process on this display."""
-    _Reporter.tell = lambda message: _show_one(message, display)
+    """Show the reports of this process on a display."""
+    _Channel.send = lambda message: _show_one(message, display)
 
 
-def report(seed: int, done: int, total: int, text: str) -> None:
-    """Tell the parent how far a seed is."""
-    if _Reporter.tell is not None:
-        _Reporter.tell((seed, done, total, text))
+class Reporter:
+    """Reports the progress of one seed, which trains for `total` steps."""
 
+    def __init__(self, seed: int, total: int) -> None:
+        self.seed, self.total, self.last = seed, total, 0.0
 
-def heartbeat(seed: int, done: int, total: int) -> None:
-    """Between two steps: now and then report progress."""
-    if time.monotonic() - _Reporter.last.get(seed, 0.0) < SECONDS_BETWEEN_REPORTS:
-        return
-    _Reporter.last[seed] = time.monotonic()
-    report(seed, done, total, "training")
+    def report(self, done: int, text: str) -> None:
+        """Report the number of steps done, with a few words."""
+        if _Channel.send is not None:
+            _Channel.send((self.seed, done, self.total, text))
+
+    def heartbeat(self, done: int) -> None:
+        """Call this between steps: it reports every half second."""
+        if time.monotonic() - self.last < SECONDS_BETWEEN_REPORTS:
+            return
+        self.last = time.monotonic()
+        self.report(done, "training")
 
 
 def end_with_dvc() -> None:
-    """Inside a DVC stage, end this process when DVC is killed: its successor would wait for the locks we hold."""
+    """Inside a DVC stage, end this process when DVC is killed: the next `dvc repro` would wait for the locks that it holds."""
     if "DVC_STAGE" not in os.environ:
         return
-    above = psutil.Process().parents()
-    shells = list(itertools.takewhile(_is_of_a_stage, above))  # $SHELL starts us: bash becomes us, dash waits for us
-    dvc = above[len(shells)]
+    parents = psutil.Process().parents()
+    shells = list(itertools.takewhile(_is_of_a_stage, parents))  # DVC starts a shell: bash is replaced by this process, dash is not
+    dvc = parents[len(shells)]
 
     def watch() -> None:
-        while _lives(dvc):
+        while _is_running(dvc):
             time.sleep(SECONDS_BETWEEN_REPORTS)
         os._exit(1)
 
@@ -77,24 +81,24 @@ def end_with_dvc() -> None:
 
 
 def _is_of_a_stage(process: psutil.Process) -> bool:
-    """Whether DVC started the process, or what started it, for a stage."""
+    """Whether the process belongs to a DVC stage."""
     with contextlib.suppress(psutil.Error):
         return "DVC_STAGE" in process.environ()
     return False
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
 def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Display) -> Iterator[Job]:
-    """Run `function` on each job in a pool of fresh processes and yield each job as it finishes.
+    """Call `function` with each job in a pool of new processes and yield each job when it is done.
 
-    Raises the first failure after the others have ended, UserError if a process was killed. Ctrl-C ends all of them.
+    The first exception is raised when the others have ended, UserError if a process was killed. Ctrl-C ends all of them.
     """
-    context = multiprocessing.get_context("spawn")  # a forked copy of torch's threads or CUDA would hang
+    context = multiprocessing.get_context("spawn")  # a forked process would hang in torch's threads or in CUDA
     queue = context.SimpleQueue()
     listener = threading.Thread(target=_show, args=(queue, display), daemon=True)
     listener.start()
@@ -115,7 +119,7 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
         queue.put(None)
         listener.join()
     if isinstance(failure, BrokenProcessPool):
-        raise UserError("a training process was killed (out of memory?); run the same command again: it resumes")
+        raise UserError("a training process was killed (out of memory?); run the same command again to resume")
     if failure is not None:
         raise failure
 
@@ -126,6 +130,6 @@ def _show(queue: SimpleQueue, display: Display) -> None:
 
 
 def _show_one(message: tuple, display: Display) -> None:
-    """Show a report; a display that fails (a closed pipe) must not stop the reading, or every worker would wait."""
+    """Show a report. If the display fails (a closed pipe), reading goes on: otherwise every process would wait in `send`."""
     with contextlib.suppress(Exception):
         display.update(*message)

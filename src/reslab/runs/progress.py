@@ -1,4 +1,4 @@
-"""Progress of one experiment's seeds: bars on a terminal, a plain line now and then elsewhere, both with the time left."""
+"""The progress of an experiment's seeds: bars on a terminal, a line every few seconds elsewhere, both with the time left."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Display(Protocol):
-    """A context manager that shows how far each seed is."""
+    """A context manager that shows the progress of each seed."""
 
     def __enter__(self) -> "Display": ...
 
@@ -22,7 +22,7 @@ class Display(Protocol):
 
 
 class Bars:
-    """One bar a seed and one for all of them, on a terminal."""
+    """A bar for each seed and one for all of them, on a terminal."""
 
     def __init__(self, title: str, seeds: list[int]) -> None:
         columns = ("{task.description}", BarColumn(), TextColumn("{task.percentage:3.0f} %"), "{task.fields[text]}")
@@ -41,7 +41,7 @@ class Bars:
         self.progress.stop()
 
     def update(self, seed: int, done: int, total: int, text: str) -> None:
-        """Move a seed's bar and that of all."""
+        """Move the seed's bar and that of all seeds."""
         self.progress.start_task(self.tasks[seed])
         self.done[seed] = done / total
         self.progress.update(self.tasks[seed], completed=done / total, text=text)
@@ -49,12 +49,12 @@ class Bars:
 
 
 class Lines:
-    """A line every few seconds and at each seed's end, where there is no terminal."""
+    """A line for each seed every few seconds and at its end, where there is no terminal."""
 
     def __init__(self, title: str, seeds: list[int]) -> None:
         self.title = title
         self.done = dict.fromkeys(seeds, 0.0)
-        self.began: tuple[float, float] | None = None  # time and fraction at the first word: a resumed run does not start at 0
+        self.began: tuple[float, float] | None = None  # time and fraction at the first report: a resumed run does not start at 0
         self.shown: dict[int, float] = {}
 
     def __enter__(self) -> "Lines":
@@ -64,7 +64,7 @@ class Lines:
         pass
 
     def update(self, seed: int, done: int, total: int, text: str) -> None:
-        """Print a seed's state, and the time left for all, if its last line is old enough or it is done."""
+        """Print the seed's progress and the time left for all seeds, if its last line is old enough or it is done."""
         now = time.monotonic()
         self.done[seed] = done / total
         fraction = sum(self.done.values()) / len(self.done)

@@ -1,97 +1,153 @@
-"""Several networks on one GPU at once, in one process: each has a stream of its own, and they take turns step by step.
+"""Several networks on one GPU, in one process: each in a thread and on a stream of its own, and they take turns step by step.
 
-A small network leaves most of a GPU idle. Each executes exactly the kernels that it would alone, so that the results are the same
-bits; what they share is the time.
+A small network leaves most of a GPU idle. Each launches exactly the kernels that it would launch alone, so that the results are
+the same bits; what they share is the time. Only the thread that has the turn runs. So torch's global settings, its compiler and
+CUDA graphs under recording see one network at a time, and the order of the turns does not depend on the clock.
 """
 
 import gc
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from queue import SimpleQueue
 
 import torch
 
 from reslab.errors import UserError
 from reslab.runs.processes import Job
 
-ROOM = 1.2  # times what a network needed must be free before another one starts
-MOST = 16  # beyond this the host is busy enough
-Turns = Iterator[None]
+ROOM = 1.2  # another network starts if this many times the memory of the largest so far is free
+MOST = 16  # networks at once; more would keep the host too busy
+SECONDS_TO_STOP = 10.0  # for a network to reach its next turn when all are to stop; later it ends with the process
+Train = Callable[[Job, Callable[[], None]], None]
+GO, STOP = True, False
 
 
-@dataclass
-class _Place:
-    """A network under way."""
+def run_together(train: Train, jobs: list[Job], *, device: torch.device, most: int = MOST) -> Iterator[Job]:
+    """Call `train(job, take_turn)` for all jobs, at most `most` at a time, and yield each job when it is done.
 
-    job: Job
-    turns: Turns
-    stream: AbstractContextManager
-
-
-def run_together(start: Callable[[Job], Turns], jobs: list[Job], *, device: torch.device, most: int = MOST) -> Iterator[Job]:
-    """Run the generators that `start` makes of the jobs, at most `most` at a time, and yield each job as it finishes.
-
-    Another one starts while the GPU has room for what the largest so far has taken. One that runs out of memory beside others
-    starts again when there is room; alone it raises UserError. Any other failure is raised when the others have ended.
+    A network runs until it calls `take_turn`, which returns when the others have had their turn. Another one starts while the GPU
+    has room for what the largest so far has taken. One that runs out of memory beside others starts again when there is room;
+    alone it raises UserError. Any other exception is raised when the others have ended. An interrupt, or an exception where the
+    jobs are taken, stops all networks at their next turn.
     """
-    waiting, places, need, failure = deque(jobs), [], 0, None
+    waiting, turns, need, failure = deque(jobs), _Turns(device), 0, None
     try:
-        while waiting or places:
-            turn = _Turn()
-            if waiting and (not places or (len(places) < most and _free(device) > ROOM * need)):
+        while waiting or turns.networks:
+            if waiting and (not turns.networks or (len(turns.networks) < most and _free(device) > ROOM * need)):
                 free = _free(device)
-                job = waiting.popleft()
-                places.append(_Place(job, start(job), _stream(device)))
-                turn.take(places[-1:])
+                turns.start(train, waiting.popleft())
                 need = max(need, free - _free(device))
             else:
-                turn.take(places)
-            if turn.lost and len(places) == 1:
-                raise UserError("out of GPU memory; train.recompute: true or a smaller train.ghost_batch_size needs less")
-            if turn.lost:
-                most = max(1, len(places) - len(turn.lost))
-                waiting.extend(place.job for place in turn.lost)
-            failure = failure or turn.failure
-            places = [place for place in places if place not in turn.ended]
-            if turn.ended:
-                _give_memory_back()
-            yield from (place.job for place in turn.done)
+                turns.go_on(come_back=bool(waiting))
+            for network in turns.take_ended():
+                if network.out_of_memory:
+                    most = _without_one(turns)
+                    waiting.append(network.job)
+                elif network.error is None:
+                    yield network.job
+                else:
+                    failure = failure or network.error
     finally:
-        for place in places:
-            place.turns.close()
+        turns.stop()
     if failure is not None:
         raise failure
 
 
-class _Turn:
-    """One step of each network: which finished, which ran out of memory, and the first other failure."""
+def _without_one(turns: "_Turns") -> int:
+    """The number of networks that have room after one more ran out of memory; raises UserError if it was alone."""
+    if not turns.networks:
+        raise UserError("out of GPU memory; train.recompute: true or a smaller train.ghost_batch_size needs less")
+    return len(turns.networks)
 
-    def __init__(self) -> None:
-        self.done: list[_Place] = []
-        self.lost: list[_Place] = []
-        self.ended: list[_Place] = []
-        self.failure: Exception | None = None
 
-    def take(self, places: list[_Place]) -> None:
-        """Let each network make its step."""
-        for place in places:
-            try:
-                with place.stream:
-                    next(place.turns)
-                continue
-            except StopIteration:
-                self.done.append(place)
-            except torch.OutOfMemoryError:
-                self.lost.append(place)
-            except Exception as error:  # noqa: BLE001 - raised at the end: the others must not lose what they have computed
-                self.failure = self.failure or error
-            place.turns.close()
-            self.ended.append(place)
+class _Stopped(BaseException):
+    """Raised in the thread of a network that is to stop."""
+
+
+class _Turns:
+    """Networks under way and whose turn it is: one network's, or that of the thread that starts them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.networks = device, []
+        self.starter: SimpleQueue = SimpleQueue()
+        self.order: list[SimpleQueue] = []  # the turn goes from each to the next, and from the last to the first
+
+    def start(self, train: Train, job: Job) -> None:
+        """Start a network and let it have its first turn."""
+        self.networks.append(_Network(self, train, job))
+        self._hand_over([self.networks[-1].inbox, self.starter])
+
+    def go_on(self, *, come_back: bool) -> None:
+        """Let the networks take turns until one has ended; with `come_back` for one round at most."""
+        self._hand_over([network.inbox for network in self.networks] + ([self.starter] if come_back else []))
+
+    def _hand_over(self, order: list[SimpleQueue]) -> None:
+        self.order = order
+        order[0].put(GO)
+        self.starter.get()
+
+    def after(self, inbox: SimpleQueue) -> SimpleQueue:
+        """Whose turn it is next."""
+        return self.order[(self.order.index(inbox) + 1) % len(self.order)]
+
+    def take_ended(self) -> list["_Network"]:
+        """Remove the networks that have ended, and give back their memory. Raises what is no ordinary exception at once."""
+        ended = [network for network in self.networks if network.ended]
+        self.networks = [network for network in self.networks if not network.ended]
+        for network in ended:
+            network.thread.join()
+            if network.error is not None and not isinstance(network.error, Exception):
+                raise network.error
+        if ended:
+            _give_memory_back()
+        return ended
+
+    def stop(self) -> None:
+        """End all networks; those that wait for their turn end at once."""
+        for network in self.networks:
+            network.inbox.put(STOP)
+        for network in self.networks:
+            network.thread.join(SECONDS_TO_STOP)
+
+
+class _Network:
+    """A network that trains in a thread of its own, which runs only while it has the turn."""
+
+    def __init__(self, turns: _Turns, train: Train, job: Job) -> None:
+        self.turns, self.train, self.job = turns, train, job
+        self.inbox: SimpleQueue = SimpleQueue()
+        self.ended, self.out_of_memory, self.error = False, False, None
+        self.thread = threading.Thread(target=self._run, name=f"seed {job.seed}", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._wait()
+            with _stream(self.turns.device):
+                self.train(self.job, self.take_turn)
+        except torch.OutOfMemoryError:  # not kept: its traceback holds the network's tensors
+            self.out_of_memory = True
+        except BaseException as error:  # noqa: BLE001 - raised by `run_together` in the thread that called it
+            self.error = error
+        finally:
+            self.ended = True
+            self.turns.starter.put(GO)
+
+    def take_turn(self) -> None:
+        """Let the others run until it is this network's turn again."""
+        self.turns.after(self.inbox).put(GO)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.inbox.get() is STOP:
+            self.inbox.put(STOP)  # for whoever waits again while it ends
+            raise _Stopped
 
 
 def _give_memory_back() -> None:
-    """Free what ended networks have left: recordings and compiled code hold themselves until they are collected."""
+    """Free the memory of ended networks: CUDA graphs and compiled code are parts of reference cycles until they are collected."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

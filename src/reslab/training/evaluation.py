@@ -1,7 +1,7 @@
-"""Loss and error of a model on a split."""
+"""Loss and error of a model on a held-out split, batch by batch."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,46 +11,48 @@ from torch import Tensor, nn
 from reslab.targets import Batch, MixedTargets, Targets
 from reslab.training.losses import Loss
 from reslab.training.precision import FLOAT32, Precision, forward
-from reslab.training.turns import finished, read
 
 Average = Callable[[Tensor], Tensor]
 
 
-class Feed(Protocol):
-    """Where batches come from: `begin` an epoch at its 0-based batch `first`, then `load` and ask for batches of its sizes."""
+class Batches(Protocol):
+    """The batches of a split: `begin` an epoch, then for each of its sizes `load` a batch and take it by `batch`."""
 
     def begin(self, epoch: int, first: int = 0) -> list[int]:
-        """Start an epoch."""
+        """Start an epoch at its 0-based batch `first`; return the number of images of each batch from there on."""
         ...
 
     def load(self, size: int) -> None:
-        """The host's part of the next batch."""
+        """Do the host's part of the next batch."""
         ...
 
     def batch(self, size: int) -> Batch:
-        """The device's part: the next batch."""
+        """Do the device's part and return the batch."""
         ...
 
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss and the fraction of images answered wrongly; the stages score by plain cross entropy, whatever was trained on."""
+    """Mean loss, and error as the fraction of images classified wrongly.
+
+    The stages score by plain cross entropy, whatever the training loss is.
+    """
 
     loss: float
     error: float
 
 
 def wrong(logits: Tensor, targets: Targets) -> Tensor:
-    """Which answers are wrong, bool (B,), or for mixed targets how wrong by the labels' weights, float (B,).
+    """Which predictions are wrong, bool (B,); for mixed targets the weight of the labels that were missed, float (B,).
 
-    Of V views, logits (B, V, K), the mean is judged. A row with a non-finite logit is no answer and counts as wrong.
+    Of V views, logits (B, V, K), the mean counts. A row with a logit that is not finite counts as wrong.
     """
     logits = logits.mean(1) if logits.dim() == 3 else logits
-    answers, none = logits.argmax(1), ~logits.isfinite().all(1)
+    predicted, not_finite = logits.argmax(1), ~logits.isfinite().all(1)
     if not isinstance(targets, MixedTargets):
-        return (answers != targets) | none
-    missed = ((answers[:, None] != targets.labels) * targets.weights).sum(1)
-    return missed.masked_fill(none, 1.0)
+        return (predicted != targets) | not_finite
+    missed = ((predicted[:, None] != targets.labels) * targets.weights).sum(1)
+    return missed.masked_fill(not_finite, 1.0)
 
 
 def mean_probability(logits: Tensor) -> Tensor:
@@ -67,44 +69,27 @@ AVERAGES: dict[str, Average] = {"softmax": mean_probability, "logits": mean_logi
 
 
 class ScoringStep:
-    """The loss and errors of a model in eval mode on the feed's next batch, added up on the device.
+    """Adds the loss and errors of a model on the next batch to sums on the device.
 
-    The `average` is scored where an image has several views.
+    Where an image has several views, the `average` of their logits is scored.
     """
 
     def __init__(
-        self, model: nn.Module, feed: Feed, loss: Loss, *, precision: Precision = FLOAT32, average: Average = mean_probability
+        self, model: nn.Module, batches: Batches, loss: Loss, *, precision: Precision = FLOAT32, average: Average = mean_probability
     ) -> None:
-        self.model, self.feed, self.loss, self.precision, self.average = model, feed, loss, precision, average
-        self.sums = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device)
+        self.model, self.batches, self.loss, self.precision, self.average = model, batches, loss, precision, average
+        self.sums = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device)  # loss, errors
+
+    def begin(self) -> list[int]:
+        """Start the split again, in eval mode and with sums of zero; return the sizes of its batches."""
+        self.model.eval()
+        self.sums.zero_()
+        return self.batches.begin(1)
 
     @torch.no_grad()
     def __call__(self, size: int) -> None:
-        images, labels = self.feed.batch(size)
+        images, labels = self.batches.batch(size)
         logits = forward(self.model, images, self.precision)
         logits = self.average(logits) if logits.dim() == 3 else logits
         errors = wrong(logits, labels).sum(dtype=torch.float64)
         self.sums += torch.stack([self.loss(logits, labels).double() * size, errors])
-
-
-def scoring(step: ScoringStep, execute: Callable[[int], None] | None = None) -> Iterator[None]:
-    """Score the whole split; a generator that yields None while others may use the device, and returns the Score.
-
-    `execute` makes the step of a given number of images: the `step` itself, or what was recorded of it.
-    """
-    step.model.eval()
-    step.sums.zero_()
-    sizes = step.feed.begin(1)
-    for size in sizes:
-        step.feed.load(size)
-        (execute or step)(size)
-        yield None
-    loss_sum, errors = yield from read(step.sums)
-    return Score(loss=loss_sum / sum(sizes), error=errors / sum(sizes))
-
-
-def evaluate(
-    model: nn.Module, feed: Feed, loss: Loss, *, precision: Precision = FLOAT32, average: Average = mean_probability
-) -> Score:
-    """Score a model in eval mode on all of the feed's first epoch, the `average` where an image has several views."""
-    return finished(scoring(ScoringStep(model, feed, loss, precision=precision, average=average)))

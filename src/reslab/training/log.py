@@ -1,15 +1,53 @@
-"""What a run has done so far, in plain values: it travels through checkpoints into the record."""
+"""What a run has done so far, in plain values: stored in its checkpoints, and in its record at the end."""
 
+import math
 import time
 from dataclasses import asdict, dataclass, field
 
 from reslab.training.evaluation import Score
-from reslab.training.loop import Epoch, Position
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of training: mean loss, error as a fraction, and the learning rate of its last step."""
+
+    epoch: int  # 1 for the first
+    step: int  # optimizer steps done so far
+    lr: float
+    loss: float
+    error: float
+    images: int
+    seconds: float  # without evaluation
+
+    @property
+    def diverged(self) -> bool:
+        """Whether some loss of the epoch was infinite or not a number."""
+        return not math.isfinite(self.loss)
+
+
+@dataclass
+class Position:
+    """How far a run is, also within an epoch: where a resumed one goes on."""
+
+    epoch: int = 0  # the number of epochs done
+    step: int = 0  # the number of steps done
+    epoch_steps: int = 0  # steps, images and seconds of the epoch under way
+    images: int = 0
+    seconds: float = 0.0
+    factor: float = 1.0  # of the base rate, at the last step
+
+    def add_step(self, images: int, *, seconds: float) -> None:
+        """Count a step on a batch of `images`, which ended `seconds` after its epoch began."""
+        self.step, self.epoch_steps, self.images, self.seconds = self.step + 1, self.epoch_steps + 1, self.images + images, seconds
+
+    def end_epoch(self) -> None:
+        """Count the epoch under way as done."""
+        self.epoch, self.epoch_steps, self.images, self.seconds = self.epoch + 1, 0, 0, 0.0
 
 
 @dataclass
 class Log:
-    """Progress, times and one row of history an epoch."""
+    """Position and times of a run, and one row of history for each epoch."""
 
     position: Position = field(default_factory=Position)
     images: int = 0
@@ -20,7 +58,7 @@ class Log:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def add(self, epoch: Epoch, scores: dict[str, Score]) -> None:
-        """Take in an epoch and its scores by split."""
+        """Add an epoch with its scores by split."""
         row = {"epoch": epoch.epoch, "lr": epoch.lr, "train_loss": epoch.loss, "train_error": epoch.error}
         for split, score in scores.items():
             row |= {f"{split}_{name}": value for name, value in asdict(score).items()}
@@ -31,7 +69,7 @@ class Log:
 
     @classmethod
     def of(cls, state: dict) -> "Log":
-        """What `asdict` made of a log."""
+        """The log that `asdict` has turned into `state`."""
         return cls(**state | {"position": Position(**state["position"])})
 
     def summary(self) -> dict:

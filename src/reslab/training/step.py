@@ -10,28 +10,28 @@ from torch.nn.utils import clip_grad_norm_
 from reslab.targets import Batch, split_targets
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.ema import WeightAverage
-from reslab.training.evaluation import Feed, Loss, wrong
+from reslab.training.evaluation import Batches, Loss, wrong
 from reslab.training.precision import FLOAT32, Precision, forward
 
 
 @dataclass(frozen=True)
 class StepRule:
-    """How a batch becomes an update, beyond model, loss and optimizer; the defaults are a plain step in the model's format."""
+    """What a step does beyond model, loss and optimizer; the defaults are a plain step in the model's own precision."""
 
     precision: Precision = FLOAT32
-    ghost_batch_size: int | None = None  # images a chunk, with batch norm statistics of its own
-    gradient_clip: float | None = None  # the largest L2 norm of the whole gradient
+    ghost_batch_size: int | None = None  # images in a chunk, which has batch norm statistics of its own
+    gradient_clip: float | None = None  # the largest L2 norm of the gradient of all parameters
     batch_norm: BatchNormRule = field(default_factory=BatchNormRule)
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
     average: WeightAverage | None = None
-    recomputes: bool = False  # the model's blocks are computed again for the backward pass
+    recomputes: bool = False  # blocks are computed again in the backward pass (execution/recompute.py)
 
     def state(self) -> dict:
-        """What a resumed run must know: the loss scale and the averaged weights."""
+        """What a checkpoint stores of it: the loss scale and the averaged weights."""
         return {"scaler": self.scaler.state_dict(), "average": self.average.state_dict() if self.average else {}}
 
     def restore(self, state: dict) -> None:
-        """Take over the `state` of an interrupted run."""
+        """Take over a stored `state`."""
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         if self.average:
@@ -52,7 +52,7 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device.
 
-    `network` computes what the model does, such as its compiled form.
+    `network` is what computes the forward pass in place of `model`, such as its compiled form.
     """
     rule = rule or StepRule()
     optimizer.zero_grad(set_to_none=True)
@@ -62,20 +62,21 @@ def train_step(
         clip_grad_norm_(model.parameters(), rule.gradient_clip)
     rule.scaler.step(optimizer)
     rule.scaler.update()
-    # Deviation: a step that the scaler skips for its overflow counts for the average, which moves on to the unchanged weights:
-    # whether it was skipped is known to the device only, and asking would wait for it.
+    # Deviation: a step that the scaler skips because of an overflow still counts for the average, which takes in the unchanged
+    # weights. Only the device knows whether a step was skipped, and the host would have to wait for it.
     if rule.average:
         rule.average.update_parameters(model)
     return value, errors
 
 
 def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, network: Network | None) -> tuple[Tensor, Tensor]:
-    """Add up the gradient of the batch's mean loss (scaled, if there is a scaler); return loss, float64, and errors, float64.
+    """Add up the gradient of the batch's mean loss (scaled, if there is a scaler); return loss and errors, both float64.
 
-    In chunks it is ghost batch norm (Hoffer, Hubara, Soudry, arXiv:1705.08741, section 4) with less memory. Each chunk counts as
-    many times as it has images.
+    In chunks this is ghost batch norm (Hoffer, Hubara, Soudry, arXiv:1705.08741, section 4), in less memory. Each chunk's weight is
+    its share of the images.
     """
-    # Deviation: running statistics take in one chunk after the other, each with batch norm's momentum; the paper weights them.
+    # Deviation: running statistics are updated by one chunk after the other, each with batch norm's momentum; the paper weights
+    # them.
     value, errors = 0.0, 0.0
     for images, targets in _chunks(batch, rule.ghost_batch_size):
         share = len(images) / len(batch[0])
@@ -88,7 +89,7 @@ def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, netwo
 
 
 def _chunks(batch: Batch, size: int | None) -> Iterator[Batch]:
-    """The batch in pieces of at most `size` images, in order; whole without a size."""
+    """The batch in chunks of at most `size` images, in order; whole without a size."""
     images, targets = batch
     if size is None or size >= len(images):
         return iter([batch])
@@ -96,22 +97,34 @@ def _chunks(batch: Batch, size: int | None) -> Iterator[Batch]:
 
 
 class TrainingStep:
-    """One optimizer step on the feed's next batch, its loss and errors added up on the device.
+    """One optimizer step on the next batch; adds its loss and errors to sums on the device.
 
-    All that it changes lies in tensors that stay in place (see `tensors`), so that a CUDA graph can record it.
+    All that it changes is in tensors that stay in place (`tensors` in execution/trial.py), so that a CUDA graph can record it.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, feed: Feed, rule: StepRule | None = None
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, batches: Batches, rule: StepRule | None = None
     ) -> None:
-        self.model, self.optimizer, self.loss, self.feed, self.rule = model, optimizer, loss, feed, rule or StepRule()
+        self.model, self.optimizer, self.loss, self.batches, self.rule = model, optimizer, loss, batches, rule or StepRule()
         self.network: Network | None = None  # the model's compiled form
         device = next(model.parameters()).device
-        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss of each image, errors
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss summed over images, errors
         self.errors = torch.zeros((), dtype=torch.float64, device=device)  # of the last batch
 
+    def begin_epoch(self, epoch: int, first_batch: int = 0) -> list[int]:
+        """Start an epoch in training mode; return the sizes of its batches from the 0-based `first_batch` on.
+
+        The sums start at zero, unless the epoch is resumed within.
+        """
+        if first_batch == 0:
+            self.rule.batch_norm.begin_epoch(self.model)
+            self.sums.zero_()
+        else:
+            self.rule.batch_norm.train(self.model)
+        return self.batches.begin(epoch, first_batch)
+
     def __call__(self, size: int) -> None:
-        batch = self.feed.batch(size)
+        batch = self.batches.batch(size)
         value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, network=self.network)
         self.sums += torch.stack([value * size, errors])
         self.errors.copy_(errors)

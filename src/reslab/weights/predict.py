@@ -23,7 +23,7 @@ from reslab.weights.network import StoredNetwork
 
 @torch.no_grad()
 def logits_of(
-    networks: Sequence[nn.Module], feed: HeldOutBatches, *, precision: Precision = FLOAT32, average: Average = mean_probability
+    networks: Sequence[nn.Module], batches: HeldOutBatches, *, precision: Precision = FLOAT32, average: Average = mean_probability
 ) -> list[np.ndarray]:
     """Each network's logits float32 (N, K) in the images' order, from one pass over the images.
 
@@ -32,7 +32,7 @@ def logits_of(
     for network in networks:
         network.eval()
     found: list[list[torch.Tensor]] = [[] for _ in networks]
-    for images, _ in feed.batches():
+    for images, _ in batches.iterate():
         for network, logits in zip(networks, found, strict=True):
             answers = forward(network, images, precision).float()
             logits.append(average(answers) if answers.dim() == 3 else answers)
@@ -49,8 +49,8 @@ def predict_split(networks: Sequence[StoredNetwork], split: Split, device: torch
     evaluation = schema.check(Evaluation, said or {}, "metadata.config.train.evaluation")
     normalize = Normalize(**first.description["normalization"], device=device, dtype=first.precision.images)
     modules = [stored.network().to(device, memory_format=torch.channels_last) for stored in networks]
-    feed, average = held_out(split, normalize, device, evaluation), AVERAGES[evaluation.average]
-    found = logits_of(modules, feed, precision=first.precision, average=average)
+    batches, average = held_out(split, normalize, device, evaluation), AVERAGES[evaluation.average]
+    found = logits_of(modules, batches, precision=first.precision, average=average)
     return [Predictions(logits, split.labels, first.facts["class_names"]) for logits in found]
 
 

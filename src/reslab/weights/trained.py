@@ -1,8 +1,6 @@
 """Networks trained here: one of an experiment, from its checkpoint if there is one, to its weights, history and record."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 from reslab import config
 from reslab.data import prepared
@@ -11,20 +9,17 @@ from reslab.experiment.bound import bound
 from reslab.runs import processes, records
 from reslab.runs.folders import SeedFolder
 from reslab.runs.jobs import Job
-from reslab.training import checkpoint
-from reslab.training.evaluation import ScoringStep, scoring
+from reslab.training import checkpoint, loop
 from reslab.training.execution import hardware, levels
+from reslab.training.execution.executor import Executor, TakeTurn, alone
 from reslab.training.log import Log
-from reslab.training.loop import in_turns
-from reslab.training.step import TrainingStep
-from reslab.training.turns import finished
 from reslab.weights.file import save_weights
 
 
-def train_network(job: Job) -> Iterator[None]:
+def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
     """Train one network to the end, from its checkpoint if there is one, and leave the results in its seed folder.
 
-    A generator: where it yields, other networks on the same device may take their turn.
+    `take_turn` lets other networks on the same GPU run (runs/shared_gpu.py).
     """
     folder = SeedFolder.of(job.identity, job.seed)
     with folder.locked():
@@ -38,55 +33,38 @@ def train_network(job: Job) -> Iterator[None]:
         step, log = network.step(), Log()
         if folder.checkpoint.exists():
             log = checkpoint.restore(folder.checkpoint, step, network.schedule)
-        processes.report(job.seed, log.position.step, network.budget.steps, "preparing")
-        execute, level = levels.choose_level(step, work(job, network))
-        if not log.diverged:  # killed between the last checkpoint and the record, a diverged run has nothing left to do
-            scorings = {name: (scored, levels.record_scoring(scored, level)) for name, scored in network.scoring_steps().items()}
-            yield from train(step, execute, network, scorings, log, folder.checkpoint, job.seed)
+        reporter = processes.Reporter(job.seed, network.budget.steps)
+        reporter.report(log.position.step, "preparing")
+        launch, level = levels.choose_level(step, run_size(job, network))
+        loop.train(
+            Executor(step, launch, take_turn),
+            network.schedule,
+            network.budget,
+            log,
+            scorers={
+                split: Executor(scoring, levels.record_scoring(scoring, level), take_turn)
+                for split, scoring in network.scoring_steps().items()
+            },
+            checkpointer=checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log),
+            reporter=reporter,
+        )
         mean, std = experiment.normalization(data)
         hardware_facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
-        publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
+        record = publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
+        reporter.report(network.budget.steps, record["status"])
 
 
-def work(job: Job, network: Run) -> levels.Work:
-    """What the run computes, for the choice of how."""
+def run_size(job: Job, network: Run) -> levels.RunSize:
+    """The size of the run, by which its level of execution is chosen."""
     counts = job.description["model"]
     steps = network.budget.steps
-    return levels.Work(counts["multiply_adds"], counts["conv_layers"], steps * network.feed.batch_sizes[0], steps)
+    return levels.RunSize(counts["multiply_adds"], counts["conv_layers"], steps * network.batches.batch_sizes[0], steps)
 
 
-def train(
-    step: TrainingStep,
-    execute: levels.Execute,
-    network: Run,
-    scorings: dict[str, tuple[ScoringStep, levels.Execute]],
-    log: Log,
-    path: Path,
-    seed: int,
-) -> Iterator[None]:
-    """Run the epochs that are still to do; score and log each, with a checkpoint now and then."""
-    total, pace = network.budget.steps, checkpoint.Pace()
-    for epoch in in_turns(step, network.schedule, total_steps=total, position=log.position, execute=execute):
-        processes.heartbeat(seed, log.position.step, total)
-        if epoch is not None:
-            scores = {}
-            for split, scoring_step in scorings.items():
-                scores[split] = yield from scoring(*scoring_step)
-            log.add(epoch, scores)
-            processes.report(seed, epoch.step, total, f"test error {scores['test'].error:.1%}")
-        pace.save_if_due(path, step, network.schedule, log, within_epoch=epoch is None)
-        yield
+def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_facts: dict, normalization: dict) -> dict:
+    """Write weights, history and record into the seed folder, all or nothing; return the record.
 
-
-def train_alone(job: Job) -> None:
-    """Train one network that has the process to itself."""
-    finished(train_network(job))
-
-
-def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_facts: dict, normalization: dict) -> None:
-    """Write weights, history and record into the seed folder, all or nothing.
-
-    With the weights goes their `normalization` written out, where the description may have a mean image's checksum.
+    The weights carry their `normalization` in full; a description may have the checksum of a mean image in its place.
     """
     draft = folder.start_draft()
     save_weights(draft / "model.safetensors", network.result, job.description | {"normalization": normalization})
@@ -106,4 +84,4 @@ def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_fa
     }
     records.write_record(draft / "record.json", record)
     folder.finish()
-    processes.report(job.seed, network.budget.steps, network.budget.steps, record["status"])
+    return record

@@ -33,7 +33,7 @@ class Batches(ABC):
     def batch(self, size: int) -> Batch:
         """The device's part of it: the next batch, of `size` images, which `begin` has announced."""
 
-    def batches(self, epoch: int = 1, first: int = 0) -> Iterator[Batch]:
+    def iterate(self, epoch: int = 1, first: int = 0) -> Iterator[Batch]:
         """One epoch, batch by batch."""
         for size in self.begin(epoch, first):
             self.load(size)

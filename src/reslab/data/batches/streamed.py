@@ -30,7 +30,7 @@ CROPS = {"random_resized_crop": aspect_windows, "scale_jitter": scaled_windows} 
 PREFETCH = 2  # batches of each process that are under way or waiting
 
 
-class _Feed:
+class _Requests:
     """The requests of the epoch under way, as a sampler."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]
     waiting = _idle.setdefault((decoder, workers, pin), [])
     started = {"multiprocessing_context": DecodingContext(), "persistent_workers": True, "prefetch_factor": PREFETCH}
     running: dict[str, Any] = started if workers else {}
-    own: dict[str, Any] = {"sampler": _Feed(), "generator": torch.Generator(), "collate_fn": unchanged}  # no global generator
+    own: dict[str, Any] = {"sampler": _Requests(), "generator": torch.Generator(), "collate_fn": unchanged}  # no global generator
     loader = (
         waiting.pop() if waiting else DataLoader(decoder, batch_size=None, num_workers=workers, pin_memory=pin, **own, **running)
     )

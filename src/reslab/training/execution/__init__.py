@@ -1,1 +1,1 @@
-"""How a step is executed: levels from eager to one CUDA graph."""
+"""How a step is executed: at a level from eager to one compiled CUDA graph, and what it runs on."""

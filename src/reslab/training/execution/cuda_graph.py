@@ -1,4 +1,4 @@
-"""A step recorded as a CUDA graph: one launch by the host instead of hundreds, whatever the step does on the device."""
+"""A step recorded as a CUDA graph: the host launches it once in place of hundreds of kernels."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,41 +12,42 @@ from reslab.training.evaluation import ScoringStep
 from reslab.training.optim.lars import Lars
 from reslab.training.step import TrainingStep
 
-WARM_UP = 3  # steps before recording: libraries choose algorithms, lazy state comes into being, compilers compile
+WARM_UP = 3  # steps before recording, in which libraries choose algorithms, lazy state is created and compilers compile
 
 
 class RecordingError(UserError):
-    """A recording that broke off: another one in this process may not be trusted."""
+    """A recording broke off: later ones in this process may be wrong."""
 
 
 class Recorded:
-    """A step recorded once for each size of batch; calling it replays the recording in the current stream.
+    """A step recorded once for each batch size; a call replays the recording in the current stream.
 
-    The feed must have loaded a batch. Raises RuntimeError if the step makes the host wait, RecordingError if recording breaks off.
+    The batches must have loaded a batch. Raises RuntimeError if the step makes the host wait for the device, RecordingError if the
+    recording breaks off.
     """
 
     def __init__(self, step: TrainingStep | ScoringStep) -> None:
         self.step, self.stream = step, _own_stream()
-        # The recordings never run at the same time and leave nothing to each other, so that they can share memory.
+        # The recordings never run at the same time and pass no tensors on to one another: they can share memory.
         self.pool = torch.cuda.graph_pool_handle()
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            self.graphs = {size: self._record(size) for size in sorted(set(step.feed.batch_sizes), reverse=True)}
+            self.graphs = {size: self._record(size) for size in sorted(set(step.batches.batch_sizes), reverse=True)}
         torch.cuda.current_stream().wait_stream(self.stream)
 
     def _record(self, size: int) -> torch.cuda.CUDAGraph:
         for number in range(WARM_UP):
-            self.step.feed.rewind()
+            self.step.batches.rewind()
             with refusing_to_wait(number == WARM_UP - 1):
                 self.step(size)
-        self.step.feed.rewind()
+        self.step.batches.rewind()
         graph, broken = torch.cuda.CUDAGraph(), None
         try:
-            # Twice the same stream: torch leaves it unrestored if the end of a recording fails.
+            # The same stream a second time: torch does not restore the current stream if the end of a recording fails.
             with torch.cuda.stream(self.stream), self._recording(graph):
                 try:
                     self.step(size)
-                except Exception as error:  # the end of the recording will fail too, and say less
+                except Exception as error:  # the end of the recording will fail too, with a vaguer message
                     broken = error
                     raise
         except RuntimeError as error:
@@ -57,7 +58,7 @@ class Recorded:
         return graph
 
     def _recording(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
-        # thread_local: other threads, which pin memory for a loader, may go on.
+        # thread_local: a loader's thread may pin memory meanwhile.
         return torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local")
 
     def __call__(self, size: int) -> None:
@@ -65,14 +66,14 @@ class Recorded:
 
 
 def _own_stream() -> torch.cuda.Stream:
-    """The current stream, if it is the run's own: libraries keep a workspace for each stream, and there are only 32 of them."""
+    """The current stream if it is not the default one, else a new one: libraries keep a workspace for each of the 32 streams."""
     current = torch.cuda.current_stream()
     return torch.cuda.Stream() if current == torch.cuda.default_stream() else current
 
 
 @contextmanager
 def refusing_to_wait(on: bool) -> Iterator[None]:
-    """While on, whatever makes the host wait for the GPU raises RuntimeError: a recording would end in the same, less gently."""
+    """While on, whatever makes the host wait for the GPU raises RuntimeError; within a recording it would break the recording."""
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*prototype feature")
@@ -84,7 +85,7 @@ def refusing_to_wait(on: bool) -> Iterator[None]:
 
 
 def obstacle(step: TrainingStep) -> str | None:
-    """Why this step cannot be recorded, as far as it is known before it is tried."""
+    """The reason why this step cannot be recorded, None if there is none that is known before trying."""
     optimizer, groups = step.optimizer, step.optimizer.param_groups
     on_device = isinstance(optimizer, Lars) or all(group.get("fused") or "capturable" in group for group in groups)
     if not on_device:
@@ -97,7 +98,7 @@ def obstacle(step: TrainingStep) -> str | None:
 
 
 def count_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Make the optimizer keep rates and counts of steps in tensors on the device, which a recorded step reads anew each time."""
+    """Keep the optimizer's rates and step counts in tensors on the device, which a recorded step reads each time."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:

@@ -1,4 +1,4 @@
-"""What a run runs on: device, threads, numerics. Chosen by the machine and the environment, never by params.yaml."""
+"""The device, threads and numerics of a run: set by the machine and the environment, never by params.yaml."""
 
 import ctypes
 import os
@@ -13,14 +13,14 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device() -> torch.device:
-    """RESLAB_DEVICE if set, else the GPU if there is one, else the CPU; raises UserError for a device that is not there."""
+    """RESLAB_DEVICE if set, else the GPU if there is one, else the CPU. Raises UserError for a device that cannot be used."""
     wish = os.environ.get("RESLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         if torch.device(wish).type not in ("cpu", "cuda"):
             raise RuntimeError("neither CPU nor CUDA")
         torch.zeros(1, device=wish)
         if torch.device(wish).index is not None:
-            torch.cuda.set_device(torch.device(wish))  # events and streams are of the current device
+            torch.cuda.set_device(torch.device(wish))  # events and streams belong to the current device
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"RESLAB_DEVICE={wish}: not usable here ({first_line(error)}); allowed: cpu, cuda") from error
     return torch.device(wish)
@@ -45,7 +45,7 @@ def prepare(device: torch.device, *, precision: str, fast: bool) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks: otherwise every step maps and faults its activations anew (10-20 % of the time)."""
+    """Make glibc keep large freed blocks: mapping the activations anew in each step takes 10-20 % of the time."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
@@ -53,7 +53,7 @@ def _keep_freed_memory() -> None:
 
 
 def describe(device: torch.device) -> dict:
-    """Device, threads and versions for a run's record."""
+    """The device, threads and versions, for a run's record."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),

@@ -1,4 +1,4 @@
-"""How steps are executed: the fastest way that works here, chosen once, and why the faster ones do not."""
+"""The levels of execution: the fastest one that works here is chosen once, with the reason against each faster one."""
 
 import os
 import shutil
@@ -10,20 +10,21 @@ from torch import Tensor, nn
 from reslab.errors import UserError, first_line
 from reslab.training.evaluation import ScoringStep
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
-from reslab.training.execution.trial import Execute, Snapshot, changes, check_agreement
+from reslab.training.execution.executor import Launch
+from reslab.training.execution.trial import Snapshot, changes, check_agreement
 from reslab.training.step import TrainingStep
 
 LEVELS = ("graph+compile", "graph", "compile", "eager")  # the fastest first
-CPU_RATE = 5e10  # floating-point operations a second of one thread, for the estimate
+CPU_RATE = 5e10  # floating-point operations per second of one CPU thread, roughly
 COMPILE_SECONDS = 3.0  # for each convolution, on one CPU thread
-COMPILED_GAIN = 0.13  # of a step's time on a CPU
-MOST_CONVOLUTIONS, LEAST_STEPS = 400, 2000  # compiled for a GPU: about a second for each convolution
+COMPILED_GAIN = 0.13  # the share of a step's time that compiling saves on a CPU
+MOST_CONVOLUTIONS, LEAST_STEPS = 400, 2000  # for compiling on a GPU, which takes about a second for each convolution
 BROKEN = "a recording broke off before"
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a run computes: forward multiply-adds of one image, convolutions, images and steps in all."""
+class RunSize:
+    """The size of a run: multiply-adds of an image's forward pass, convolutions, and the number of images and steps in all."""
 
     multiply_adds: int
     convolutions: int
@@ -32,16 +33,16 @@ class Work:
 
     @property
     def cpu_seconds(self) -> float:
-        """About how long one CPU thread trains: a multiply-add is two operations, the backward pass costs two forward ones."""
+        """The estimated training time on one CPU thread: two operations a multiply-add, a backward pass costs two forward ones."""
         return 6 * self.multiply_adds * self.images / CPU_RATE
 
     @property
     def compile_seconds(self) -> float:
-        """About how long a CPU compiles."""
+        """The estimated time to compile on a CPU."""
         return COMPILE_SECONDS * self.convolutions
 
     def not_worth_compiling(self, device: torch.device) -> str | None:
-        """Why compiling would not pay."""
+        """The reason why compiling takes longer than it saves, None if it does not."""
         if device.type == "cuda":
             if self.convolutions > MOST_CONVOLUTIONS:
                 return f"{self.convolutions} convolutions would compile for too long"
@@ -54,14 +55,14 @@ class Work:
 
 @dataclass(frozen=True)
 class ExecutionLevel:
-    """The level that a run is executed at, and for each faster one why not."""
+    """The level that a run is executed at, and the reason against each faster one."""
 
     level: str
     refused: dict[str, str] = field(default_factory=dict)
 
 
 class Compiled:
-    """A model compiled for batches of one size; other sizes (an epoch's last batch) are computed as they are written."""
+    """A model compiled for batches of one size; batches of another size (the last of an epoch) run eagerly."""
 
     def __init__(self, model: nn.Module, size: int) -> None:
         self.model, self.size = model, size
@@ -73,13 +74,13 @@ class Compiled:
         return (self.fast if len(images) == self.size else self.model)(images)
 
 
-def choose_level(step: TrainingStep, work: Work) -> tuple[Execute, ExecutionLevel]:
-    """Prepare the fastest level that works; return what executes a step of a given number of images.
+def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, ExecutionLevel]:
+    """Prepare the fastest level that works and return what launches the step there.
 
-    RESLAB_ENGINE names a level: it and slower ones are tried. The state of the run is left as it was. Raises UserError for another
-    name.
+    RESLAB_ENGINE names a level: it and the slower ones are tried. The state of the run stays as it is. Raises UserError for an
+    unknown name.
     """
-    levels, refused = _levels(step.sums.device, work)
+    levels, refused = _levels(step.sums.device, run_size)
     step.rule.batch_norm.train(step.model)
     for level in levels:
         if level == "eager" or (level == "graph" and BROKEN in refused.values()):
@@ -88,23 +89,23 @@ def choose_level(step: TrainingStep, work: Work) -> tuple[Execute, ExecutionLeve
         try:
             return _prepared(step, level), ExecutionLevel(level, refused)
         except torch.OutOfMemoryError:
-            raise  # a slower level needs no less: whoever shares the device must make room
-        except Exception as error:  # noqa: BLE001 - compilers and drivers raise many kinds; a slower level needs neither
+            raise  # a slower level needs as much: what shares the device must make room
+        except Exception as error:  # noqa: BLE001 - compilers and drivers raise many kinds; a slower level may need neither
             refused = refused | {level: first_line(error)}
             if isinstance(error, RecordingError):
                 refused = {"graph": BROKEN} | refused
-            step.network, step.feed.compiled = None, None
+            step.network, step.batches.compiled = None, None
             for group, before in zip(step.optimizer.param_groups, settings, strict=True):
                 group.update(before)
     return step, ExecutionLevel("eager", refused)
 
 
-def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Execute:
-    """What executes a scoring step at this level; recorded as it is written where the training step is recorded."""
+def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Launch:
+    """What launches a scoring step at this level: a CUDA graph, never compiled, where the training step is one."""
     if not level.level.startswith("graph"):
         return step
     step.model.eval()
-    step.feed.load(step.feed.begin(1)[0])
+    step.batches.load(step.batches.begin(1)[0])
     try:
         return Recorded(step)
     except torch.OutOfMemoryError:
@@ -114,14 +115,14 @@ def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Execute:
         return step
 
 
-def _levels(device: torch.device, work: Work) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The levels to try, and why others are not."""
+def _levels(device: torch.device, run_size: RunSize) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The levels to try, and the reason against each of the others."""
     wish = os.environ.get("RESLAB_ENGINE")
     if wish and wish not in LEVELS:
         raise UserError(f"RESLAB_ENGINE={wish} is not allowed; allowed: {', '.join(LEVELS)}")
     levels = LEVELS[LEVELS.index(wish) if wish else 0 :]
     refused = {} if device.type == "cuda" else {level: "no GPU" for level in levels if level.startswith("graph")}
-    reason = _no_compiler(device) or (None if wish and wish.endswith("compile") else work.not_worth_compiling(device))
+    reason = _no_compiler(device) or (None if wish and wish.endswith("compile") else run_size.not_worth_compiling(device))
     if reason:
         refused |= {level: reason for level in levels if level.endswith("compile") and level not in refused}
     return tuple(level for level in levels if level not in refused), refused
@@ -133,8 +134,8 @@ def _no_compiler(device: torch.device) -> str | None:
     return "no C++ compiler (g++) on this machine"
 
 
-def _prepared(step: TrainingStep, level: str) -> Execute:
-    """What executes the step at a level above eager, after a trial; raises whatever speaks against it."""
+def _prepared(step: TrainingStep, level: str) -> Launch:
+    """What launches the step at a level above eager, after a trial. Raises whatever makes the level unusable."""
     recorded, compiled = level.startswith("graph"), level.endswith("compile")
     if recorded and (reason := obstacle(step)):
         raise UserError(reason)
@@ -142,22 +143,22 @@ def _prepared(step: TrainingStep, level: str) -> Execute:
         raise UserError("blocks that are computed again are not compiled")
     if recorded:
         count_on_device(step.optimizer, step.sums.device)
-    size = step.feed.begin(1)[0]
-    step.feed.load(size)
+    size = step.batches.begin(1)[0]
+    step.batches.load(size)
     plain = changes(step, step)
     if compiled:
         step.network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
     if recorded and compiled:
-        step.feed.compile()
-    execute = _recorded(step) if recorded else step
-    check_agreement(plain, changes(step, execute))
-    return execute
+        step.batches.compile()
+    launch = _recorded(step) if recorded else step
+    check_agreement(plain, changes(step, launch))
+    return launch
 
 
 def _recorded(step: TrainingStep) -> Recorded:
-    torch.cuda.empty_cache()  # what the plain steps took
-    kept = Snapshot(step)
+    torch.cuda.empty_cache()  # the memory of the plain steps
+    snapshot = Snapshot(step)
     try:
         return Recorded(step)
     finally:
-        kept.put_back()
+        snapshot.put_back()

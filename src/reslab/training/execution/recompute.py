@@ -1,7 +1,7 @@
-"""Memory for time: blocks whose activations are not kept for the backward pass but computed again.
+"""Less memory for more time: activations of a block are not kept for the backward pass but computed again.
 
 Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174, section 4.1. The numbers are the same:
-the layers that draw do so by a hash, and the second pass leaves batch norm's statistics alone.
+layers draw random numbers by a hash, and the second pass does not update batch norm's statistics.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recompute_blocks(model: nn.Module) -> None:
-    """Make every block of `model.stages` keep only its input: about three times less memory for a third more time."""
+    """Make every block of `model.stages` keep only its input: about a third of the memory for a third more time."""
     for stage in model.stages:
         for block in stage:
             block.forward = _Recomputed(block)
 
 
 class _Recomputed:
-    """A block's forward pass that is computed again for its backward pass."""
+    """A block's forward pass, which is computed again in the backward pass."""
 
     def __init__(self, block: nn.Module) -> None:
         self.block, self.compute = block, block.forward
@@ -37,7 +37,7 @@ class _Recomputed:
 
     @contextmanager
     def _without_statistics(self) -> Iterator[None]:
-        """Batch norms that take the batch's statistics neither average them in nor count them a second time."""
+        """Batch norms in training mode neither average in the batch's statistics nor count it a second time."""
         norms = [module for module in self.block.modules() if isinstance(module, _BatchNorm) and module.training]
         kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:

@@ -1,23 +1,23 @@
-"""Trying out a way to execute steps: does it do what the plain step does? Nothing of the trial stays."""
+"""A trial of a way to launch steps: does it do what the plain step does? Afterwards the state of the run is as before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from reslab.errors import UserError
+from reslab.training.execution.executor import Launch
 from reslab.training.loop import set_rate
 from reslab.training.step import TrainingStep
 
-Execute = Callable[[int], None]
-SMALLEST = 1e-12  # changes that nobody would see
-FACTORS = (1.0, 0.5)  # of the base rate: a recording that has swallowed the rate shows
-# Of the norm of what the plain steps change. Half precision compiled differs by some percent; a swallowed rate by a third.
+SMALLEST = 1e-12  # changes too small to matter
+FACTORS = (1.0, 0.5)  # of the base rate: they reveal a recording in which the rate is a constant
+# Relative to the norm of the plain steps' changes. Compiled half precision differs by some percent, a constant rate by a third.
 TOLERANCE = {"counts": 0.0, "sums": 0.02, "weights": 0.2, "buffers": 0.2, "average": 0.2, "optimizer": 0.2}
 
 
 def tensors(step: TrainingStep) -> Iterator[tuple[str, Tensor]]:
-    """All that a training step changes but the feed, with what it is."""
+    """Every tensor that a training step changes, except those of the batches, with its kind."""
     yield from (("sums", step.sums), ("sums", step.errors))
     yield from (("weights", parameter) for parameter in step.model.parameters())
     buffers = list(step.model.buffers())
@@ -32,7 +32,7 @@ def tensors(step: TrainingStep) -> Iterator[tuple[str, Tensor]]:
 
 
 class Snapshot:
-    """The state of a training step, to be put back after it was tried out: as if nothing had happened."""
+    """A copy of the state of a training step, to be put back after a trial."""
 
     def __init__(self, step: TrainingStep) -> None:
         self.step = step
@@ -42,10 +42,10 @@ class Snapshot:
 
     @torch.no_grad()
     def put_back(self) -> None:
-        """Write the kept values into the same tensors; an optimizer's state that was not there before becomes zeros."""
-        known = {id(tensor) for tensor, _ in self.tensors}
+        """Write the values into the same tensors; an optimizer's state that was created since becomes zero."""
+        before = {id(tensor) for tensor, _ in self.tensors}
         for _, tensor in tensors(self.step):
-            if id(tensor) not in known:
+            if id(tensor) not in before:
                 tensor.zero_()
         for tensor, value in self.tensors:
             tensor.copy_(value)
@@ -54,35 +54,35 @@ class Snapshot:
         scaler = self.step.rule.scaler
         if scaler.is_enabled():
             scaler.load_state_dict(self.scaler)
-            scaler._per_optimizer_states.clear()  # a step that failed half way has left its mark there
+            scaler._per_optimizer_states.clear()  # a step that failed half way leaves an entry there
 
 
 @torch.no_grad()
-def changes(step: TrainingStep, execute: Execute) -> dict[str, list[Tensor]]:
-    """What steps of every size of batch and of two rates change, by kind of tensor; all is put back.
+def changes(step: TrainingStep, launch: Launch) -> dict[str, list[Tensor]]:
+    """The changes that steps of every batch size and at two rates make, by kind of tensor; afterwards they are undone.
 
-    The feed must have loaded a batch.
+    The batches must have loaded a batch.
     """
-    kept = Snapshot(step)
-    before = {id(tensor): value for tensor, value in kept.tensors}
+    snapshot = Snapshot(step)
+    before = {id(tensor): value for tensor, value in snapshot.tensors}
     try:
-        for size in sorted(set(step.feed.batch_sizes), reverse=True):
+        for size in sorted(set(step.batches.batch_sizes), reverse=True):
             for factor in FACTORS:
                 set_rate(step.optimizer, factor)
-                step.feed.rewind()
+                step.batches.rewind()
                 with torch.enable_grad():
-                    execute(size)
+                    launch(size)
         found: dict[str, list[Tensor]] = {}
         for kind, tensor in tensors(step):
             change = tensor.double() - before[id(tensor)].double() if id(tensor) in before else tensor.double()
             found.setdefault(kind, []).append(change.flatten())
         return found
     finally:
-        kept.put_back()
+        snapshot.put_back()
 
 
 def check_agreement(plain: dict[str, list[Tensor]], other: dict[str, list[Tensor]]) -> None:
-    """Raise UserError if `changes` of another way to execute the steps differ from those of the plain one by more than rounding."""
+    """Raise UserError if the `changes` of another way to launch the steps differ from the plain ones by more than rounding."""
     for kind, tolerance in TOLERANCE.items():
         expected, found = (torch.cat(side.get(kind, [torch.zeros(1)])) for side in (plain, other))
         size, difference = expected.norm().item(), (found - expected).norm().item()

@@ -16,6 +16,11 @@ class Budget:
     steps: int
     steps_per_epoch: int
 
+    @property
+    def epochs(self) -> int:
+        """The number of epochs, the last of which may be cut short."""
+        return -(-self.steps // self.steps_per_epoch)
+
     def to_steps(self, count: int, unit: Unit) -> int:
         """A number of epochs or iterations as steps."""
         return count * self.steps_per_epoch if unit == "epochs" else count

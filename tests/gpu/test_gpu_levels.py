@@ -1,17 +1,17 @@
-"""The engine on a GPU: every level of the ladder, recipes, networks together, resuming, splits that are not on the device."""
+"""Training on a GPU: every level, recipes, networks together, resuming, splits that are not on the device."""
 
 from dataclasses import dataclass
 
 import pytest
 import torch
 from small_runs import run
+from whole_runs import InterruptAt, Never, train
 
 from reslab.runs.shared_gpu import run_together
-from reslab.training import checkpoint
-from reslab.training.evaluation import scoring
+from reslab.training import checkpoint, loop
 from reslab.training.execution import hardware, levels
+from reslab.training.execution.executor import Executor
 from reslab.training.log import Log
-from reslab.training.loop import in_turns
 from reslab.training.optim.optimizers import OPTIMIZERS
 
 pytestmark = [
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 GPU = torch.device("cuda")
-WORK = levels.Work(10**6, 7, 80, 10**6)
+RUN_SIZE = levels.RunSize(10**6, 7, 80, 10**6)
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,22 @@ class Trained:
     scores: list
 
 
-def turns(job: Job, done: dict[int, Trained], sections: dict, path=None, until: int | None = None):
+def train_network(job: Job, take_turn, done: dict[int, Trained], sections: dict, path=None, until: int | None = None) -> None:
     """A whole run, or up to step `until` and into the checkpoint at `path`; from there if it exists."""
     hardware.prepare(GPU, precision="float32", fast=False)
     made = run(seed=job.seed, device=GPU, **sections)
     step, log = made.step(), Log()
     if path is not None and path.exists():
         log = checkpoint.restore(path, step, made.schedule)
-    execute, level = levels.choose_level(step, WORK)
-    scorings = [(scored, levels.record_scoring(scored, level)) for scored in made.scoring_steps().values()]
-    for record in in_turns(step, made.schedule, total_steps=made.budget.steps, position=log.position, execute=execute):
-        if record is not None:
-            log.history.append({"loss": record.loss})
-        if log.position.step == until:
-            checkpoint.save(path, step, made.schedule, log)
-            return
-        yield
-    scores = []
-    for scored, score in scorings:
-        scores.append((yield from scoring(scored, score)))
+    launch, level = levels.choose_level(step, RUN_SIZE)
+    scorers = [Executor(scored, levels.record_scoring(scored, level), take_turn) for scored in made.scoring_steps().values()]
+    checkpointer = InterruptAt(path, step, made.schedule, log, until, within_epoch=True) if until else Never()
+    train(step, made.schedule, made.budget, log, checkpointer=checkpointer, launch=launch, take_turn=take_turn)
+    if log.position.step == until:
+        return
     weights = {name: value.cpu() for name, value in made.result.state_dict().items()}
-    done[job.seed] = Trained([row["loss"] for row in log.history], weights, level, scores)
+    losses, scores = [row["train_loss"] for row in log.history], [loop.evaluate(scorer) for scorer in scorers]
+    done[job.seed] = Trained(losses, weights, level, scores)
 
 
 def trained(level: str, monkeypatch, seeds=(0,), **sections) -> dict[int, Trained]:
@@ -63,7 +58,7 @@ def trained(level: str, monkeypatch, seeds=(0,), **sections) -> dict[int, Traine
     monkeypatch.setenv("RESLAB_ENGINE", level)
     done: dict[int, Trained] = {}
     jobs = [Job(seed) for seed in seeds]
-    list(run_together(lambda job: turns(job, done, sections), jobs, device=GPU))
+    list(run_together(lambda job, turn: train_network(job, turn, done, sections), jobs, device=GPU))
     return done
 
 
@@ -122,7 +117,7 @@ def test_a_recorded_run_resumes(pair, until, monkeypatch, tmp_path):
     done: dict[int, Trained] = {}
     for level, end in zip(pair, (until, None), strict=True):
         monkeypatch.setenv("RESLAB_ENGINE", level)
-        list(run_together(lambda job, end=end: turns(job, done, {}, tmp_path / "x", end), [Job(0)], device=GPU))
+        list(run_together(lambda job, turn, end=end: train_network(job, turn, done, {}, tmp_path / "x", end), [Job(0)], device=GPU))
     (assert_equal if pair[0] == pair[1] else lambda a, b: assert_close(a, b, 1e-2))(done[0], straight)
 
 
