@@ -59,6 +59,7 @@ def test_show_says_it_all_of_every_study(name, folder):
         assert (
             (float(row["published_error"]), row["published_source"]) == (published.error, published.source) if published else True
         )
+        assert row["published_runs"] == (str(published.runs or "") if published else "")  # 3, not 3.0, also beside rows without
         assert float(row["seconds_per_seed"]) > 0
         assert int(row["parameters"]) > 0
         assert row["machine_kind"] == "published"

@@ -35,7 +35,7 @@ def print_rows(rows: Rows, *, csv: bool, wide: str = "") -> None:
     if csv:
         import pandas as pd
 
-        pd.DataFrame(rows).to_csv(sys.stdout, index=False, lineterminator="\n")
+        pd.DataFrame(rows, dtype=object).to_csv(sys.stdout, index=False, lineterminator="\n")
         return
     rows = [{name: cell if isinstance(cell, Cell) else Cell(None, cell) for name, cell in row.items()} for row in rows]
     columns = min(max(Console().width, NARROWEST), WIDEST)
