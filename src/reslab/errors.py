@@ -1,6 +1,7 @@
 """What a user can mend: the error, and how a command shows it."""
 
 import os
+import reprlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,11 @@ from pathlib import Path
 import typer
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
+SHOWN = 120  # characters of a value in a message
+
+_short = reprlib.Repr()  # looks at the first entries and levels only, however large the value is
+_short.maxstring = _short.maxother = _short.maxlong = SHOWN
+_short.maxdict = _short.maxlist = _short.maxtuple = 12
 
 
 class UserError(ValueError):
@@ -22,6 +28,15 @@ def located(where: object) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, cut so that a message stays one readable line whatever the input was."""
+    try:
+        text = _short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        text = f"a {type(value).__name__} of very many digits"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def check_output(path: Path) -> None:
