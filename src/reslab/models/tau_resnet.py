@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import (
@@ -137,7 +137,7 @@ def tau_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     norm: Norm = "batch",
     tau: float | str = 1.0,
     width: Size = 16,
@@ -207,7 +207,7 @@ def imagenet_tau_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int | None = None,
+    depth: Depth | None = None,
     blocks: Blocks | None = None,
     norm: Norm = "batch",
     tau: float | str = 1.0,
