@@ -1,5 +1,6 @@
 """What a user can mend: the error, and how a command shows it."""
 
+import io
 import os
 import reprlib
 import sys
@@ -10,11 +11,7 @@ from pathlib import Path
 import typer
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
-SHOWN = 120  # characters of a value in a message
-
-_short = reprlib.Repr()  # looks at the first entries and levels only, however large the value is
-_short.maxstring = _short.maxother = _short.maxlong = SHOWN
-_short.maxdict = _short.maxlist = _short.maxtuple = 12
+ECHOED = 120  # characters of the input in a message
 
 
 class UserError(ValueError):
@@ -28,15 +25,6 @@ def located(where: object) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def shown(value: object) -> str:
-    """A value as Python writes it, cut so that a message stays one readable line whatever the input was."""
-    try:
-        text = _short.repr(value)
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        text = f"a {type(value).__name__} of very many digits"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def check_output(path: Path) -> None:
@@ -59,6 +47,9 @@ def run(command: Callable[..., None]) -> None:
 
 def guard(app: Callable[[], None]) -> None:
     """Call `app` with the error handling of `run`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
     try:
         app()
     except (UserError, OSError) as error:
@@ -68,9 +59,34 @@ def guard(app: Callable[[], None]) -> None:
         sys.exit(1)
 
 
+class _Short(reprlib.Repr):
+    """Of any value, however large or nested, a few characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = ECHOED
+        self.maxlevel = 3
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if abs(value) < 10**40 else f"a number of {value.bit_length()} bits"
+
+
+_SHORT = _Short()
+
+
+def shown(value: object) -> str:
+    """What a message echoes of the input: its repr, of a long one the beginning and the end."""
+    return cut(_SHORT.repr(value))
+
+
+def cut(text: str) -> str:
+    """A text of the input in a message: of a long one the beginning and the end."""
+    return text if len(text) <= ECHOED + 2 else f"{text[: ECHOED // 2]}...{text[-ECHOED // 2 :]}"
+
+
 def first_line(error: Exception) -> str:
-    """The first line of a library's message, or the error's type if it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of a library's message, cut where it is long, or the error's type if it has none."""
+    return cut(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 def one_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
-from reslab.errors import SHOWN, UserError, located, shown
+from reslab.errors import UserError, cut, located, shown
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -101,7 +101,7 @@ def _path(where: str, location: Sequence[str | int]) -> str:
 
 def _word(key: Any) -> str:
     """A key in a message: as it is if it is a short word."""
-    return key if isinstance(key, str) and key.isidentifier() and len(key) <= SHOWN else shown(key)
+    return cut(key) if isinstance(key, str) and key.isidentifier() else shown(key)
 
 
 def _is_union_branch(part: Any) -> bool:
@@ -122,6 +122,6 @@ def named(section: Any, where: str) -> dict:
 def unknown(name: Any, allowed: Iterable, what: str = "name", *, listing: str = "") -> str:
     """The message for a misspelt name: the nearest allowed one, and all of them (or, where they are many, what lists them)."""
     allowed = list(map(str, allowed))
-    near = difflib.get_close_matches(str(name), allowed, n=1) if isinstance(name, str) and len(name) <= SHOWN else []
-    hint = f" (did you mean {shown(near[0])}?)" if near else ""
+    near = difflib.get_close_matches(cut(str(name)), allowed, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
     return f"unknown {what} {shown(name)}{hint}; {listing or 'allowed: ' + ', '.join(allowed)}"

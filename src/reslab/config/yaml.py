@@ -1,5 +1,6 @@
 """Reading YAML 1.2 within bounds: every mistake, and every document that asks for too much, becomes one line with its place."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import Node, ScalarNode
 
-from reslab.errors import UserError, first_line, shown
+from reslab.errors import UserError, cut, first_line, shown
 
 LONGEST, DEEPEST, MOST = 200_000, 50, 10_000  # characters, levels, values: the largest study has 6,000, 6 and 500
 LARGEST = 2**63  # whole numbers stay below: what torch, NumPy and tables can hold
 DIGITS = 80  # of a whole number, in whatever base: the rest need not be worked out
+OPENED = re.compile(rf"(?:[\[{{]\s*){{{DEEPEST + 1}}}")  # the parser would find out, but looks 1,000 characters ahead, slowly
+OLDER = re.compile(r"^\ufeff?%YAML\s+1\.[01]\b", re.MULTILINE)
 FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)  # of `!!int x`, 2001-99-99
 
 
@@ -72,10 +75,19 @@ def read_yaml(path: Path) -> Any:
     return parse_yaml(text)
 
 
-def parse_yaml(text: str) -> Any:
-    """Parse YAML 1.2 (so that 1e-4 is a number); raises UserError for bad syntax, a repeated key, or too much."""
+def check_text(text: str) -> None:
+    """Raise UserError for a document that need not be parsed to be refused."""
     if len(text) > LONGEST:
         raise UserError(f"{len(text)} characters are too many: at most {LONGEST}")
+    if OPENED.search(text):
+        raise UserError(f"more than {DEEPEST} levels inside one another")
+    if OLDER.search(text):
+        raise UserError("%YAML 1.1 is another language, in which `no` is false and 1e-4 is text; this file is read as YAML 1.2")
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML 1.2 (so that 1e-4 is a number); raises UserError for bad syntax, a repeated key, or too much."""
+    check_text(text)
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer, yaml.Constructor, yaml.max_depth = _Composer, _Constructor, DEEPEST
     try:
@@ -87,14 +99,8 @@ def parse_yaml(text: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise UserError(f"{place}{_cut(error.problem or 'not valid YAML')}") from None
+        raise UserError(f"{place}{cut((error.problem or 'not valid YAML').splitlines()[0])}") from None
     except FAULTS as error:
-        raise UserError(f"not valid YAML: a value cannot be read ({_cut(first_line(error))})") from None
+        raise UserError(f"not valid YAML: a value cannot be read ({first_line(error)})") from None
     except YAMLError as error:
-        raise UserError(f"not valid YAML: {_cut(first_line(error))}") from None
-
-
-def _cut(problem: str) -> str:
-    """The first line of a parser's message, which may quote the document."""
-    line = problem.splitlines()[0]
-    return line if len(line) <= 200 else f"{line[:197]}..."
+        raise UserError(f"not valid YAML: {first_line(error)}") from None
