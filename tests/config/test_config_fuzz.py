@@ -5,6 +5,7 @@ import datetime
 import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 
 from reslab import config
 from reslab.config import library
+from reslab.config.schema import bind
 from reslab.config.yaml import parse_yaml
 from reslab.errors import UserError
 from reslab.experiment.bound import TABLES, bound
-from reslab.experiment.check import check_network, check_parts
+from reslab.experiment.check import check_network, check_parts, facts_before
 
 FACTS = facts("digits")
 LONGEST_MESSAGE = 1500  # a list of all that is allowed, not of what was given
@@ -191,9 +193,12 @@ def attempt(document: Any) -> None:
     """Load a document and check what it says, as `reslab check` does; a UserError is one line that does not echo the document."""
     try:
         study = config.parse(document)
+        bind(TABLES["dataset"], study.dataset, "dataset")
+        facts_before(study, Path("no-such-folder"))
         for experiment in study.experiments.values():
             made = bound(experiment)
             check_parts(made, FACTS)
+            made.unreached_milestones(made.budget(FACTS["train"]))
             if largest(experiment.model) <= 32:
                 with torch.device("meta"):
                     network = made.network(FACTS, seed=0)
