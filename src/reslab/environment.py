@@ -7,6 +7,8 @@ import platform
 import threading
 from pathlib import Path
 
+import psutil
+
 from reslab.errors import UserError
 
 MOST = 1024  # processes or threads
@@ -43,6 +45,13 @@ def cpu_count() -> int:
     """The number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """The memory of this machine, or of the container or job where that is less."""
+    limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
+    said = [path.read_text(encoding="ascii").strip() for path in limits if path.is_file()]
+    return min([psutil.virtual_memory().total, *(int(text) for text in said if text.isdecimal())])
 
 
 def count_from_environment(name: str, default: int, *, least: int = 1) -> int:

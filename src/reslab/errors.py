@@ -1,6 +1,8 @@
 """What a user can mend: the error, and how a command shows it."""
 
+import io
 import os
+import reprlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 import typer
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
+ECHOED = 120  # characters of the input in a message
 
 
 class UserError(ValueError):
@@ -44,6 +47,9 @@ def run(command: Callable[..., None]) -> None:
 
 def guard(app: Callable[[], None]) -> None:
     """Call `app` with the error handling of `run`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
     try:
         app()
     except (UserError, OSError) as error:
@@ -53,9 +59,34 @@ def guard(app: Callable[[], None]) -> None:
         sys.exit(1)
 
 
+class _Short(reprlib.Repr):
+    """Of any value, however large or nested, a few characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = ECHOED
+        self.maxlevel = 3
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if abs(value) < 10**40 else f"a number of {value.bit_length()} bits"
+
+
+_SHORT = _Short()
+
+
+def shown(value: object) -> str:
+    """What a message echoes of the input: its repr, of a long one the beginning and the end."""
+    return cut(_SHORT.repr(value))
+
+
+def cut(text: str) -> str:
+    """A text of the input in a message: of a long one the beginning and the end."""
+    return text if len(text) <= ECHOED + 2 else f"{text[: ECHOED // 2]}...{text[-ECHOED // 2 :]}"
+
+
 def first_line(error: Exception) -> str:
-    """The first line of a library's message, or the error's type if it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of a library's message, cut where it is long, or the error's type if it has none."""
+    return cut(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 def one_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ import pytest
 from project import call
 from ruamel.yaml import YAML
 
-STAGES = ("fetch", "preprocess", "check", "describe", "train", "evaluate", "aggregate", "layers")
+STAGES = ("names", "fetch", "preprocess", "check", "describe", "train", "evaluate", "aggregate", "layers")
 # These decide whether, where and how visibly something is computed, never what comes out.
 NO_RESULT = ("reslab.config", "reslab.environment", "reslab.errors", "reslab.git", "reslab.runs", "reslab.tracking")
 # The description pins these: it holds the merged parameters and the losses of three real steps, and train depends on it.
@@ -67,7 +67,8 @@ def test_deps_and_scripts_exist(pipeline, repository):
         for dep in pipeline[stage]["deps"]:
             if dep.startswith(("src/", "stages/")):
                 assert (repository / dep).exists(), dep
-        assert pipeline[stage]["cmd"].startswith("PYTHONPATH=src python stages/"), "queued runs must import their own source"
+        own_source = r"sh -c 'PYTHONPATH=src\${PYTHONPATH:+:$PYTHONPATH} exec python stages/"
+        assert pipeline[stage]["cmd"].startswith(own_source), "queued runs must import their own source"
 
 
 def test_train_depends_on_no_growing_folder_and_no_raw_parameters(pipeline):
@@ -80,7 +81,7 @@ def test_matrix_over_a_mapping_expands_to_its_keys(repository):
     listed = call(repository, "dvc", "stage", "list", "--name-only").stdout.split()
     experiments = list(YAML(typ="safe", pure=True).load(repository / "params.yaml")["experiments"])
     per_experiment = [f"{stage}@{name}" for stage in ("describe", "train", "evaluate") for name in experiments]
-    assert listed == ["fetch", "preprocess", "check", *per_experiment, "aggregate"]
+    assert listed == ["names", "fetch", "preprocess", "check", *per_experiment, "aggregate"]
 
 
 def test_plot_template_is_json(repository):

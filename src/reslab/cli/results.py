@@ -77,10 +77,9 @@ def _made(path: Path) -> Path:
 
 def _measured(layers: Path) -> set[str]:
     """The experiments of the study whose layers were measured last, if any were."""
-    path = layers / "growth.csv"
-    import pandas as pd
+    from reslab.tracking.results import read_table
 
-    return {name.split("@")[0] for name in pd.read_csv(path)["experiment"]} if path.exists() else set()
+    return {row["experiment"].split("@")[0] for row in read_table(layers / "growth.csv", "experiment")}
 
 
 @app.command()

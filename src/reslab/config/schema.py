@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
-from reslab.errors import UserError, located
+from reslab.errors import UserError, cut, located, shown
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 # Types for keyword-only parameters; what lies outside is refused with its path.
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Depth = Annotated[int, Field(ge=1, le=12_000)]  # layers: the deepest that was ever trained had 10,000 (arXiv:1806.05393)
 Size = Annotated[int, Field(ge=1, le=4096)]  # channels, pixels
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -84,18 +85,23 @@ def check(kind: Any, value: Any, where: str) -> Any:
 
 def _say(problem: Mapping, kind: Any, where: str) -> str:
     location = [part for part in problem["loc"] if not _is_union_branch(part)]
-    key = str(location[-1]) if location else ""
+    key = location[-1] if location else ""
     path, parent = _path(where, location), _path(where, location[:-1])
     if problem["type"] == "extra_forbidden":
         return f"{parent}: {unknown(key, _field_names(kind), 'key')}"
     if problem["type"] == "missing":
         return f"{parent}: missing key {key!r}"
-    return f"{path}: {problem['input']!r} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
+    return f"{path}: {shown(problem['input'])} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
 
 
 def _path(where: str, location: Sequence[str | int]) -> str:
     """The path of an error: `augment` and (0, "padding") -> augment[0].padding."""
-    return where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return where + "".join(f"[{part}]" if isinstance(part, int) else f".{_word(part)}" for part in location)
+
+
+def _word(key: Any) -> str:
+    """A key in a message: as it is if it is a short word."""
+    return cut(key) if isinstance(key, str) and key.isidentifier() else shown(key)
 
 
 def _is_union_branch(part: Any) -> bool:
@@ -109,13 +115,13 @@ def _field_names(kind: type[pydantic.BaseModel]) -> list[str]:
 def named(section: Any, where: str) -> dict:
     """A copy of a `{name: ..., options}` section; raises UserError if it is none."""
     if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
-        raise UserError(f"{where}: expected `{{name: ..., options}}`, found {section!r}")
+        raise UserError(f"{where}: expected `{{name: ..., options}}`, found {shown(section)}")
     return dict(section)
 
 
 def unknown(name: Any, allowed: Iterable, what: str = "name", *, listing: str = "") -> str:
     """The message for a misspelt name: the nearest allowed one, and all of them (or, where they are many, what lists them)."""
     allowed = list(map(str, allowed))
-    near = difflib.get_close_matches(str(name), allowed, n=1)
+    near = difflib.get_close_matches(cut(str(name)), allowed, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {what} {name!r}{hint}; {listing or 'allowed: ' + ', '.join(allowed)}"
+    return f"unknown {what} {shown(name)}{hint}; {listing or 'allowed: ' + ', '.join(allowed)}"

@@ -1,6 +1,5 @@
 """params.yaml -> a checked Study: sections merged into experiments, every error with its path and what is allowed."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from reslab.config.names import check_experiments, check_name
 from reslab.config.report import Report
 from reslab.config.report import checked as checked_report
 from reslab.config.schema import check, named, unknown
 from reslab.config.train import Train
 from reslab.config.yaml import read_yaml
-from reslab.errors import UserError, located
+from reslab.errors import UserError, located, shown
 
 SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
 STUDY_KEYS = ("study", "seeds", "dataset", *SECTIONS, "experiments", "report")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +65,13 @@ def parse(document: Any) -> Study:
     _check_keys(document, STUDY_KEYS, "", required=[key for key in STUDY_KEYS if key != "report"])
     seeds = check(list[int], document["seeds"], "seeds")
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise UserError(f"seeds: {seeds} is not allowed: a list of at least one whole number >= 0, none repeated")
-    rows = document["experiments"]
-    if not isinstance(rows, Mapping) or not rows:
-        raise UserError("experiments: expected at least one, as `name: {what differs from the sections above}`")
-    experiments = {
-        key: _experiment(_check_name(key, "experiments"), document, {} if row is None else row) for key, row in rows.items()
-    }
+        raise UserError(f"seeds: {shown(seeds)} is not allowed: a list of at least one whole number >= 0, none repeated")
+    rows = check_experiments(document)
+    experiments = {name: _experiment(name, document, {} if row is None else row) for name, row in rows.items()}
     report = checked_report({} if document.get("report") is None else document["report"], experiments)
     dataset = named(document["dataset"], "dataset")
     validation = check(Annotated[int, Field(ge=0)], dataset.pop("validation", 0), "dataset.validation")
-    name = _check_name(document["study"], "study")
+    name = check_name(document["study"], "study")
     return Study(name=name, seeds=seeds, dataset=dataset, validation=validation, experiments=experiments, report=report)
 
 
@@ -88,7 +83,7 @@ def from_sections(name: str, sections: Mapping) -> Experiment:
 def _experiment(name: str, defaults: Mapping, row: Mapping) -> Experiment:
     where = f"experiments.{name}"
     if not isinstance(row, Mapping):
-        raise UserError(f"{where}: expected sections such as `model: {{depth: 20}}`, found {row!r}")
+        raise UserError(f"{where}: expected sections such as `model: {{depth: 20}}`, found {shown(row)}")
     _check_keys(row, SECTIONS, where)
     sections = {key: merge(defaults[key], row[key]) if key in row else defaults[key] for key in SECTIONS}
     checked = {key: named(sections[key], _origin(key, row, where)) for key in SECTIONS if key not in ("augment", "train")}
@@ -114,12 +109,6 @@ def merge(default: Any, change: Any) -> Any:
         if given in change and other not in change:
             merged.pop(other, None)
     return merged
-
-
-def _check_name(name: Any, where: str) -> str:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(f"{where}: {name!r} is not a name: letters, digits, - and _ (it becomes a folder and a DVC stage)")
-    return name
 
 
 def _check_keys(section: Mapping, allowed: tuple[str, ...], where: str, required: list[str] | None = None) -> None:

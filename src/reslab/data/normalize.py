@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reslab.config.schema import Finite, Positive
-from reslab.errors import UserError
+from reslab.errors import UserError, shown
 
 Mean = list[float] | list[list[list[float]]]  # per channel, or per pixel (C, H, W)
 Constants = tuple[list[float] | None, list[float]]
@@ -37,7 +37,7 @@ def computed(facts: dict) -> Constants:
 def published(facts: dict, *, constants: str) -> Constants:
     """Constants that published systems use, by name."""
     if constants not in PUBLISHED:
-        raise UserError(f"unknown constants {constants!r}; allowed: {', '.join(PUBLISHED)}")
+        raise UserError(f"unknown constants {shown(constants)}; allowed: {', '.join(PUBLISHED)}")
     return _for_channels(facts, *PUBLISHED[constants])
 
 

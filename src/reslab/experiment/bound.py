@@ -16,7 +16,8 @@ from reslab.data.batches.streamed import Crop
 from reslab.data.datasets import DATASETS
 from reslab.data.normalize import NORMALIZATIONS, Mean
 from reslab.data.prepared import Prepared
-from reslab.errors import located
+from reslab.environment import memory_bytes
+from reslab.errors import UserError, located
 from reslab.models import MODELS
 from reslab.rng import key_of
 from reslab.training.losses import LOSSES, Loss
@@ -36,6 +37,9 @@ TABLES: dict[str, Mapping[str, Callable]] = {
     "schedule": SCHEDULES,
     "schedule.warmup": WARMUPS,
 }  # section of params.yaml -> what its `name` may be
+
+
+WEIGHT = 4  # bytes of a parameter in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +100,28 @@ def build_network(model: Mapping, facts: Mapping, *, seed: int) -> nn.Module:
 
 
 def constructed(construct: Callable[[int, int], nn.Module], facts: Mapping, *, seed: int) -> nn.Module:
-    """What `construct` makes for the facts' image_shape and class_names, drawn from `seed` on the CPU: the same on every device."""
+    """What `construct` makes for the facts' image_shape and class_names, drawn from `seed` on the CPU: the same on every device.
+
+    Raises UserError if its weights do not fit into memory, before any is made.
+    """
+    sizes = facts["image_shape"][0], len(facts["class_names"])
     with torch.random.fork_rng(devices=[]):
+        if torch.get_default_device().type != "meta":
+            with torch.device("meta"):
+                check_memory(construct(*sizes), WEIGHT)
         torch.manual_seed(key_of(seed, "init") >> 1)
-        return construct(facts["image_shape"][0], len(facts["class_names"]))
+        return construct(*sizes)
+
+
+def check_memory(network: nn.Module, each: int) -> None:
+    """Raise UserError if `each` bytes for each of a network's parameters are more than this machine's memory."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    needed, there = parameters * each / 1e9, memory_bytes() / 1e9
+    if needed > there:
+        raise UserError(
+            f"model: {parameters:,} parameters need at least {needed:,.0f} GB of memory, and there are {there:,.0f} GB; "
+            "make it narrower or shallower"
+        )
 
 
 def _bound_optimizer(spec: Mapping, batch_size: int) -> Callable[[nn.Module], torch.optim.Optimizer]:

@@ -19,8 +19,10 @@ from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Arrays
 from reslab.data.prepared.statistics import check_validation
 from reslab.errors import UserError, located
-from reslab.experiment.bound import BoundExperiment, bound
+from reslab.experiment.bound import BoundExperiment, bound, check_memory
 from reslab.models.analysis.count import count, single_value_norms
+
+DESCRIBED = 24  # bytes of a parameter where an experiment is described: weight, gradient and momentum in float64
 
 
 def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
@@ -61,7 +63,11 @@ def checked(experiment: Experiment, facts: dict) -> BoundExperiment:
 
 
 def check_network(experiment: BoundExperiment, network: nn.Module, facts: Mapping) -> dict[str, int]:
-    """Run one image through the experiment's network; return its counts. Raises UserError if images or batches are too small."""
+    """Run one image through the experiment's network; return its counts.
+
+    Raises UserError if images or batches are too small, or the network too large for this machine.
+    """
+    check_memory(network, DESCRIBED)
     with located("model"):
         counts = count(network, tuple(facts["image_shape"]))
     with located("train"):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Fraction, Probability, Size
+from reslab.config.schema import Depth, Fraction, Probability, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, conv1x1, conv3x3
@@ -88,7 +88,7 @@ def densenet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     growth_rate: Size,
     block: BlockType = "bottleneck",
     compression: Fraction = 0.5,
@@ -112,7 +112,7 @@ def imagenet_densenet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int | None = None,
+    depth: Depth | None = None,
     blocks: Blocks | None = None,
     growth_rate: Size = 32,
     block: BlockType = "bottleneck",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import conv3x3, global_average_pool, pad_channels, scalar_bias, stages, subsample
 from reslab.models.parts.plans import Plan, cifar_plan
@@ -61,6 +61,6 @@ class FixupNet(nn.Module):
 
 
 @initialized(init="fan_out", linear_init="zero", linear_bias="zero")
-def fixup_resnet(in_channels: int, num_classes: int, *, depth: int, width: Size = 16) -> nn.Module:
+def fixup_resnet(in_channels: int, num_classes: int, *, depth: Depth, width: Size = 16) -> nn.Module:
     """A ResNet of 6n+2 layers without batch norm; in the paper its scalars learn at lr/10 (`scalar_lr: 0.1`)."""
     return FixupNet(in_channels, num_classes, cifar_plan(depth, width))

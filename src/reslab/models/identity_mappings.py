@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import (
     ImageNetStem,
@@ -132,7 +132,7 @@ def activation_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     order: Order,
     block: UnitType = "basic",
     shortcut: ShortcutOption = "A",
@@ -149,7 +149,7 @@ def imagenet_activation_resnet(
     num_classes: int,
     *,
     order: Order,
-    depth: int | None = None,
+    depth: Depth | None = None,
     block: BlockType | None = None,
     blocks: Blocks | None = None,
     shortcut: ShortcutOption = "B",
@@ -173,7 +173,7 @@ def torch7_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     bn: Literal["before_addition", "after_addition"] = "before_addition",
     last_relu: bool = True,
     first_gamma: Literal["same", "near_one"] = "same",

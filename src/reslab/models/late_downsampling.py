@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, Stem, conv3x3, subsample
 from reslab.models.parts.plans import residual_depth
@@ -35,7 +35,7 @@ class LateBlock(nn.Module):
 
 
 @initialized(init="fan_in", linear_init="fan_in")
-def late_downsampling_resnet(in_channels: int, num_classes: int, *, depth: int, width: Size = 16) -> nn.Module:
+def late_downsampling_resnet(in_channels: int, num_classes: int, *, depth: Depth, width: Size = 16) -> nn.Module:
     """A ResNet of 6n+2 layers whose stages downsample in their last block: 304,378 parameters at depth 20 instead of 269,722."""
     blocks = residual_depth(depth, "basic")
     stages = []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, conv1x1, convolutions
@@ -81,7 +81,7 @@ def preact_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     block: BlockType = "basic",
     width: Size = 16,
     expand_first_stage: bool = True,
@@ -110,7 +110,7 @@ def imagenet_preact_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int | None = None,
+    depth: Depth | None = None,
     block: BlockType | None = None,
     blocks: Blocks | None = None,
     width: Size = 64,

@@ -6,7 +6,7 @@ from itertools import accumulate, islice, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Positive, Size
+from reslab.config.schema import Depth, Positive, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, convolutions, pad_channels, stages
@@ -65,7 +65,7 @@ def pyramidnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     alpha: Positive,
     block: BlockType = "basic",
     width: Size = 16,
@@ -90,7 +90,7 @@ def imagenet_pyramidnet(
     num_classes: int,
     *,
     alpha: Positive,
-    depth: int | None = None,
+    depth: Depth | None = None,
     block: BlockType | None = None,
     blocks: Blocks | None = None,
     width: Size = 64,

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import (
     ImageNetStem,
@@ -88,7 +88,7 @@ BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 @initialized(init="fan_in")
-def plain(in_channels: int, num_classes: int, *, depth: int, width: Size = 16) -> nn.Module:
+def plain(in_channels: int, num_classes: int, *, depth: Depth, width: Size = 16) -> nn.Module:
     """The plain counterpart of `resnet`: the same layers and, with option A, the same parameters, but no shortcuts."""
     plan = cifar_plan(depth, width)
     return Network(
@@ -105,7 +105,7 @@ def resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     block: BlockType = "basic",
     shortcut: ShortcutOption = "A",
     width: Size = 16,
@@ -135,7 +135,7 @@ def imagenet_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int | None = None,
+    depth: Depth | None = None,
     block: BlockType | None = None,
     blocks: Blocks | None = None,
     shortcut: ShortcutOption = "B",

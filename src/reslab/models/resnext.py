@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import ImageNetStem, Network, Stem, conv1x1, conv3x3, make_shortcut
 from reslab.models.parts.plans import Blocks, Plan, cifar_plan, imagenet_plan
@@ -43,7 +43,9 @@ def grouped_stages(plan: Plan, cardinality: int, base_width: int) -> list[nn.Seq
 
 
 @initialized(init="fan_out", linear_bias="zero")
-def resnext(in_channels: int, num_classes: int, *, depth: int, cardinality: Size, base_width: Size, width: Size = 64) -> nn.Module:
+def resnext(
+    in_channels: int, num_classes: int, *, depth: Depth, cardinality: Size, base_width: Size, width: Size = 64
+) -> nn.Module:
     """ResNeXt-depth, cardinality x base_width d, for small images: 9n+2 layers (section 5.3: 29, 8x64d and 16x64d)."""
     plan = cifar_plan(depth, width, "bottleneck")
     body = grouped_stages(plan, cardinality, base_width)
@@ -55,7 +57,7 @@ def imagenet_resnext(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int | None = None,
+    depth: Depth | None = None,
     blocks: Blocks | None = None,
     cardinality: Size = 32,
     base_width: Size = 4,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut, stages
 from reslab.models.parts.plans import cifar_plan
@@ -31,7 +31,9 @@ class ReZeroBlock(nn.Module):
 
 
 @initialized(init="fan_in")
-def rezero_resnet(in_channels: int, num_classes: int, *, depth: int, shortcut: ShortcutOption = "A", width: Size = 16) -> nn.Module:
+def rezero_resnet(
+    in_channels: int, num_classes: int, *, depth: Depth, shortcut: ShortcutOption = "A", width: Size = 16
+) -> nn.Module:
     """A ResNet of 6n+2 layers with batch norm; each branch times a learnable number that starts at 0."""
     plan = cifar_plan(depth, width)
     body = stages(partial(ReZeroBlock, shortcut=shortcut), plan)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Count, Size
+from reslab.config.schema import Count, Depth, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Stem, global_average_pool
@@ -31,7 +31,7 @@ def se_preact_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     block: BlockType = "basic",
     width: Size = 16,
     reduction: Count = 16,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, Stem, conv1x1, conv3x3, stages, subsample
@@ -105,7 +105,7 @@ def shake_shake(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     width: Size,
     forward: Forward = "shake",
     backward: Backward = "shake",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from reslab.config.schema import Fraction, Positive, Size
+from reslab.config.schema import Depth, Fraction, Positive, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, Stem, Tail
 from reslab.models.parts.plans import BlockType, residual_depth
@@ -50,7 +50,7 @@ def shakedrop_pyramidnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     alpha: Positive,
     survival: Fraction = 0.5,
     block: BlockType = "bottleneck",

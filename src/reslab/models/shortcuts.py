@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Finite, Probability, Size, bind
+from reslab.config.schema import Depth, Finite, Probability, Size, bind
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, Projection, Stem, conv1x1, conv3x3, make_shortcut, stages
 from reslab.models.parts.plans import Shape, cifar_plan
@@ -122,7 +122,7 @@ class ShortcutBlock(nn.Module):
 
 
 @initialized(init="fan_in")
-def shortcut_resnet(in_channels: int, num_classes: int, *, depth: int, shortcut: dict[str, Any], width: Size = 16) -> nn.Module:
+def shortcut_resnet(in_channels: int, num_classes: int, *, depth: Depth, shortcut: dict[str, Any], width: Size = 16) -> nn.Module:
     """A ResNet of 6n+2 layers (Table 1: 110) with another shortcut, such as {name: constant, skip: 0.5, residual: 0.5}.
 
     # Deviation: where the shape changes, what is scaled, gated or dropped is option A's shortcut; the paper does not say.

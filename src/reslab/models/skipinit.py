@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
+from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv1x1, conv3x3, make_shortcut, stages
 from reslab.models.parts.plans import cifar_plan
@@ -36,7 +36,7 @@ def skipinit_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     alpha: float | str = 0.0,
     shortcut: ShortcutOption = "A",
     width: Size = 16,

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Fraction, Size
+from reslab.config.schema import Depth, Fraction, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut
 from reslab.models.parts.plans import Shape, cifar_plan
@@ -58,7 +58,7 @@ def stochastic_depth_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     survival: Fraction = 0.5,
     level: Level = "batch",
     shortcut: ShortcutOption = "A",

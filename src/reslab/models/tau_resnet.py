@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Size
-from reslab.errors import UserError
+from reslab.config.schema import Depth, Size
+from reslab.errors import UserError, shown
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import (
     ImageNetStem,
@@ -44,7 +44,7 @@ def resolve_tau(tau: float | str, blocks: int, *, name: str = "tau") -> float:
     if isinstance(tau, str):
         rule = _RULE.fullmatch(tau.strip())
         if rule is None:
-            raise UserError(f"{name} {tau!r} is not a number >= 0 or a rule such as 1/sqrt(L), 0.5/sqrt(L), 1/L, 1/L^0.25")
+            raise UserError(f"{name} {shown(tau)} is not a number >= 0 or a rule such as 1/sqrt(L), 0.5/sqrt(L), 1/L, 1/L^0.25")
         power = 0.5 if "sqrt" in tau else float(rule["p"] or 1)
         number = float(rule["c"]) * blocks**-power
     else:
@@ -137,7 +137,7 @@ def tau_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
+    depth: Depth,
     norm: Norm = "batch",
     tau: float | str = 1.0,
     width: Size = 16,
@@ -207,7 +207,7 @@ def imagenet_tau_resnet(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int | None = None,
+    depth: Depth | None = None,
     blocks: Blocks | None = None,
     norm: Norm = "batch",
     tau: float | str = 1.0,

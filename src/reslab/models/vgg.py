@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Probability, Size
+from reslab.config.schema import Depth, Probability, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import conv3x3, global_average_pool
@@ -149,7 +149,7 @@ def imagenet_vgg(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int | None = None,
+    depth: Depth | None = None,
     layers: Blocks | None = None,
     widths: Widths = tuple(WIDTHS),
     norm: Norm = "batch",

@@ -5,7 +5,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reslab.config.schema import Count, Probability, Size
+from reslab.config.schema import Depth, Probability, Size
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import Network, Stem, Tail, conv1x1, conv3x3, stages
 from reslab.models.parts.plans import blocks_per_stage, make_plan
@@ -39,8 +39,8 @@ def wrn(
     in_channels: int,
     num_classes: int,
     *,
-    depth: int,
-    widening_factor: Count,
+    depth: Depth,
+    widening_factor: Size,
     dropout: Probability = 0.0,
     width: Size = 16,
 ) -> nn.Module:

@@ -1,11 +1,14 @@
 """What MLflow is told about experiments after evaluate and aggregate: scores, statistics over seeds, verdicts."""
 
+import csv
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reslab.config.study import Study
+from reslab.errors import UserError, first_line, shown
 from reslab.runs import records
 from reslab.tracking.networks import COUNTS, params
 
@@ -46,8 +49,7 @@ class ExperimentResult:
 
 def read_results(study: Study, metrics: Path) -> list[ExperimentResult]:
     """Read METRICS/runs and METRICS/tables; experiments that have no record yet are left out."""
-    table = read_table(metrics / "tables" / "results.csv")
-    statistics = {str(row["experiment"]): row for row in table}
+    statistics = {row["experiment"]: row for row in read_table(metrics / "tables" / "results.csv", "experiment")}
     verdicts = read_verdicts(metrics / "tables")
     found = []
     for name in study.experiments:
@@ -59,26 +61,42 @@ def read_results(study: Study, metrics: Path) -> list[ExperimentResult]:
     return found
 
 
-def seed_statistics(row: dict[str, Any]) -> dict[str, float]:
+def seed_statistics(row: dict[str, str]) -> dict[str, float]:
     """A row of results.csv as metrics: mean is seeds/error_mean; without what is not known."""
-    found = {f"seeds/{name}": row.get(column, math.nan) for column, name in STATISTICS.items()}
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+    found = {f"seeds/{name}": number(row.get(column, "")) for column, name in STATISTICS.items()}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def number(text: str) -> float:
+    """A number of a table; NaN where there is none."""
+    try:
+        return float(text or "nan")
+    except ValueError:
+        raise UserError(f"results.csv: {shown(text)} is not a number; run `dvc repro -f aggregate`") from None
 
 
 def read_verdicts(tables: Path) -> dict[str, dict[str, str]]:
     """Experiment -> tag -> what published.csv and comparisons.csv say of it."""
     found: dict[str, dict[str, str]] = {}
-    for row in read_table(tables / "published.csv"):
+    for row in read_table(tables / "published.csv", "experiment", "verdict"):
         found.setdefault(row["experiment"], {})["verdict.published"] = row["verdict"]
-    for row in read_table(tables / "comparisons.csv"):
+    for row in read_table(tables / "comparisons.csv", "experiment", "against", "verdict"):
         found.setdefault(row["experiment"], {})[f"verdict.against.{row['against']}"] = row["verdict"]
     return found
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table that the study may have or not."""
+def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of a table that the study may have or not, each value as it is written: NA, 020 and true are names here.
+
+    Raises UserError for a damaged table, or one without these columns.
+    """
     if not path.exists():
         return []
-    import pandas as pd
-
-    return pd.read_csv(path).to_dict("records")
+    try:
+        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
+        found = [dict(zip(header, row, strict=True)) for row in rows]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}: damaged table ({first_line(error)}); run `dvc repro -f aggregate`") from None
+    if missing := [column for column in columns if column not in header]:
+        raise UserError(f"{path}: damaged table (no column {', '.join(missing)}); run `dvc repro -f aggregate`")
+    return found

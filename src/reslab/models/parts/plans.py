@@ -5,11 +5,10 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from reslab.config.schema import Count
 from reslab.errors import UserError
 
 BlockType = Literal["basic", "bottleneck"]
-Blocks = Annotated[list[Count], Field(min_length=1, max_length=8)]  # blocks of each stage
+Blocks = Annotated[list[Annotated[int, Field(ge=1, le=500)]], Field(min_length=1, max_length=8)]  # blocks of each stage
 
 IMAGENET_RESNETS: dict[int, tuple[BlockType, list[int]]] = {  # He et al. 2015, Table 1; 200: He et al. 2016, section 5
     18: ("basic", [2, 2, 2, 2]),

@@ -2,7 +2,7 @@
 
 import re
 
-from reslab.errors import UserError
+from reslab.errors import UserError, shown
 
 TOKEN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<batch>B)|(?P<sign>[*/]))")
 ALLOWED = "should be a valid number >= 0, or numbers and the batch size B joined by * and /, such as 0.1*B/128"
@@ -39,4 +39,4 @@ def _tokens(text: str) -> list[re.Match]:
 
 
 def _refused(text: str) -> UserError:
-    return UserError(f"{text!r} is not allowed: {ALLOWED}")
+    return UserError(f"{shown(text)} is not allowed: {ALLOWED}")
