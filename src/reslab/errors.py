@@ -53,9 +53,16 @@ def guard(app: Callable[[], None]) -> None:
         sys.exit(1)
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a library's message, or the error's type if it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def first_line(error: Exception, most: int = 200) -> str:
+    """The first line of a library's message, cut where it is long, or the error's type if it has none."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def shown(text: object, most: int = 120) -> str:
+    """A text of outside data as a message shows it: quoted, on one line and printable, its middle left out where it is long."""
+    quoted = repr(str(text))
+    return quoted if len(quoted) <= most else f"{quoted[: most // 2]}...{quoted[3 - most // 2 :]}"
 
 
 def one_line(error: Exception) -> str:
