@@ -118,7 +118,8 @@ def score(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Another test set of the same classes instead: a folder or archive of <class>/<image>, also below test/, or a .npy of images."
+            help="Another test set of the same classes instead: a folder or archive of <class>/<image> (or test/<class>/<image>), "
+            "or a .npy of images."
         ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="The labels of a .npy of images, a .npy too.")] = None,

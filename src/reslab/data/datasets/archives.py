@@ -92,9 +92,11 @@ def _reader(path: Path) -> ModuleType:
         with path.open("rb") as file:
             start = file.read(TAR_MARK + 5)
     suffixed = path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
+    if start.startswith(COMPRESSED_STARTS) or start[TAR_MARK:] == b"ustar":
+        return tars
     if start.startswith(ZIP_STARTS) or (suffixed and path.suffix.lower() == ".zip"):
         return zips
-    if start.startswith(COMPRESSED_STARTS) or start[TAR_MARK:] == b"ustar" or suffixed:
+    if suffixed:
         return tars
     raise UserError(f"{path}: not a folder or an archive ({', '.join(ARCHIVE_SUFFIXES)})")
 

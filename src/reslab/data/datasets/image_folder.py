@@ -61,7 +61,7 @@ class ImageFolder:
                 _check_sha256(path, self.sha256)
             source = look_into(path)
             with located(path):
-                places, left_out = _places(source)
+                places, left_out = places_of(source)
             equal = EqualFiles()
             with repack(equal.watched(source.contents(sorted(places))), self.raw / ARCHIVE):
                 found = {"left_out": left_out.facts(), "equal_files": equal.facts(places)}
@@ -102,7 +102,7 @@ class ImageFolder:
         return Arrays(images, files.labels)
 
 
-def _places(source: Source) -> tuple[dict[str, tuple[str, str]], LeftOut]:
+def places_of(source: Source) -> tuple[dict[str, tuple[str, str]], LeftOut]:
     """The images that are taken with their split and class, and what is left out; raises UserError for classes that do not fit."""
     images, left_out = images_in(source)
     layout = _layout(images)
@@ -130,7 +130,7 @@ def _check_classes(places: dict[str, tuple[str, str]]) -> None:
             raise UserError(f"no images in {split}/; {LAYOUT}")
     if classes["train"] != classes["test"]:
         odd = sorted(classes["train"] ^ classes["test"])
-        some = ", ".join(name if shown(name) == f"'{name}'" else shown(name) for name in odd[:5])
+        some = ", ".join(shown(name)[1:-1] for name in odd[:5])
         raise UserError(f"train/ and test/ must hold the same classes; only in one of them: {some}")
     if len(classes["train"]) < 2:
         raise UserError(f"only one class in train/ ({shown(*classes['train'])[1:-1]}); at least two are needed")

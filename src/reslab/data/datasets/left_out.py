@@ -71,4 +71,4 @@ def _form(name: str) -> str:
     """The kind of a file that is no image: its suffix."""
     file = name.rpartition("/")[2]
     dot = file.rfind(".")
-    return shown(file[dot:].lower(), 30)[1:-1] if dot > 0 else "without an extension"
+    return shown(file[dot : dot + 20].lower())[1:-1] if dot > 0 else "without an extension"

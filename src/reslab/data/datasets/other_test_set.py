@@ -77,7 +77,7 @@ def _layout(images: list[str], expected: list[str]) -> tuple[Layout, str]:
     if found and "test" in found[1]:
         return found[0], "test"
     flat = flat_layout(images, expected)
-    if found and {place[1] for place in map(flat.place, images) if place} != set(expected):
+    if found and "train" not in {place[1] for place in map(flat.place, images) if place}:  # else it is a class
         raise UserError(ONLY_TRAIN)
     return flat, ""
 

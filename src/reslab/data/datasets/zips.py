@@ -25,7 +25,10 @@ def entries(source: Path) -> Iterator[Entry]:
             elif unix & 0o170000 == 0o120000:
                 yield Entry(checked_name(name), "link", target=_target(archive, member, name))
             else:
-                yield Entry(checked_name(name), size=member.file_size, problem=_problem(member))
+                problem = _problem(member)
+                if not problem:
+                    archive.open(member).close()  # compares the name in the directory with the one beside the content
+                yield Entry(checked_name(name), size=member.file_size, problem=problem)
 
 
 def contents(source: Path, wanted: Mapping[int, Entry]) -> Iterator[tuple[int, bytes]]:
