@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,8 @@ def _check_name(name: str) -> None:
         length = len(name.encode())
     except UnicodeEncodeError:
         raise UserError(f"the name of {shown(name)} is not UTF-8; rename it") from None
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise UserError(f"the name of {shown(name)} has a line break or another control character; rename it")
     if length > MAX_NAME_BYTES:
         raise UserError(f"the name of {shown(name)} is over {MAX_NAME_BYTES:,} bytes long; rename it")
 
