@@ -60,6 +60,8 @@ def local_copy(source: str, folder: Path) -> Iterator[Path]:
 
 
 def _download(url: str, folder: Path) -> Path:
+    if "@" in urlsplit(url).netloc:
+        raise UserError(f"{named(url)}: addresses with a password are not read; download the archive yourself and give its path")
     target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or "download")
     request = urllib.request.Request(url, headers={"User-Agent": "reslab"})
     try:
