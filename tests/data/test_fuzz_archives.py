@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzzing import fuzz
 from hostile import CHANGES, changed, check_message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reslab.data.datasets.archives import look_into
@@ -86,6 +87,7 @@ def outcome(path: Path) -> dict[str, bytes] | None:
     return found
 
 
+@fuzz(2000)
 @given(st.sampled_from(sorted(BASES)), CHANGES)
 def test_fuzz_damaged_archives(place, name, changes):
     path = place / name
@@ -125,7 +127,7 @@ def planted(tree: list[tuple[str, bytes | str | None]], root: Path) -> None:
             continue
 
 
-@settings(max_examples=settings.default.max_examples // 20)  # each writes some forty files
+@fuzz(100)  # each writes some forty files
 @given(TREES)
 def test_fuzz_a_folder_and_its_archives_are_one_dataset(place, tree):
     shutil.rmtree(place / "in", ignore_errors=True)

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from fuzzing import fuzz
 from hostile import CHANGES, changed, check_message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,7 @@ READERS = {
 }
 
 
+@fuzz(2000)
 @given(st.sampled_from(BASES), CHANGES, st.sampled_from([1, 3]), st.sampled_from(sorted(READERS)))
 def test_fuzz_damaged_images(base, changes, channels, reader):
     try:

@@ -1,14 +1,7 @@
 """Damaged and hostile files: what the tests of readers change, and what they allow to come back."""
 
-import os
-
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
-settings.register_profile("normal", max_examples=2000, derandomize=True, **COMMON)  # the same cases each time
-settings.register_profile("slow", max_examples=100_000, **COMMON)  # HYPOTHESIS_PROFILE=slow pytest -k fuzz: others each time
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))
 MOST = 600  # characters of a message
 
 CHANGES = st.lists(
