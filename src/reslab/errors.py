@@ -1,5 +1,6 @@
 """What a user can mend: the error, and how a command shows it."""
 
+import io
 import os
 import reprlib
 import sys
@@ -46,6 +47,9 @@ def run(command: Callable[..., None]) -> None:
 
 def guard(app: Callable[[], None]) -> None:
     """Call `app` with the error handling of `run`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
     try:
         app()
     except (UserError, OSError) as error:
