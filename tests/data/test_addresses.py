@@ -41,7 +41,16 @@ def server(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/x.zip", "/x.zip?token=a/b&dl=1#part", "/records/17/files/x.zip/content", "/download?id=9", "/unsized", "/"]
+    "path",
+    [
+        "/x.zip",
+        "/x.zip?token=a/b&dl=1#part",
+        "/records/17/files/x.zip/content",
+        "/download?id=9",
+        "/mein bild/ü.zip?a=b c",
+        "/unsized",
+        "/",
+    ],
 )
 @pytest.mark.parametrize("stored", ["pixels", "files"])
 def test_an_archive_on_the_web(tmp_path, server, path, stored):
@@ -97,3 +106,10 @@ def test_other_addresses_are_refused(tmp_path, address, message):
 def test_paths_are_paths():
     assert not is_url("images/x?.zip") and local_path("images/x?.zip") == Path("images/x?.zip")
     assert is_url("https://x.org/a.tar?b") and named("https://me:secret@x.org/a.tar?b=secret") == "https://x.org/a.tar"
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "a/" * 3000, "http://[::1/x.zip", "http:///x.zip", "nothing\0here"])
+def test_what_is_no_place_at_all_is_one_line(tmp_path, source):
+    with pytest.raises(UserError) as caught:
+        dataset(tmp_path / "raw", source).fetch()
+    assert len(str(caught.value)) < 400

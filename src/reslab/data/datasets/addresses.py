@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from reslab.data.datasets.archives import locate
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, first_line, shown
 
 WEB = ("http", "https", "ftp")
 TIMEOUT = 60  # seconds without a byte
@@ -20,6 +20,10 @@ def is_url(source: str) -> bool:
     """Whether `dataset.source` is an address on the web and not a path; raises UserError for one of another kind."""
     if "://" not in source:
         return False
+    try:
+        urlsplit(source)
+    except ValueError as error:
+        raise UserError(f"dataset.source: {shown(source)} is no address ({first_line(error)})") from error
     scheme = urlsplit(source).scheme.lower()
     if scheme not in (*WEB, "file"):
         raise UserError(f"dataset.source: addresses of kind {scheme!r} are not read; allowed: a path, {', '.join(WEB)} or file")
@@ -59,11 +63,18 @@ def local_copy(source: str, folder: Path) -> Iterator[Path]:
             folder.rmdir()
 
 
+def _quoted(url: str) -> str:
+    """An address with its spaces and foreign letters as %xx, as a browser sends it."""
+    parts = urlsplit(url)
+    path, query = (quote(text, safe="%/:?@!$&'()*+,;=~-._") for text in (parts.path, parts.query))
+    return urlunsplit(parts._replace(path=path, query=query, fragment=""))
+
+
 def _download(url: str, folder: Path) -> Path:
     if "@" in urlsplit(url).netloc:
         raise UserError(f"{named(url)}: addresses with a password are not read; download the archive yourself and give its path")
     target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or "download")
-    request = urllib.request.Request(url, headers={"User-Agent": "reslab"})
+    request = urllib.request.Request(_quoted(url), headers={"User-Agent": "reslab"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, target.open("wb") as file:
             shutil.copyfileobj(answer, file, 2**20)

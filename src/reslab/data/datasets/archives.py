@@ -13,11 +13,12 @@ from types import ModuleType
 from reslab.data.datasets import folders, tars, zips
 from reslab.data.datasets.entries import Entry
 from reslab.data.datasets.links import Tree, follow
-from reslab.errors import UserError, first_line, located, shown
+from reslab.errors import UserError, cut, first_line, located, shown
 
 MAX_MEMBER_BYTES = 256 * 2**20  # a CIFAR batch is 31 MB, CIFAR-100 155 MB, an image far less: what is larger is a bomb or a mistake
 MAX_TOTAL_BYTES = 256 * 2**30
 MAX_NAME_BYTES = 1000  # every row of an index is as long as the longest name
+LONG_PATH = 200  # characters of a source's path in a message
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 COMPRESSED_STARTS = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh")
@@ -76,8 +77,8 @@ def look_into(path: Path) -> Source:
     An archive is read to its end. Raises UserError, naming the source and the member, for a missing source, a damaged or truncated
     archive, a member whose path leaves the archive, a link that is not allowed, a sparse file, and what unpacks to far too much.
     """
-    reader = _reader(path)
     with _reading(path):
+        reader = _reader(path)
         entries = list(reader.entries(path))
         return Source(path, reader, entries, follow(entries))
 
@@ -87,7 +88,7 @@ def _reader(path: Path) -> ModuleType:
     if path.is_dir():
         return folders
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
+        raise UserError("no such file or folder")
     start = b""
     if path.is_file():  # opening a pipe would wait for its other end
         with path.open("rb") as file:
@@ -99,27 +100,27 @@ def _reader(path: Path) -> ModuleType:
         return zips
     if suffixed:
         return tars
-    raise UserError(f"{path}: not a folder or an archive ({', '.join(ARCHIVE_SUFFIXES)})")
+    raise UserError(f"not a folder or an archive ({', '.join(ARCHIVE_SUFFIXES)})")
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Whatever a reader stumbles upon in outside data as a UserError with the source's path."""
-    with located(path):
+    with located(path if len(str(path)) <= LONG_PATH else cut(str(path))):
         try:
             yield
         except UserError:
             raise
         except OSError as error:
             if error.errno is not None:  # the system's, not the archive's
-                raise UserError(f"cannot be read ({first_line(error)})") from error
+                raise UserError(f"cannot be read ({error.strerror})") from error
             raise UserError(_damaged(error)) from error
         except Exception as error:  # over damaged bytes tarfile and zipfile raise a dozen kinds
             raise UserError(_damaged(error)) from error
 
 
 def _damaged(error: Exception) -> str:
-    return f"damaged or truncated archive ({first_line(error)}); fetch it again"
+    return f"damaged or truncated archive ({first_line(error).rstrip(':')}); fetch it again"
 
 
 def _check_name(name: str) -> None:
