@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from tarfile import TarError
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from reslab.data.datasets.places import SPLITS, Layout, split_layout
 from reslab.data.decode import Form, decode
 from reslab.data.prepared.files import ARCHIVE, scan, table
 from reslab.data.prepared.splits import Arrays, Dataset, Files
-from reslab.errors import UserError, located, shown
+from reslab.errors import UserError, first_line, located, shown
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"
 FOUND = "found.json"  # beside the archive: what fetch left out, and equal files
@@ -78,9 +79,12 @@ class ImageFolder:
         """
         archive = self.raw / ARCHIVE
         try:
-            found, positions = json.loads((self.raw / FOUND).read_text(encoding="utf-8")), scan(archive)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.raw}: fetched images missing or damaged ({error}); run `dvc repro -f fetch`") from error
+            stored, positions = json.loads((self.raw / FOUND).read_text(encoding="utf-8")), scan(archive)
+            found = {key: dict(stored[key]) for key in ("left_out", "equal_files")}
+        except (OSError, ValueError, KeyError, TypeError, TarError) as error:
+            raise UserError(
+                f"{self.raw}: fetched images missing or damaged ({first_line(error)}); run `dvc repro -f fetch`"
+            ) from error
         with located(archive):
             layout = _layout(positions)
             places = {name: layout.place(name) for name in sorted(positions)}
