@@ -158,3 +158,13 @@ def test_a_name_that_is_echoed_stays_short_and_on_one_line():
     with pytest.raises(UserError) as caught:
         decode(b"x", size=(8, 8), channels=3, name="a\n\x1b[31m" * 1000)
     assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
+
+
+def test_a_jpeg_of_endless_scans_is_refused():
+    """Fifty thousand bytes of empty scans would take half a minute over sixteen million pixels."""
+    out = io.BytesIO()
+    pil(jpeg(3, (60, 44))).save(out, "JPEG", progressive=True)
+    content, scan = out.getvalue(), b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
+    assert opened(content[:-2] + 50 * scan + content[-2:], 3).size == (60, 44)
+    with pytest.raises(Unreadable, match="a JPEG of over 100 scans"):
+        opened(content[:-2] + 5000 * scan + content[-2:], 3)

@@ -27,6 +27,8 @@ TURNS = {  # EXIF orientation -> how to turn the pixels upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+START_OF_SCAN = b"\xff\xda"
+MAX_SCANS = 100  # of a progressive JPEG; about ten are usual, and each goes over all pixels however few bytes it has
 LYING = {turn for number, turn in TURNS.items() if number >= 5}  # height and width change places
 
 
@@ -83,7 +85,7 @@ def opened(content: bytes, channels: int, *, least: tuple[int, int] | None = Non
     A JPEG of at least twice `least` = (width, height) is decoded at 1/2, 1/4 or 1/8 of its size, never below `least`.
     """
     with _reading():
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = _open(content)
         turn = _turn(image)
         if least is not None:
             image.draft(None, least[::-1] if turn in LYING else least)
@@ -94,7 +96,7 @@ def opened(content: bytes, channels: int, *, least: tuple[int, int] | None = Non
 def shape(content: bytes) -> tuple[int, int]:
     """Height and width of an image that stands upright, from its header; raises Unreadable."""
     with _reading():
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = _open(content)
         width, height = image.size
         return (width, height) if _turn(image) in LYING else (height, width)
 
@@ -161,6 +163,13 @@ def _reading() -> Iterator[None]:
         raise Unreadable(f"unknown image format; known are {', '.join(FORMATS)}") from error
     except Exception as error:  # over damaged bytes PIL's readers raise whatever they stumble upon
         raise Unreadable(first_line(error)) from error
+
+
+def _open(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
+        raise ValueError(f"a JPEG of over {MAX_SCANS} scans")
+    return image
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
