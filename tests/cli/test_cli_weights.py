@@ -191,7 +191,7 @@ def test_predict_names_what_it_cannot_read(untrained, tmp_path):
     with pytest.raises(UserError, match=r"cannot read image '.*notes\.txt'"):
         cli.predict(untrained, [tmp_path / "notes.txt"])
     done = call(tmp_path, "reslab", "predict", "untrained", "nowhere.png", check=False)
-    assert (done.returncode, done.stderr) == (1, "error: [Errno 2] No such file or directory: 'nowhere.png'\n")
+    assert (done.returncode, done.stderr) == (1, "error: nowhere.png: no such file\n")
 
 
 def test_what_is_no_network_is_refused(untrained, tmp_path):

@@ -67,7 +67,7 @@ def _classes(images: list[str], expected: list[str], left_out: LeftOut) -> dict[
             left_out.add(f"images in {place[0]}/", name)
         else:
             classes[name] = place[1]
-    _check_classes(set(classes.values()), expected)
+    _check_classes(set(classes.values()) or ({"."} if images else set()), expected)
     return classes
 
 
