@@ -11,7 +11,7 @@ from reslab.data.datasets.left_out import LeftOut, images_in
 from reslab.data.datasets.places import Layout, flat_layout, split_layout
 from reslab.data.decode import as_evaluated
 from reslab.data.prepared.splits import Arrays
-from reslab.errors import UserError, first_line, located
+from reslab.errors import UserError, first_line, located, shown
 
 ONLY_TRAIN = "only train/ in it; expected test/<class>/<image> or <class>/<image> (to score what trained, give train/ itself)"
 
@@ -85,6 +85,9 @@ def _layout(images: list[str], expected: list[str]) -> tuple[Layout, str]:
 def _check_classes(found: set[str], expected: list[str]) -> None:
     if not found:
         raise UserError("no images; expected <class>/<image>")
+    if len(set(expected)) < len(expected):
+        twice = next(name for name in expected if expected.count(name) > 1)
+        raise UserError(f"several of the network's classes are called {shown(twice)}; give images and labels as .npy files")
     if found != set(expected):
         odd, missing = sorted(found - set(expected)), sorted(set(expected) - found)
         differences = [f"unknown: {short(odd)}"] if odd else []
