@@ -73,7 +73,7 @@ def main(  # noqa: PLR0913 - a command's options
         )
         results = session.run(report.load(folder) | {"command": shlex.join(["python", *sys.argv])})
     report.write(results, folder)
-    print((folder / "report.md").read_text())
+    print((folder / "report.md").read_text(encoding="utf-8"))
 
 
 def _plan(preset: str, levels: str, loops: str, rounds: int) -> Plan:

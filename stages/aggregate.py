@@ -34,14 +34,14 @@ def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
 
 def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
     """Write the tables of experiments, of single networks, and of published numbers."""
-    (folder / "results.md").write_text(results_markdown(summary, runs, study.report.title))
+    (folder / "results.md").write_text(results_markdown(summary, runs, study.report.title), encoding="utf-8")
     write_csv(summary, folder / "results.csv")
     scores = network_scores(runs)
-    (folder / "networks.md").write_text(networks_markdown(scores))
+    (folder / "networks.md").write_text(networks_markdown(scores), encoding="utf-8")
     write_csv(scores, folder / "networks.csv")
     if study.report.published:
         published = against_published(study, summary)
-        (folder / "published.md").write_text(published_markdown(published))
+        (folder / "published.md").write_text(published_markdown(published), encoding="utf-8")
         write_csv(published, folder / "published.csv")
 
 
@@ -51,7 +51,7 @@ def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.D
         return None
     by_image = image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
     compared = comparisons(runs, study.report.compare, by_image)
-    (folder / "comparisons.md").write_text(comparisons_markdown(compared))
+    (folder / "comparisons.md").write_text(comparisons_markdown(compared), encoding="utf-8")
     write_csv(compared, folder / "comparisons.csv")
     write_csv(by_image, folder / "mcnemar.csv")
     return compared
@@ -63,7 +63,7 @@ def write_classes(study: config.Study, digests: digest.Digests, metrics: Path) -
         return {}
     pooled = digest.pooled_reliability(digests)
     classes, confused = digest.by_class(digests), digest.confusions(digests)
-    (metrics / "tables" / "classes.md").write_text(classes_markdown(classes, confused))
+    (metrics / "tables" / "classes.md").write_text(classes_markdown(classes, confused), encoding="utf-8")
     write_csv(classes, metrics / "tables" / "classes.csv", float_format="%.6g")
     plot_reliability(pooled, panels(study_settings(study)), metrics / "plots" / "reliability.svg")
     return {"classes": classes, "confusions": confused, "reliability": pooled}
@@ -90,7 +90,7 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
         named = ", ".join(missing[:NAMED])
         print(f"warning: {predictions}: no predictions of {named}{more}; `dvc repro evaluate` makes them", file=sys.stderr)
 
-    (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n")
+    (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n", encoding="utf-8")
     write_results(study, runs, summary, metrics / "tables")
     compared = write_comparisons(study, runs, digests, metrics / "tables")
     by_class = write_classes(study, digests, metrics)
@@ -104,7 +104,7 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     attempt(lambda: log_to_mlflow(study, metrics), "the results")
     for name in ("results", "published", "comparisons"):
         if (path := metrics / "tables" / f"{name}.md").exists():
-            print(path.read_text())
+            print(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def check(data: Path, output: Path, params: Path = Path("params.yaml")) -> None:
     study, loaded = config.load(params), prepared.load(data)
     with located(params):
         check_study(study, loaded.facts)
-    output.write_text(VALID)
+    output.write_text(VALID, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from reslab.data import prepared
 from reslab.errors import UserError, run
 from reslab.report.predictions import Predictions, save
 from reslab.report.predictions.mistakes import most_confident, sheet
-from reslab.report.predictions.scores import class_errors, confusion, reliability, score
+from reslab.report.predictions.scores import class_errors, confused, confusion, reliability, score
 from reslab.runs import records
 from reslab.training.execution import hardware
 from reslab.weights.network import read_network
@@ -23,7 +23,7 @@ def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
     """File name -> what it says of one network's answers, beyond the numbers of the record."""
     counts = confusion(found.logits, found.labels, found.class_names)
     return {
-        f"{split}_confusion.csv": counts.reset_index(),
+        f"{split}_confusion.csv": confused(counts),
         f"{split}_classes.csv": class_errors(counts),
         f"{split}_reliability.csv": reliability(found.logits, found.labels),
     }

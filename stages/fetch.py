@@ -9,9 +9,10 @@ from reslab.errors import run
 
 
 def fetch(raw: Path, params: Path = Path("params.yaml")) -> None:
-    """Fetch the study's dataset into the folder RAW; a damaged or altered file is refused by name."""
+    """Fetch the study's dataset into the folder RAW, and say what was left out; a damaged or altered file is refused by name."""
     study = config.load(params)
-    schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).fetch()
+    for line in schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).fetch() or ():  # a dataset may have nothing to say
+        print(line)
 
 
 if __name__ == "__main__":

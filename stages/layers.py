@@ -126,7 +126,7 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
     for table, path in ((responses, rows / "responses.csv"), (stream, rows / "stream.csv"), (grown, metrics / "growth.csv")):
         table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
-    (metrics / "growth.md").write_text(growth_markdown(grown))
+    (metrics / "growth.md").write_text(growth_markdown(grown), encoding="utf-8")
     trained = responses[responses["experiment"].isin(list(study.experiments))]
     plot_responses(trained, metrics / "responses_initial.svg", moment=INITIAL)
     plot_responses(trained, metrics / "responses_trained.svg", moment=TRAINED)
@@ -135,7 +135,7 @@ def main(
     if grown["tau"].notna().any():
         plot_growth(grown, metrics / "threshold.svg", against="scaled")
     attempt(lambda: Store(project_root(), study.name).log_report([metrics]), "the layers")
-    print((metrics / "growth.md").read_text())
+    print((metrics / "growth.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """import-weights, export, predict and score, on the pipeline's own networks and on what users may give them."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,7 @@ def test_predict_names_what_it_cannot_read(untrained, tmp_path):
     with pytest.raises(UserError, match=r"cannot read image '.*notes\.txt'"):
         cli.predict(untrained, [tmp_path / "notes.txt"])
     done = call(tmp_path, "reslab", "predict", "untrained", "nowhere.png", check=False)
-    assert (done.returncode, done.stderr) == (1, "error: [Errno 2] No such file or directory: 'nowhere.png'\n")
+    assert (done.returncode, done.stderr) == (1, "error: nowhere.png: no such file\n")
 
 
 def test_what_is_no_network_is_refused(untrained, tmp_path):
@@ -274,3 +275,31 @@ def test_metadata_that_does_not_describe_a_network_is_named(tmp_path, change, me
 def test_a_folder_is_no_file_to_write(tmp_path):
     with pytest.raises(UserError, match="is a folder, not a file"):
         checkpoint.replace_file(tmp_path, lambda draft: None)
+
+
+def test_images_that_are_none_are_refused_and_never_run(trained, tmp_path, monkeypatch):
+    """An EPS under another name would start Ghostscript; a pipe would be waited for."""
+    monkeypatch.chdir(trained)
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for path, message in (
+        (tmp_path / "x.png", "unknown image format"),
+        (tmp_path / "pipe.png", "not a plain file"),
+        (tmp_path / "no.png", "no such"),
+    ):
+        with pytest.raises(UserError, match=message):
+            cli.predict(Path(NETWORK), [path])
+
+
+def test_score_says_what_it_leaves_out(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    for i in range(10):
+        for name in (f"test/{i}/{i}.png", f"test/{i}/deep/er.png", f"train/{i}/{i}.png"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), 10 * i).save(tmp_path / name)
+    (tmp_path / "test" / "0" / "photo.HEIC").write_bytes(b"")
+    cli.score(Path(NETWORK), images=tmp_path)
+    said = capsys.readouterr()
+    assert "10 images in train/ (" in said.err and "1 .heic ('test/0/photo.HEIC')" in said.err
+    assert " 20 " in said.out

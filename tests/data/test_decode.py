@@ -1,14 +1,15 @@
 """Decoding: torchvision's bytes where torchvision has the same thing, and the same bytes by each way to them."""
 
 import io
+import os
 
 import numpy as np
 import pytest
 from pictures import jpeg
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torchvision import transforms
 
-from reslab.data.decode import Form, Unreadable, as_evaluated, centre, corners, decode, opened, window
+from reslab.data.decode import FORMATS, Form, Unreadable, as_evaluated, centre, corners, decode, opened, shape, window
 from reslab.errors import UserError
 
 SIZES = [(48, 40), (40, 57), (33, 33), (300, 41), (36, 64), (500, 400)]
@@ -83,3 +84,87 @@ def test_without_a_resize_the_whole_image_is_taken():
     np.testing.assert_array_equal(
         as_evaluated(content, [3, 32, 32], None, name="x"), decode(content, size=(32, 32), channels=3, name="x")
     )
+
+
+def stored(form: str, image: Image.Image, orientation: int | None) -> bytes:
+    """An image as a camera stores it: its pixels as they lie, and how to turn them."""
+    out, exif = io.BytesIO(), Image.Exif()
+    if orientation is not None:
+        exif[ExifTags.Base.Orientation] = orientation
+    lossless = {"lossless": True} if form == "WEBP" else {}
+    image.save(out, form, exif=exif, **lossless)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP", "JPEG", "AVIF"])
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+def test_images_stand_upright_as_their_exif_says(form, orientation):
+    """In every way to their pixels; the whole is what PIL's own exif_transpose gives."""
+    if form not in FORMATS:
+        pytest.skip(f"this Pillow has no {form}")
+    content = stored(form, pil(jpeg(3, (60, 44))), orientation)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
+    assert shape(content) == (upright.height, upright.width)
+    np.testing.assert_array_equal(np.asarray(opened(content, 3)), np.asarray(upright))
+    plain = io.BytesIO()
+    upright.save(plain, "PNG")
+    np.testing.assert_array_equal(centre(content, FORM), centre(plain.getvalue(), FORM))
+    np.testing.assert_array_equal(corners(content, FORM), corners(plain.getvalue(), FORM))
+    box = {"top": 3, "left": 7, "height": 20, "width": 26}
+    np.testing.assert_array_equal(window(content, FORM, **box), window(plain.getvalue(), FORM, **box))
+
+
+def test_a_lying_jpeg_is_decoded_smaller_on_the_right_sides():
+    content = stored("JPEG", pil(jpeg(3, (400, 200))), 6)
+    assert opened(content, 3, least=(100, 100)).size == (100, 200)
+    assert opened(content, 3, least=(50, 200)).size == (100, 200)
+    assert opened(content, 3, least=(101, 100)).size == (200, 400)
+
+
+def test_a_photograph_with_damaged_exif_is_a_whole_photograph():
+    content = stored("JPEG", pil(jpeg(3, (60, 44))), 6)
+    place = content.index(b"Exif\0\0") + 6
+    for damage in (b"\xff" * 8, b"II*\0\xff\xff\xff\x7f", bytes(8)):
+        assert shape(content[:place] + damage + content[place + 8 :]) == (44, 60)
+
+
+def test_no_image_starts_another_program(tmp_path, monkeypatch):
+    """PIL would read an EPS, whatever its name, by starting Ghostscript, which can write files."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "EPS")
+    with pytest.raises(UserError, match=r"cannot read image 'x\.png' \(unknown image format; known are "):
+        decode(out.getvalue(), size=(8, 8), channels=3, name="x.png")
+    for read in (shape, lambda content: opened(content, 3), lambda content: centre(content, FORM)):
+        with pytest.raises(Unreadable):
+            read(out.getvalue())
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("form", ["EPS", "PDF", "ICNS", "ICO", "PCX", "TGA", "SGI", "DDS", "IM", "XBM", "PSD"])
+def test_other_formats_than_the_listed_are_refused(form):
+    out = io.BytesIO()
+    if form == "PSD":
+        out.write(b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\4\0\0\0\4\0\10\0\3" + bytes(200))
+    else:
+        Image.new("1" if form == "XBM" else "RGB", (32, 32)).save(out, form)
+    with pytest.raises(Unreadable, match="unknown image format"):
+        opened(out.getvalue(), 3)
+
+
+def test_a_name_that_is_echoed_stays_short_and_on_one_line():
+    with pytest.raises(UserError) as caught:
+        decode(b"x", size=(8, 8), channels=3, name="a\n\x1b[31m" * 1000)
+    assert len(str(caught.value)) < 400 and str(caught.value).isprintable()
+
+
+def test_a_jpeg_of_endless_scans_is_refused():
+    """Fifty thousand bytes of empty scans would take half a minute over sixteen million pixels."""
+    out = io.BytesIO()
+    pil(jpeg(3, (60, 44))).save(out, "JPEG", progressive=True)
+    content, scan = out.getvalue(), b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
+    assert opened(content[:-2] + 50 * scan + content[-2:], 3).size == (60, 44)
+    with pytest.raises(Unreadable, match="a JPEG of over 100 scans"):
+        opened(content[:-2] + 5000 * scan + content[-2:], 3)

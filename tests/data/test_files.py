@@ -66,7 +66,7 @@ def test_archives_give_what_the_folder_gives(tmp_path, form):
     packed = prepare(archive, tmp_path / "b", stored="files")
     np.testing.assert_array_equal(pixels(packed.train), pixels(folder.train))
     np.testing.assert_array_equal(packed.test.labels, folder.test.labels)
-    assert [path.name for path in (tmp_path / "b" / "raw").iterdir()] == ["images.tar"]
+    assert sorted(path.name for path in (tmp_path / "b" / "raw").iterdir()) == ["found.json", "images.tar"]
 
 
 def test_the_pictures_are_on_the_disk_once(tmp_path):

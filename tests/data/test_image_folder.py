@@ -73,7 +73,7 @@ def test_reads_a_folder(tmp_path):
     assert images.train.images.shape == (3, 3, 8, 8)
     assert images.train.images[1, :, 0, 0].tolist() == [2, 4, 253]
     assert images.train.images[2, :, 4, 4].tolist() == [3, 6, 252]  # resized
-    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["images.tar"]
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["found.json", "images.tar"]
 
 
 @pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tar.xz", "x.zip"])

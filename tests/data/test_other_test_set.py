@@ -78,6 +78,7 @@ def test_grey_arrays_need_no_channels(tmp_path, images):
     [
         (["cat", "dog"], r"new: the folder names must be the network's classes, \['cat', 'dog'\]; unknown: \['ship'\]"),
         (["cat", "dog", "frog", "ship"], r"missing: \['frog'\]$"),
+        (["cat", "dog", "ship", "dog"], r"several of the network's classes are called 'dog'; give images and labels"),
         (["cat", "dog", "boat"], r"unknown: \['ship'\], missing: \['boat'\]$"),
     ],
 )

@@ -12,7 +12,7 @@ from reslab.report.figures.style import COLOURS
 from reslab.report.html import figures
 from reslab.report.predictions import digest
 from reslab.report.predictions.file import Predictions
-from reslab.report.predictions.scores import reliability
+from reslab.report.predictions.scores import class_errors, confused, confusion, reliability
 from reslab.report.tables.classes import classes_markdown
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
@@ -70,3 +70,43 @@ def test_an_experiment_has_the_colour_of_its_place_in_the_study(runs, tmp_path):
     plot, page = (tmp_path / "plot.svg").read_text().upper(), figures.reliability(pooled, ["gone", "a"], "r")
     assert [colour for colour in COLOURS[:-1] if colour in plot] == [COLOURS[1]]  # the last, black, is that of letters
     assert set(re.findall("--c[0-9]", page)) == {"--c1"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["false", "true"],
+        ["(none)", "some"],
+        ["(no answer)", "1"],
+        ["020", "20"],
+        ["NA", "null"],
+        ["crane", "crane"],
+        ["true", "predicted"],
+        ["0", "a|b"],
+    ],
+)
+def test_names_of_classes_are_text_and_never_structure(tmp_path, names):
+    """In what evaluate writes and in what the study's tables make of it; the third image has no answer."""
+    logits = np.array([[3, 0], [3, 0], [np.nan, 0], [0, 3]], dtype=np.float32)
+    found = Predictions(logits, np.array([0, 1, 1, 1]), names)
+    counts = confusion(found.logits, found.labels, names)
+    confused(counts).to_csv(tmp_path / "test_confusion.csv", index=False)
+    class_errors(counts).to_csv(tmp_path / "test_classes.csv", index=False)
+    pairs = pd.read_csv(tmp_path / "test_confusion.csv", dtype={"true": str, "predicted": str}, keep_default_na=False)
+    assert pairs[["true", "predicted", "images"]].to_numpy().tolist() == [
+        [names[0], names[0], 1],
+        [names[1], names[0], 1],
+        [names[1], names[1], 1],
+        [names[1], "", 1],
+    ]
+    classes = pd.read_csv(tmp_path / "test_classes.csv", dtype={"class": str}, keep_default_na=False)
+    assert classes["class"].tolist() == names and classes["wrong"].tolist() == [0, 2]
+    digests = {("a", seed): digest.Digest(found.wrong, counts, reliability(found.logits, found.labels)) for seed in (0, 1)}
+    assert digest.by_class(digests)["class"].tolist() == names
+    mistaken = digest.confusions(digests)
+    assert mistaken[["true", "predicted", "images"]].to_numpy().tolist() == [
+        [names[1], names[0], 2],
+        [names[1], digest.NO_ANSWER, 2],
+    ]
+    rows = classes_markdown(digest.by_class(digests), mistaken).splitlines()
+    assert f"{names[1]} (66.7)".replace("|", r"\|") in rows[2] and rows[2].replace(r"\|", "").count("|") == 4

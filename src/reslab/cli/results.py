@@ -89,7 +89,8 @@ def readme(
     metrics: Annotated[Path, typer.Option(help="What the pipeline made.")] = Path("metrics"),
 ) -> None:
     """Put a short results table of the study into README.md, between its marks."""
-    path.write_text(markdown.with_block(path.read_text(), short_table(config.load(params), metrics), README_MARKS))
+    text = markdown.with_block(path.read_text(encoding="utf-8"), short_table(config.load(params), metrics), README_MARKS)
+    path.write_text(text, encoding="utf-8")
 
 
 def short_table(study: Study, metrics: Path) -> str:

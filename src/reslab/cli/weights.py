@@ -82,7 +82,7 @@ def export(
 @app.command()
 def predict(
     network: Network,
-    images: Annotated[list[Path], typer.Argument(help="Image files of any format that PIL reads.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files (PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF).")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name for each image.")] = 5,
 ) -> None:
     """Say what a network takes images for, with probabilities."""
@@ -93,7 +93,7 @@ def predict(
 
     stored = load_network(network)
     shape, resize = stored.facts["image_shape"], stored.facts.get("resize")
-    decoded = [as_evaluated(path.read_bytes(), shape, resize, name=str(path)) for path in images]
+    decoded = [as_evaluated(_image_file(path), shape, resize, name=str(path)) for path in images]
     with torch.no_grad():
         logits = torch.cat([stored.classifier(torch.from_numpy(pixels)[None].float()) for pixels in decoded])
     names = stored.facts["class_names"]
@@ -105,6 +105,12 @@ def predict(
     print(tabulate(rows, ["image", "class", "probability"], disable_numparse=True, colalign=("left", "left", "right")))
 
 
+def _image_file(path: Path) -> bytes:
+    if not path.is_file():  # reading a pipe would wait for its other end
+        raise UserError(f"{path}: {'no such file' if not path.exists() else 'not a plain file; give image files'}")
+    return path.read_bytes()
+
+
 @app.command()
 def score(
     network: Network,
@@ -112,7 +118,8 @@ def score(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Another test set of the same classes instead: a folder or archive of <class>/<image>, or a .npy of images."
+            help="Another test set of the same classes instead: a folder or archive of <class>/<image> (or test/<class>/<image>), "
+            "or a .npy of images."
         ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="The labels of a .npy of images, a .npy too.")] = None,
@@ -137,7 +144,9 @@ def score(
             (found,) = predict_held_out([stored], loaded, device)
     else:
         shape = {key: stored.facts[key] for key in ("image_shape", "class_names")}
-        (answers,) = predict_split([stored], other_test_set.read(images, labels=labels, **shape), device)
+        resize = stored.facts.get("resize")
+        tested = other_test_set.read(images, labels=labels, resize=resize, say=lambda line: typer.echo(line, err=True), **shape)
+        (answers,) = predict_split([stored], tested, device)
         found = {images.name.removesuffix(".npy"): answers}
     for split, answers in found.items() if output is not None else ():
         predictions.save(output / f"{split}.safetensors", answers)

@@ -39,7 +39,7 @@ def system(name: str) -> str:
 
 def title(name: str, folder: Path = FOLDER) -> str:
     """A study's title, read without parsing the rest: the shell waits for it."""
-    lines = (folder / f"{name}.yaml").read_text().splitlines()
+    lines = (folder / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     return next((line.partition(":")[2].strip(' "') for line in lines if line.startswith("  title:")), "")
 
 
@@ -115,9 +115,9 @@ def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool
     """
     text = dump(document)
     check_output(params)
-    if not force and params.exists() and params.read_text() != text and git.has_uncommitted_edits(params):
+    if not force and params.exists() and params.read_text(encoding="utf-8") != text and git.has_uncommitted_edits(params):
         raise UserError(f"{params} has edits that are not committed; commit them, or say --force to lose them")
-    params.write_text(text)
+    params.write_text(text, encoding="utf-8")
 
 
 def dump(document: Mapping) -> str:

@@ -96,6 +96,6 @@ def write(machine: Machine, folder: Path = FOLDER) -> Path:
     yaml = YAML()
     yaml.width = 120
     yaml.default_flow_style = None  # the rows on a line each
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         yaml.dump(machine.model_dump(exclude_defaults=True), file)
     return path

@@ -8,11 +8,28 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line, shown
 
 BILINEAR = Image.Resampling.BILINEAR  # antialiased, as torchvision's transforms on PIL images
+
+Image.init()
+# Pixels only: PIL also reads programs (EPS, which starts Ghostscript), and files that only their name makes images (TGA).
+FORMATS = [name for name in ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP") if name in Image.OPEN]
+SUFFIXES = frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in {*FORMATS, "MPO"})  # MPO: JPEGs of cameras
+TURNS = {  # EXIF orientation -> how to turn the pixels upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+START_OF_SCAN = b"\xff\xda"
+MAX_SCANS = 100  # of a progressive JPEG; about ten are usual, and each goes over all pixels however few bytes it has
+LYING = {turn for number, turn in TURNS.items() if number >= 5}  # height and width change places
 
 
 class Unreadable(ValueError):
@@ -30,7 +47,7 @@ class Form:
 
 def unreadable(name: str, reason: object) -> UserError:
     """The error that names an image which cannot be decoded."""
-    return UserError(f"cannot read image {name!r} ({reason}); remove or mend it")
+    return UserError(f"cannot read image {shown(name)} ({reason}); remove or mend it")
 
 
 def decode(content: bytes, *, size: tuple[int, int], channels: int, name: str) -> np.ndarray:
@@ -63,22 +80,25 @@ def as_evaluated(content: bytes, image_shape: Sequence[int], resize: int | None,
 
 
 def opened(content: bytes, channels: int, *, least: tuple[int, int] | None = None) -> Image.Image:
-    """An image with all its pixels, in RGB or grey; raises Unreadable.
+    """An image with all its pixels, in RGB or grey, upright as its EXIF orientation says; raises Unreadable.
 
     A JPEG of at least twice `least` = (width, height) is decoded at 1/2, 1/4 or 1/8 of its size, never below `least`.
     """
     with _reading():
-        image = Image.open(io.BytesIO(content))
+        image = _open(content)
+        turn = _turn(image)
         if least is not None:
-            image.draft(None, least)
-        return _eight_bits(image).convert("RGB" if channels == 3 else "L")
+            image.draft(None, least[::-1] if turn in LYING else least)
+        pixels = _eight_bits(image).convert("RGB" if channels == 3 else "L")
+        return pixels if turn is None else pixels.transpose(turn)
 
 
 def shape(content: bytes) -> tuple[int, int]:
-    """Height and width of an image, from its header; raises Unreadable."""
+    """Height and width of an image that stands upright, from its header; raises Unreadable."""
     with _reading():
-        width, height = Image.open(io.BytesIO(content)).size
-        return height, width
+        image = _open(content)
+        width, height = image.size
+        return (width, height) if _turn(image) in LYING else (height, width)
 
 
 def centre(content: bytes, form: Form) -> np.ndarray:
@@ -136,11 +156,32 @@ def _rows(image: Image.Image, channels: int) -> np.ndarray:
 def _reading() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PIL's doubts about metadata, which change no pixel
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
-        reason = "unknown image format" if isinstance(error, UnidentifiedImageError) else error  # PIL's text names a buffer
-        raise Unreadable(str(reason)) from error
+    except UnidentifiedImageError as error:  # PIL's text names a buffer
+        raise Unreadable(f"unknown image format; known are {', '.join(FORMATS)}") from error
+    except Exception as error:  # over damaged bytes PIL's readers raise whatever they stumble upon
+        raise Unreadable(first_line(error)) from error
+
+
+def _open(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
+        raise ValueError(f"a JPEG of over {MAX_SCANS} scans")
+    return image
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How the pixels of an image that is not decoded yet must be turned; None if they stand as they are, or EXIF is damaged."""
+    if image.format == "TIFF":  # PIL turns it while decoding
+        return None
+    if image.format == "PNG" and "exif" not in image.info:  # PIL would decode all pixels to look behind them
+        return None
+    try:
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # noqa: BLE001 - as above; a photograph with damaged EXIF is a whole photograph
+        return None
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ METADATA_KEY = "reslab"  # of a safetensors file; one key only: several are writ
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record; a number that is not finite becomes null, for JSON has no other word for it."""
-    path.write_text(json.dumps(_finite(record), indent=1, allow_nan=False) + "\n")
+    path.write_text(json.dumps(_finite(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:
@@ -27,7 +27,7 @@ def _finite(value: Any) -> Any:
 def read_record(path: Path) -> dict[str, Any]:
     """Read a record; raises UserError for a missing or damaged file."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro`") from None
     except json.JSONDecodeError as error:
@@ -36,7 +36,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Write rows with the same keys, every number as Python prints it: equal runs give equal bytes."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -44,7 +44,7 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
 
 def read_history(path: Path) -> list[dict[str, float]]:
     """Read what `write_history` wrote; every value is a number."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 

@@ -28,7 +28,7 @@ class Room:
 
 def floors(root: Path) -> list[list[str]]:
     """The rooms of each floor, top first, as the first contract of pyproject.toml has them."""
-    contract = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    contract = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0]
     found = [[name.strip().removeprefix(f"{PACKAGE}.") for name in layer.split("|")] for layer in contract["layers"]]
     return [[STAGES, *found[0]], *found[1:]]
 

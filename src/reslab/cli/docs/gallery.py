@@ -45,7 +45,7 @@ def _row(folder: Path, study: Study) -> dict[str, str]:
     from reslab.report.statistics.summary import runs_table  # pandas and scipy take longer to load than most commands take
 
     runs = runs_table(study, folder / "runs")
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     errors = [row["error_percent"] for row in summary.values() if "error_percent" in row]
     epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}
     return {
@@ -63,5 +63,5 @@ def _section(folder: Path, study: Study, place: str) -> str:
     links = " · ".join(f"[{text}]({place}/{path})" for path, text in LINKS.items() if (folder / path).exists())
     notes = "\n".join(f"- {note}" for note in [*study.report.differences, *study.report.notes])
     figure = f"![loss and error by epoch of {study.name}]({place}/{CURVES})" if (folder / CURVES).exists() else ""
-    table = (folder / "tables" / "results.md").read_text().strip()
+    table = (folder / "tables" / "results.md").read_text(encoding="utf-8").strip()
     return "\n\n".join(filter(None, [f"## {study.name}", study.report.question, links, notes, table, figure]))

@@ -1,29 +1,69 @@
-"""Reading a folder, a tar or a zip as one stream of (name, bytes): nothing is ever extracted to disk."""
+"""A folder, a tar or a zip as a source of files: first what is in it, then what is wanted of it; nothing is extracted to disk."""
 
-import gzip
 import io
-import lzma
 import os
 import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 
-from reslab.errors import UserError
+from reslab.data.datasets import folders, tars, zips
+from reslab.data.datasets.entries import Entry
+from reslab.data.datasets.links import Tree, follow
+from reslab.errors import UserError, cut, first_line, located, shown
 
-Member = tuple[PurePosixPath, int, Callable[[], bytes]]  # name, unpacked size, how to read it
-
-MAX_MEMBER_BYTES = 512 * 2**20  # a CIFAR batch is 31 MB, an image is far less: anything larger is a bomb or a mistake
+MAX_MEMBER_BYTES = 256 * 2**20  # a CIFAR batch is 31 MB, CIFAR-100 155 MB, an image far less: what is larger is a bomb or a mistake
 MAX_TOTAL_BYTES = 256 * 2**30
+MAX_NAME_BYTES = 1000  # every row of an index is as long as the longest name
+LONG_PATH = 200  # characters of a source's path in a message
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+COMPRESSED_STARTS = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh")
+TAR_MARK = 257  # where a tar's first header says ustar
 
 
-def is_url(source: str) -> bool:
-    """Whether `dataset.source` is an address and not a path."""
-    return "://" in source
+@dataclass(frozen=True)
+class Source:
+    """A folder or an archive that was looked into."""
+
+    path: Path
+    reader: ModuleType  # folders, tars or zips
+    entries: list[Entry]
+    tree: Tree
+
+    def contents(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Name and content of files of the tree, in the order of the source.
+
+        Raises UserError, before anything is read, for a file that cannot be read (encrypted, a pipe), a name that is not UTF-8, and
+        sizes over MAX_MEMBER_BYTES or MAX_TOTAL_BYTES; later for damage.
+        """
+        wanted: dict[int, list[str]] = {}
+        for name in names:
+            wanted.setdefault(self.tree.files[name], []).append(name)
+        with _reading(self.path):
+            self._check(wanted)
+            for number, content in self.reader.contents(self.path, {number: self.entries[number] for number in wanted}):
+                for name in wanted[number]:
+                    yield name, content
+
+    def _check(self, wanted: dict[int, list[str]]) -> None:
+        total = 0
+        for number, names in wanted.items():
+            entry, name = self.entries[number], names[0]
+            if entry.problem:
+                raise UserError(f"{shown(name)} {entry.problem}")
+            for each in names:
+                _check_name(each)
+            if entry.size > MAX_MEMBER_BYTES:
+                raise UserError(f"{shown(name)} is {entry.size:,} bytes unpacked, over the limit of {MAX_MEMBER_BYTES:,}")
+            total += entry.size * len(names)
+        if total > MAX_TOTAL_BYTES:
+            raise UserError(f"over {MAX_TOTAL_BYTES:,} bytes unpacked; refused")
+        if self.reader is not folders:
+            tars.check_end(sum(self.entries[number].size for number in wanted), tars.may_unpack_to(self.path.stat().st_size))
 
 
 def locate(source: str) -> Path:
@@ -31,130 +71,88 @@ def locate(source: str) -> Path:
     return Path(os.environ.get("DVC_ROOT", "."), Path(source).expanduser())
 
 
-def is_archive(path: Path) -> bool:
-    """Whether the file's name ends like an archive that `members` reads."""
-    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+def look_into(path: Path) -> Source:
+    """What a folder or a .tar, .tar.gz, .tar.xz, .tar.bz2 or .zip holds, with links followed; no content is kept.
 
-
-def members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield every regular file below a folder or inside a .tar, .tar.gz, .tar.xz, .tar.bz2 or .zip.
-
-    Raises UserError, naming the source and the member, for a missing source, a damaged or truncated archive, a member whose
-    path leaves the archive, a link, and sizes over MAX_MEMBER_BYTES or MAX_TOTAL_BYTES.
+    An archive is read to its end. Raises UserError, naming the source and the member, for a missing source, a damaged or truncated
+    archive, a member whose path leaves the archive, a link that is not allowed, a sparse file, and what unpacks to far too much.
     """
-    if source.is_dir():
-        reader = _folder_members(source)
-    elif not source.exists():
-        raise UserError(f"{source}: no such file or folder")
-    elif not is_archive(source):
-        raise UserError(f"{source}: not a folder or an archive ({', '.join(ARCHIVE_SUFFIXES)})")
-    else:
-        reader = _zip_members(source) if source.suffix.lower() == ".zip" else _tar_members(source)
-    total = 0
-    try:
-        for name, size, open_member in reader:
-            total += size
-            _check_member(source, name, size, total)
-            if not _is_clutter(name):
-                yield name, open_member()
-    except DAMAGE as error:
-        raise UserError(f"{source}: damaged or truncated archive ({error or type(error).__name__}); fetch it again") from error
+    with _reading(path):
+        reader = _reader(path)
+        entries = list(reader.entries(path))
+        return Source(path, reader, entries, follow(entries))
 
 
-def _folder_members(source: Path) -> Iterator[Member]:
-    for path in sorted(source.rglob("*")):
-        if path.is_file():
-            yield PurePosixPath(path.relative_to(source).as_posix()), path.stat().st_size, path.read_bytes
-
-
-class _StrictHeader(tarfile.TarInfo):
-    """A header that must be whole: tarfile itself takes a damaged one, or a missing end mark, for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(str(error)) from error
-
-
-def _tar_members(source: Path) -> Iterator[Member]:
-    with tarfile.open(source, "r:*", tarinfo=_StrictHeader) as archive:
-        for member in archive:
-            if member.issym() or member.islnk():
-                raise UserError(f"{source}: member {member.name!r} is a link; pack plain files only")
-            if member.isfile():
-                yield PurePosixPath(member.name), member.size, lambda member=member: archive.extractfile(member).read()
-            elif not member.isdir():
-                raise UserError(f"{source}: member {member.name!r} is not a plain file")
-            archive.members.clear()  # a million of them would fill the memory
-        while archive.fileobj.read(2**20):  # to the very end, where gzip and xz keep their checksum
-            pass
-
-
-def _zip_members(source: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(source) as archive:
-        for member in archive.infolist():
-            if (member.external_attr >> 16) & 0o170000 == 0o120000:
-                raise UserError(f"{source}: member {member.filename!r} is a link; pack plain files only")
-            if not member.is_dir():
-                yield PurePosixPath(member.filename), member.file_size, lambda member=member: _read_zipped(archive, member)
-
-
-def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    try:
-        return archive.read(member)
-    except (RuntimeError, NotImplementedError) as error:  # a password, a method that zipfile does not know
-        raise zipfile.BadZipFile(str(error)) from error
-
-
-def _check_member(source: Path, name: PurePosixPath, size: int, total: int) -> None:
-    if name.is_absolute() or ".." in name.parts or "\\" in str(name):
-        raise UserError(f"{source}: member {str(name)!r} points outside the archive; refused")
-    if size > MAX_MEMBER_BYTES:
-        raise UserError(f"{source}: member {str(name)!r} is {size} bytes unpacked, over the limit of {MAX_MEMBER_BYTES}")
-    if total > MAX_TOTAL_BYTES:
-        raise UserError(f"{source}: over {MAX_TOTAL_BYTES} bytes unpacked; refused")
-
-
-def _is_clutter(name: PurePosixPath) -> bool:
-    """Files that operating systems leave behind: .DS_Store, ._x, __MACOSX/, Thumbs.db."""
-    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db") for part in name.parts)
-
-
-def pack(source: Path, target: Path, wanted: list[PurePosixPath]) -> None:
-    """Write the `wanted` files of a folder into one uncompressed tar, sorted and without dates or owners."""
-    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
-        for name in sorted(wanted):
-            _add(archive, name, (source / name).read_bytes())
+def _reader(path: Path) -> ModuleType:
+    """What reads it, by content; an archive that begins with something else by its name."""
+    if path.is_dir():
+        return folders
+    if not path.exists():
+        raise UserError("no such file or folder")
+    start = b""
+    if path.is_file():  # opening a pipe would wait for its other end
+        with path.open("rb") as file:
+            start = file.read(TAR_MARK + 5)
+    suffixed = path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
+    if start.startswith(COMPRESSED_STARTS) or start[TAR_MARK:] == b"ustar":
+        return tars
+    if start.startswith(ZIP_STARTS) or (suffixed and path.suffix.lower() == ".zip"):
+        return zips
+    if suffixed:
+        return tars
+    raise UserError(f"not a folder or an archive ({', '.join(ARCHIVE_SUFFIXES)})")
 
 
 @contextmanager
-def repack(contents: Iterator[tuple[PurePosixPath, bytes]], target: Path) -> Iterator[list[PurePosixPath]]:
-    """Write files one by one into an uncompressed tar, without dates or owners, and give their names to the caller's checks.
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a reader stumbles upon in outside data as a UserError with the source's path."""
+    with located(path if len(str(path)) <= LONG_PATH else cut(str(path))):
+        try:
+            yield
+        except UserError:
+            raise
+        except OSError as error:
+            if error.errno is not None:  # the system's, not the archive's
+                raise UserError(f"cannot be read ({error.strerror})") from error
+            raise UserError(_damaged(error)) from error
+        except Exception as error:  # over damaged bytes tarfile and zipfile raise a dozen kinds
+            raise UserError(_damaged(error)) from error
+
+
+def _damaged(error: Exception) -> str:
+    return f"damaged or truncated archive ({first_line(error).rstrip(':')}); fetch it again"
+
+
+def _check_name(name: str) -> None:
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise UserError(f"the name of {shown(name)} is not UTF-8; rename it") from None
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise UserError(f"the name of {shown(name)} has a line break or another control character; rename it")
+    if length > MAX_NAME_BYTES:
+        raise UserError(f"the name of {shown(name)} is over {MAX_NAME_BYTES:,} bytes long; rename it")
+
+
+@contextmanager
+def repack(contents: Iterable[tuple[str, bytes]], target: Path) -> Iterator[None]:
+    """Write files one by one into an uncompressed tar, without dates or owners, and let the caller check what was read.
 
     The tar appears only once all files were read and the checks passed: after an error nothing is left behind.
     """
     existed = target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft, names = target.with_name(f".{target.name}"), []
+    draft = target.with_name(f".{target.name}")
     try:
-        with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as archive:
+        with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
             for name, content in contents:
-                _add(archive, name, content)
+                member = tarfile.TarInfo(str(PurePosixPath(name)))
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
                 archive.members.clear()
-                names.append(name)
-        yield names
+        yield
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
         if not existed and not target.exists():
             target.parent.rmdir()
-
-
-def _add(archive: tarfile.TarFile, name: PurePosixPath, content: bytes) -> None:
-    member = tarfile.TarInfo(str(name))
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))

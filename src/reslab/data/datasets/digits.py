@@ -20,8 +20,8 @@ class Digits:
     def __init__(self, raw: Path) -> None:
         self.raw = raw
 
-    def fetch(self) -> None:
-        """Copy the images out of scikit-learn; raises UserError if they are not the 1,797 known ones."""
+    def fetch(self) -> list[str]:
+        """Copy the images out of scikit-learn; there is nothing to say. Raises UserError if they are not the 1,797 known ones."""
         from sklearn.datasets import load_digits
 
         data = load_digits()
@@ -30,6 +30,7 @@ class Digits:
         self.raw.mkdir(parents=True, exist_ok=True)
         np.save(self.raw / "images.npy", images)
         np.save(self.raw / "labels.npy", labels)
+        return []
 
     def read(self) -> Dataset:
         """Images uint8 (N, 1, 8, 8), split 1,437 / 360."""

@@ -2,13 +2,19 @@
 
 import gzip
 import hashlib
+import io
+import socket
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from reslab.data.datasets.archives import is_url, locate, members
+from reslab.data.datasets.addresses import TIMEOUT, is_url, local_path, named
+from reslab.data.datasets.archives import MAX_MEMBER_BYTES, look_into
+from reslab.data.datasets.entries import is_hidden
 from reslab.data.prepared.splits import Arrays, Dataset
 from reslab.errors import UserError, first_line
 
@@ -32,24 +38,30 @@ class TorchvisionDataset:
     def __init__(self, raw: Path, name: str, class_name: str, source: str | None) -> None:
         self.raw, self.name, self.class_name, self.source = raw, name, class_name, source
 
-    def fetch(self) -> None:
-        """Put the original files, checksums verified, into the raw folder; raises UserError naming a bad or missing file."""
+    def fetch(self) -> list[str]:
+        """Put the original files, checksums verified, into the raw folder; there is nothing to say.
+
+        Raises UserError naming a bad or missing file.
+        """
         kind, local = self._kind(), self.source is not None and not is_url(self.source)
         if local:
-            _copy_verified(locate(self.source), self.raw, _wanted(kind, self.name))
+            _copy_verified(local_path(self.source), self.raw, _wanted(kind, self.name))
         elif self.source:
             kind = _at_mirror(kind, self.source)
         try:
-            for train in (True, False):
-                kind(self.raw, train=train, download=not local)
+            with _impatient():
+                for train in (True, False):
+                    kind(self.raw, train=train, download=not local)
         except (OSError, RuntimeError, ValueError) as error:
             missing = next((target.name for target in _wanted(kind, self.name) if not (self.raw / target).exists()), "a file")
+            place = named(self.source) if self.source else "its official site"
             raise UserError(
-                f"{self.name}: could not get {missing} from {self.source or 'its official site'} ({first_line(error)}); "
+                f"{self.name}: could not get {missing} from {place} ({first_line(error)}); "
                 "set dataset.source to a folder or archive with the original files, or to a mirror's URL"
             ) from error
         for packed in self.raw.rglob("*.gz"):  # torchvision keeps both forms; one is enough for DVC
             packed.unlink()
+        return []
 
     def _kind(self) -> Any:
         from torchvision import datasets
@@ -92,31 +104,46 @@ def _copy_verified(source: Path, raw: Path, wanted: dict[PurePosixPath, tuple[st
     A folder may also hold the original archive (cifar-10-python.tar.gz); it is read in place.
     """
     found = set()
-    for name, content in _members_and_nested(source):
-        for target, checksums in wanted.items():
-            if name.name.removesuffix(".gz") == target.name and target not in found:
-                (raw / target).parent.mkdir(parents=True, exist_ok=True)
-                (raw / target).write_bytes(_unpack_verified(source, name, content, *checksums))
-                found.add(target)
+    for path in (sorted(source.glob("*-python.tar.gz")) if source.is_dir() else []) or [source]:
+        for name, content in _named(path, {target.name for target in wanted}):
+            for target, checksums in wanted.items():
+                if name.removesuffix(".gz") == target.name and target not in found:
+                    (raw / target).parent.mkdir(parents=True, exist_ok=True)
+                    (raw / target).write_bytes(_unpack_verified(source, name, content, *checksums))
+                    found.add(target)
     missing = sorted(target.name for target in set(wanted) - found)
     if missing:
         raise UserError(f"{source}: missing {', '.join(missing)} (packed as .gz or not)")
 
 
-def _members_and_nested(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    nested = sorted(source.glob("*-python.tar.gz")) if source.is_dir() else []
-    for path in nested or [source]:
-        yield from members(path)
+def _named(path: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """File name and content of the files below a folder or in an archive whose names are wanted, packed as .gz or not."""
+    source = look_into(path)
+    names = [name for name in sorted(source.tree.files) if PurePosixPath(name).name.removesuffix(".gz") in wanted]
+    for name, content in source.contents(name for name in names if not is_hidden(name)):
+        yield PurePosixPath(name).name, content
 
 
-def _unpack_verified(source: Path, name: PurePosixPath, content: bytes, unpacked_md5: str | None, packed_md5: str | None) -> bytes:
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Within, a connection that is silent for a minute fails: torchvision sets no limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _unpack_verified(source: Path, name: str, content: bytes, unpacked_md5: str | None, packed_md5: str | None) -> bytes:
     """The unpacked content; raises UserError unless its md5, or that of the .gz it came in, is the published one."""
     packed = content
-    if name.suffix == ".gz":
+    if name.endswith(".gz"):
         try:
-            content = gzip.decompress(packed)
-        except (OSError, EOFError) as error:
-            raise UserError(f"{source}: {name} is damaged or truncated ({error}); fetch it again") from error
+            with gzip.open(io.BytesIO(packed)) as file:
+                content = file.read(MAX_MEMBER_BYTES)  # nothing published is that long
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{source}: {name} is damaged or truncated ({first_line(error)}); fetch it again") from error
     known = {(unpacked_md5, hashlib.md5(content).hexdigest()), (packed_md5, hashlib.md5(packed).hexdigest())}
     if not any(expected == found for expected, found in known):
         raise UserError(f"{source}: {name} is not the original file (its checksum differs from the published one); refused")

@@ -1,26 +1,32 @@
 """A user's own images: `train/<class>/` and `test/<class>/` in a folder or an archive."""
 
 import hashlib
-import shutil
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from tarfile import TarError
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from reslab.config.schema import Size
-from reslab.data.datasets.archives import is_url, locate, members, pack, repack
+from reslab.data.datasets import equal_files
+from reslab.data.datasets.addresses import local_copy
+from reslab.data.datasets.archives import Source, look_into, repack
+from reslab.data.datasets.equal_files import EqualFiles
+from reslab.data.datasets.left_out import LeftOut, empty_classes, images_in
+from reslab.data.datasets.places import SPLITS, Layout, split_layout
 from reslab.data.decode import Form, decode
 from reslab.data.prepared.files import ARCHIVE, scan, table
 from reslab.data.prepared.splits import Arrays, Dataset, Files
-from reslab.errors import UserError, located
+from reslab.errors import UserError, first_line, located, shown
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"
+FOUND = "found.json"  # beside the archive: what fetch left out, and equal files
 
 
 class ImageFolder:
-    """Images of any format PIL reads, resized to `image_size` where they differ.
+    """Images (PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF), upright as EXIF says, resized to `image_size` if they differ.
 
     Arguments: `source`, a folder, a .tar, .tar.gz, .tar.xz, .zip, or the URL of such an archive; `channels`, 3 (RGB) or 1
     (grey); `sha256` of the archive, checked if given. `stored`: pixels, all of them decoded in memory, or files, which stay encoded
@@ -46,109 +52,92 @@ class ImageFolder:
         if self.form.resize < image_size:
             raise UserError(f"resize {resize} is not allowed: at least image_size, {image_size}")
 
-    def fetch(self) -> None:
-        """Check the source and put one archive into the raw folder; raises UserError naming what is wrong."""
-        source = self._download() if is_url(self.source) else locate(self.source)
-        if self.sha256 is not None:
-            _check_sha256(source, self.sha256)
-        if self.stored == "files":
-            with repack(_image_members(source), self.raw / ARCHIVE) as names:
-                _check_classes(source, names)
-            if source.parent == self.raw:
-                source.unlink()
-            return
-        names = [name for name, _ in _image_members(source)]  # reads it whole: damage is found before anything is stored
-        _check_classes(source, names)
-        self.raw.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            pack(source, self.raw / "images.tar", names)
-            return
-        if source.parent != self.raw:
-            shutil.copyfile(source, self.raw / source.name)
+    def fetch(self) -> list[str]:
+        """Put the images of the source into one tar in the raw folder, and say what was found.
 
-    def _download(self) -> Path:
-        from torchvision.datasets.utils import download_url
-
-        try:
-            download_url(self.source, self.raw)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(f"{self.source}: download failed ({error})") from error
-        return self.raw / self.source.rsplit("/", 1)[1]
+        Raises UserError naming what is wrong; then nothing is stored.
+        """
+        with local_copy(self.source, self.raw) as path:
+            if self.sha256 is not None:
+                _check_sha256(path, self.sha256)
+            source = look_into(path)
+            with located(path):
+                places, left_out = places_of(source)
+            equal = EqualFiles()
+            with repack(equal.watched(source.contents(sorted(places))), self.raw / ARCHIVE):
+                found = {"left_out": left_out.facts(), "equal_files": equal.facts(places)}
+            (self.raw / FOUND).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        counts = ", ".join(f"{sum(place[0] == split for place in places.values()):,} {split}" for split in SPLITS)
+        classes = len({place[1] for place in places.values()})
+        taken = f"{path.name}: {counts} images of {classes} classes, numbered in the order of their names"
+        return [taken, *left_out.lines(), *equal_files.lines(found["equal_files"])]
 
     def read(self) -> Dataset:
         """Decode every image of the fetched archive, or with `stored: files` only index it.
 
         Raises UserError naming an image that cannot be read; files are decoded when they are stored.
         """
-        (archive,) = self.raw.iterdir()
-        if self.stored == "files":
-            return self._index(archive)
-        size = (self.form.image_size, self.form.image_size)
+        archive = self.raw / ARCHIVE
+        try:
+            stored, positions = json.loads((self.raw / FOUND).read_text(encoding="utf-8")), scan(archive)
+            found = {key: dict(stored[key]) for key in ("left_out", "equal_files")}
+        except (OSError, ValueError, KeyError, TypeError, TarError) as error:
+            raise UserError(
+                f"{self.raw}: fetched images missing or damaged ({first_line(error)}); run `dvc repro -f fetch`"
+            ) from error
         with located(archive):
-            decoded = {
-                name: decode(content, size=size, channels=self.form.channels, name=str(name))
-                for name, content in _image_members(archive)
-            }
-        class_names = _class_names(decoded)
-        splits = []
-        for split in ("train", "test"):
-            names = _names(decoded, split)
-            labels = np.array([class_names.index(_parts(name)[1]) for name in names], dtype=np.int64)
-            splits.append(Arrays(np.stack([decoded.pop(name) for name in names]), labels))
-        return Dataset(*splits, class_names=class_names)
+            layout = _layout(positions)
+            places = {name: layout.place(name) for name in sorted(positions)}
+            class_names = sorted({place[1] for place in places.values()})
+            numbers = {name: number for number, name in enumerate(class_names)}
+            splits = []
+            for split in SPLITS:
+                rows = [(numbers[place[1]], *positions[name], name) for name, place in places.items() if place[0] == split]
+                files = Files(archive, self.form, table(rows))
+                splits.append(files if self.stored == "files" else self._decoded(files))
+        return Dataset(*splits, class_names=class_names, found=found)
 
-    def _index(self, archive: Path) -> Dataset:
-        places = {PurePosixPath(name): place for name, place in scan(archive).items()}
-        class_names = _class_names(places)
-        numbers = {name: number for number, name in enumerate(class_names)}
-        tables = [
-            table((numbers[_parts(name)[1]], *places[name], str(name)) for name in _names(places, split))
-            for split in ("train", "test")
-        ]
-        return Dataset(*(Files(archive, self.form, rows) for rows in tables), class_names=class_names)
+    def _decoded(self, files: Files) -> Arrays:
+        """Whole images, resized."""
+        side, channels = self.form.image_size, self.form.channels
+        images = np.empty((len(files), channels, side, side), dtype=np.uint8)
+        for number, (name, content) in enumerate(files.contents(range(len(files)))):
+            images[number] = decode(content, size=(side, side), channels=channels, name=name)
+        return Arrays(images, files.labels)
 
 
-def _class_names(names: Iterable[PurePosixPath]) -> list[str]:
-    return sorted({_parts(name)[1] for name in names})
+def places_of(source: Source) -> tuple[dict[str, tuple[str, str]], LeftOut]:
+    """The images that are taken with their split and class, and what is left out; raises UserError for classes that do not fit."""
+    images, left_out = images_in(source)
+    layout = _layout(images)
+    places = {}
+    for name in images:
+        if place := layout.place(name):
+            places[name] = place
+        else:
+            left_out.add("images in no class folder of train/ or test/", name)
+    for folder in empty_classes(source, layout, places):
+        left_out.add("class folders without images", folder)
+    _check_classes(places)
+    return places, left_out
 
 
-def _names(names: Iterable[PurePosixPath], split: str) -> list[PurePosixPath]:
-    """The names of a split in its order: by path."""
-    return sorted(name for name in names if _parts(name)[0] == split)
+def _layout(images: Iterable[str]) -> Layout:
+    found = split_layout(images)
+    return found[0] if found else Layout("", True)
 
 
-def _image_members(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The members that lie in a split's class folder and are named like an image."""
-    for name, content in members(source):
-        if _parts(name) and is_image(name):
-            yield name, content
-
-
-def is_image(name: PurePosixPath) -> bool:
-    """Whether it is named like an image of a format that PIL reads."""
-    Image.init()
-    return name.suffix.lower() in Image.EXTENSION
-
-
-def _parts(name: PurePosixPath) -> tuple[str, str] | None:
-    """(split, class) of a member such as anything/train/cat/0001.png, or None."""
-    parts = name.parts
-    for position, part in enumerate(parts[:-2]):
-        if part in ("train", "test"):
-            return part, parts[position + 1]
-    return None
-
-
-def _check_classes(source: Path, names: list[PurePosixPath]) -> None:
-    classes = {split: {_parts(name)[1] for name in names if _parts(name)[0] == split} for split in ("train", "test")}
+def _check_classes(places: dict[str, tuple[str, str]]) -> None:
+    classes = {split: {place[1] for place in places.values() if place[0] == split} for split in SPLITS}
     for split, found in classes.items():
         if not found:
-            raise UserError(f"{source}: no images in {split}/; {LAYOUT}")
-    if len(classes["train"]) < 2:
-        raise UserError(f"{source}: only one class in train/ ({', '.join(classes['train'])}); at least two are needed")
+            raise UserError(f"no images in {split}/; {LAYOUT}")
     if classes["train"] != classes["test"]:
-        odd = ", ".join(sorted(classes["train"] ^ classes["test"])[:5])
-        raise UserError(f"{source}: train/ and test/ must hold the same classes; only in one of them: {odd}")
+        odd = sorted(classes["train"] ^ classes["test"])
+        some = ", ".join(shown(name)[1:-1] for name in odd[:5])
+        raise UserError(f"train/ and test/ must hold the same classes; only in one of them: {some}")
+    if len(classes["train"]) < 2:
+        raise UserError(f"only one class in train/ ({shown(*classes['train'])[1:-1]}); at least two are needed")
 
 
 def _check_sha256(path: Path, expected: str) -> None:

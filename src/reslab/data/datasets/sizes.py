@@ -43,7 +43,7 @@ def size_facts(dataset: Mapping, validation: int, folder: Path) -> dict[str, Any
         names = [str(number) for number in range(known["classes"])]
         return {"name": name, "image_shape": known["image_shape"], "class_names": names, **counts}
     path = folder / "dataset.json"
-    facts = json.loads(path.read_text()) if path.exists() else {}
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if facts.get("name") != name:
         raise UserError(f"{folder}: {name} has not been prepared, and its size is not known in advance; run `dvc repro preprocess`")
     return facts

@@ -42,15 +42,15 @@ def save(dataset: Dataset, folder: Path, *, name: str, validation: int, workers:
         found = files.save(dataset, folder, validation=validation, workers=workers)
     else:
         found = arrays.save(dataset, folder, validation=validation)
-    facts = {"name": name, "class_names": dataset.class_names} | found
-    (folder / "dataset.json").write_text(json.dumps(facts, indent=1) + "\n")
+    facts = {"name": name, "class_names": dataset.class_names} | found | dataset.found
+    (folder / "dataset.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return facts
 
 
 def load(folder: Path) -> Prepared:
     """Read what `save` stored; raises UserError if something is missing."""
     try:
-        facts = json.loads((folder / "dataset.json").read_text())
+        facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         splits = files.load(folder, facts) if facts.get("stored") == "files" else arrays.load(folder)
     except (FileNotFoundError, EOFError, KeyError, ValueError) as error:
         raise UserError(f"{folder}: prepared data missing or damaged ({error}); run `dvc repro preprocess`") from None

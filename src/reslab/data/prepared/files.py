@@ -31,7 +31,7 @@ def table(rows: Iterable[tuple[int, int, int, str]]) -> np.ndarray:
 def scan(archive: Path) -> dict[str, tuple[int, int]]:
     """Name -> (offset, length) of each file in an uncompressed tar; only the headers are read."""
     found = {}
-    with tarfile.open(archive, "r:") as opened:
+    with tarfile.open(archive, "r:", encoding="utf-8") as opened:
         for member in opened:
             found[member.name] = (member.offset_data, member.size)
             opened.members.clear()  # a million of them would fill the memory

@@ -1,6 +1,7 @@
 """A split of images and its labels: decoded in memory, or encoded in one archive; and a dataset of two."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +50,18 @@ class Files:
         """An image's name in the archive."""
         return bytes(self.table["name"][number]).decode()
 
+    def contents(self, numbers: Iterable[int]) -> Iterator[tuple[str, bytes]]:
+        """Name and encoded bytes of some of the images."""
+        with self.archive.open("rb") as archive:
+            for number in numbers:
+                archive.seek(int(self.table["offset"][number]))
+                yield self.name(number), archive.read(int(self.table["length"][number]))
+
     def pictures(self, numbers: list[int]) -> np.ndarray:
         """Some of the images as they are evaluated, uint8 (n, C, H, W)."""
         form, found = self.form, np.zeros((len(numbers), self.form.channels, self.form.image_size, self.form.image_size), np.uint8)
-        with self.archive.open("rb") as archive:
-            for place, number in enumerate(numbers):
-                archive.seek(int(self.table["offset"][number]))
-                content = archive.read(int(self.table["length"][number]))
-                found[place] = as_evaluated(content, found.shape[1:], form.resize, name=self.name(number))
+        for place, (name, content) in enumerate(self.contents(numbers)):
+            found[place] = as_evaluated(content, found.shape[1:], form.resize, name=name)
         return found
 
     def mean_image(self) -> np.ndarray:
@@ -69,8 +74,12 @@ Split = Arrays | Files
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset as read, in the two splits it was published in: both `Arrays`, or both `Files` of one archive, sorted by name."""
+    """A dataset as read, in the two splits it was published in: both `Arrays`, or both `Files` of one archive, sorted by name.
+
+    `found`: what was left out of it, and which of its files are equal.
+    """
 
     train: Split
     test: Split
     class_names: list[str]
+    found: dict = field(default_factory=dict)

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from reslab.report import predictions
-from reslab.report.predictions.scores import class_errors, confusion, reliability
+from reslab.report.predictions.scores import class_errors, confused, confusion, reliability
+
+NO_ANSWER = "(no answer)"
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,8 @@ def confusions(digests: Digests) -> pd.DataFrame:
     rows = []
     for name in dict.fromkeys(experiment for experiment, _ in digests):
         counts = sum(digest.confusion for (experiment, _), digest in digests.items() if experiment == name)
-        pairs = counts.rename_axis(columns="predicted").stack().rename("images").reset_index()
-        pairs["share"] = pairs["images"] / pairs["true"].map(counts.sum(axis=1))
-        pairs = pairs[(pairs["true"] != pairs["predicted"]) & (pairs["images"] > 0)]
+        pairs = confused(counts, mistakes=True)
+        pairs.loc[pairs["predicted"] == "", "predicted"] = NO_ANSWER
         rows.append(pairs.sort_values("share", ascending=False, kind="stable").assign(experiment=name))
     return pd.concat(rows, ignore_index=True)[["experiment", "true", "predicted", "images", "share"]]
 

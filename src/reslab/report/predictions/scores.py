@@ -13,7 +13,6 @@ from scipy.special import log_softmax, softmax
 
 TOP = 5
 BINS = 15  # as Guo et al. 2017
-NO_ANSWER = "(none)"
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,25 @@ def calibration_error(table: pd.DataFrame) -> float:
 
 
 def confusion(logits: np.ndarray, labels: np.ndarray, class_names: list[str]) -> pd.DataFrame:
-    """Number of images by true class (rows) and predicted class (columns; the last is no answer)."""
+    """Number of images by true class (rows, under their names) and predicted class (columns, by number; the last is no answer)."""
     counts = np.zeros((len(class_names), len(class_names) + 1), dtype=np.int64)
     np.add.at(counts, (labels, answers(logits)), 1)  # -1 is the last column
-    return pd.DataFrame(counts, index=pd.Index(class_names, name="true"), columns=[*class_names, NO_ANSWER])
+    return pd.DataFrame(counts, index=pd.Index(class_names, dtype=object))
+
+
+def confused(counts: pd.DataFrame, *, mistakes: bool = False) -> pd.DataFrame:
+    """A confusion matrix as one row a pair of classes that has images, or only the `mistakes` among them.
+
+    Columns true, predicted (empty for no answer), images, share (of the images of the true class).
+    """
+    table = counts.to_numpy()
+    rows, columns = np.nonzero(table)
+    if mistakes:
+        rows, columns = rows[rows != columns], columns[rows != columns]
+    names, images = np.array([*counts.index, ""], dtype=object), table[rows, columns]
+    return pd.DataFrame(
+        {"true": names[rows], "predicted": names[columns], "images": images, "share": images / table.sum(axis=1)[rows]}
+    )
 
 
 def class_errors(counts: pd.DataFrame) -> pd.DataFrame:

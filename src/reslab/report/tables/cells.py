@@ -68,7 +68,7 @@ def is_numeric(column: Iterable[Cell]) -> bool:
 
 def render(columns: Columns, *, title: str = "", note: str = "") -> str:
     """The columns as a Markdown table, with its title above and a note beneath."""
-    table = tabulate(_rows(columns), list(columns), tablefmt="pipe", disable_numparse=True)
+    table = tabulate([map(_in_pipes, row) for row in _rows(columns)], list(columns), tablefmt="pipe", disable_numparse=True)
     return "\n\n".join([*([f"**{title}**"] if title else []), table, *([note] if note else [])]) + "\n"
 
 
@@ -80,3 +80,8 @@ def terminal(columns: Columns) -> str:
 
 def _rows(columns: Columns) -> list[tuple[str, ...]]:
     return list(zip(*([cell.text for cell in column] for column in columns.values()), strict=True))
+
+
+def _in_pipes(text: str) -> str:
+    """A text in a cell of a Markdown table, where | would end it."""
+    return text.replace("|", "\\|")

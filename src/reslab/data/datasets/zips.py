@@ -1,0 +1,82 @@
+"""A zip's entries and contents; nothing is extracted to disk."""
+
+import posixpath
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from reslab.data.datasets.entries import Entry, checked_name
+from reslab.data.datasets.tars import inside
+from reslab.errors import UserError
+
+ENCRYPTED, PATCHED, UTF8_NAME = 0x41, 0x20, 0x800  # bits of a member's flags
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads bzip2 and lzma without a limit to the memory
+MAX_TARGET_BYTES = 4096
+
+
+def entries(source: Path) -> Iterator[Entry]:
+    """Every member in the order of the directory; raises UserError for names that lead out and versions that are not known."""
+    with _opened(source) as archive:
+        for member in archive.infolist():
+            name, unix = _name(member), member.external_attr >> 16
+            if name.endswith("/"):
+                yield Entry(checked_name(name), "folder")
+            elif unix & 0o170000 == 0o120000:
+                yield Entry(checked_name(name), "link", target=_target(archive, member, name))
+            else:
+                problem = _problem(member)
+                if not problem:
+                    archive.open(member).close()  # compares the name in the directory with the one beside the content
+                yield Entry(checked_name(name), size=member.file_size, problem=problem)
+
+
+def contents(source: Path, wanted: Mapping[int, Entry]) -> Iterator[tuple[int, bytes]]:
+    """Number and content of the wanted members, in the order of the directory."""
+    with _opened(source) as archive:
+        members = archive.infolist()
+        for number in sorted(wanted):
+            yield number, _read(archive, members[number])
+
+
+def _opened(source: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(source)
+    except NotImplementedError as error:
+        raise UserError(f"a form of zip that is not read here ({error}); pack it again as .zip or .tar") from error
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with archive.open(member) as file:
+        content = file.read(member.file_size + 1)  # one more: at the end zipfile compares the checksum
+    if len(content) != member.file_size:
+        raise zipfile.BadZipFile(f"a member of {len(content)} bytes that should have {member.file_size}")
+    return content
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """A member's name: UTF-8 where its bytes are, also unmarked as some programs leave it; faulty backslashes as /."""
+    name = member.orig_filename.split("\0")[0]
+    if not member.flag_bits & UTF8_NAME:
+        with suppress(UnicodeError):  # else cp437, as the format has it
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
+
+
+def _problem(member: zipfile.ZipInfo) -> str:
+    if member.flag_bits & ENCRYPTED:
+        return "is encrypted; unpack it with its password and pack it again without one"
+    if member.flag_bits & PATCHED:
+        return "holds patches of another file; pack it again"
+    if member.compress_type not in METHODS:
+        method = zipfile.compressor_names.get(member.compress_type, "unknown")
+        return f"is packed by method {member.compress_type} ({method}); pack it again with the usual deflate"
+    return ""
+
+
+def _target(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> str | None:
+    """Where a link leads, which is its content; out of the archive if it cannot be read."""
+    if _problem(member) or member.file_size > MAX_TARGET_BYTES:
+        return None
+    target = _read(archive, member).decode("utf-8", "surrogateescape")
+    return inside(posixpath.join(posixpath.dirname(name), target))

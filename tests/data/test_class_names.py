@@ -1,0 +1,46 @@
+"""Names of classes and files: any text, and refused by name where they are none."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_image_folder import dataset, png, write_folder
+from test_left_out import FORMS, source
+
+from reslab.data import prepared
+from reslab.errors import UserError
+
+NAMES = ["true", "(none)", "020", "NA", "null", "1e5", "a,b", 'say "x"', "Ünï 猫", "nan", "image", "class"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stored", ["pixels", "files"])
+def test_class_names_are_text(tmp_path, form, stored):
+    files = {f"{split}/{kind}/{i}.png": png(i) for split in ("train", "test") for i, kind in enumerate(NAMES)}
+    images = dataset(tmp_path / "raw", source(tmp_path, form, files), stored=stored)
+    images.fetch()
+    prepared.save(images.read(), tmp_path / "prepared", name="image_folder", validation=0)
+    found = prepared.load(tmp_path / "prepared")
+    assert found.facts["class_names"] == sorted(NAMES)
+    order = [sorted(NAMES).index(name) for name in NAMES]
+    assert found.train.labels.tolist() == list(range(len(NAMES)))
+    assert np.argsort(order).tolist() == (found.train.pictures(list(range(len(NAMES))))[:, 0, 0, 0]).tolist()
+
+
+@pytest.mark.parametrize("form", ["in", "in.tar"])  # a zip's names are UTF-8 or cp437: every one can be read
+@pytest.mark.parametrize("stored", ["pixels", "files"])
+@pytest.mark.parametrize("name", [b"train/cat/\xff\xfe.png", b"train/k\xe4tze/1.png"])
+def test_names_that_are_not_utf8_are_refused_by_name_in_both_forms(tmp_path, form, stored, name):
+    folder = os.fsencode(write_folder(tmp_path / "in"))
+    for each in {name, name.replace(b"train", b"test")}:
+        path = Path(os.fsdecode(folder + b"/" + each))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(png(9))
+    if form != "in":
+        with tarfile.open(tmp_path / form, "w", format=tarfile.GNU_FORMAT) as archive:
+            archive.add(tmp_path / "in", arcname=".")
+    with pytest.raises(UserError, match=r"the name of '(train|test)/.*\\udc.*' is not UTF-8; rename it"):
+        dataset(tmp_path / "raw", tmp_path / form, stored=stored).fetch()
+    assert not (tmp_path / "raw").exists()
