@@ -104,7 +104,7 @@ def test_select_never_loses_edits(tmp_path, monkeypatch):
     assert "study: digits-tau" in (tmp_path / "params.yaml").read_text()
     done = call(tmp_path, "reslab", "select", "he2015-cifar10", check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: params.yaml has edits that are not committed; commit them, or say --force to lose them\n"
+    assert done.stderr == "error: params.yaml has edits that are not committed; commit them, or pass --force to discard them\n"
     assert "study: digits-tau" in (tmp_path / "params.yaml").read_text()
     reslab("select", "he2015-cifar10", "--force")
     assert "study: he2015-cifar10" in (tmp_path / "params.yaml").read_text()

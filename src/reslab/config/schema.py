@@ -13,7 +13,7 @@ from reslab.errors import UserError, located
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-# Types for keyword-only parameters; what lies outside is refused with its path.
+# Types for keyword-only parameters; a value out of range is refused with its path.
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Size = Annotated[int, Field(ge=1, le=4096)]  # channels, pixels
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -107,7 +107,7 @@ def _field_names(kind: type[pydantic.BaseModel]) -> list[str]:
 
 
 def named(section: Any, where: str) -> dict:
-    """A copy of a `{name: ..., options}` section; raises UserError if it is none."""
+    """A copy of a `{name: ..., options}` section; raises UserError if it has no name."""
     if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
         raise UserError(f"{where}: expected `{{name: ..., options}}`, found {section!r}")
     return dict(section)

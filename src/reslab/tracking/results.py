@@ -1,4 +1,4 @@
-"""What MLflow is told about experiments after evaluate and aggregate: scores, statistics over seeds, verdicts."""
+"""Results as MLflow logs them after evaluate and aggregate: scores, statistics over seeds, verdicts."""
 
 import math
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class ExperimentResult:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What the experiment's run is tagged with, beside what it is."""
+        """The tags that results add to the experiment's run: its seeds and verdicts."""
         return {"seeds": ", ".join(str(record["seed"]) for record in self.runs), **self.verdicts}
 
 
@@ -66,7 +66,7 @@ def seed_statistics(row: dict[str, Any]) -> dict[str, float]:
 
 
 def read_verdicts(tables: Path) -> dict[str, dict[str, str]]:
-    """Experiment -> tag -> what published.csv and comparisons.csv say of it."""
+    """Experiment -> tag -> verdict, from published.csv and comparisons.csv."""
     found: dict[str, dict[str, str]] = {}
     for row in read_table(tables / "published.csv"):
         found.setdefault(row["experiment"], {})["verdict.published"] = row["verdict"]
@@ -76,7 +76,7 @@ def read_verdicts(tables: Path) -> dict[str, dict[str, str]]:
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table that the study may have or not."""
+    """The rows of a table; none if the study does not have it."""
     if not path.exists():
         return []
     import pandas as pd
