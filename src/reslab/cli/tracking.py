@@ -37,7 +37,7 @@ def relog(
             opened.log_report([metrics / "tables", metrics / "plots"])
         opened.log_results(results)
     except UserError as error:
-        raise UserError(f"{error}: the record is in {metrics}/runs, but the network is not in {runs}; run `dvc pull` or `dvc repro`") from error
+        raise UserError(f"{error}: recorded in {metrics}/runs, but not in {runs}; run `dvc pull` or `dvc repro`") from error
     except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
         raise UserError(f"MLflow store {tracking_uri(project_root())}: {one_line(error)}") from error
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
