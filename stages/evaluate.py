@@ -29,7 +29,7 @@ def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
     }
 
 
-def store(found: dict[str, Predictions], folder: Path) -> None:
+def write_predictions(found: dict[str, Predictions], folder: Path) -> None:
     """Write each split's logits and tables into the network's folder."""
     for split, answers in found.items():
         save(folder / f"{split}.safetensors", answers)
@@ -58,7 +58,7 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
     scored, finished, epochs = [], [], []
     for folder, found in zip(folders, predict_held_out(stored, loaded, device), strict=True):
         record = records.read_record(folder / "record.json")
-        store(found, output / folder.name)
+        write_predictions(found, output / folder.name)
         for split, answers in found.items():
             record |= score(answers.logits, answers.labels).named(split)
         scored.append(record)
