@@ -11,7 +11,7 @@ VALID = "Every experiment of params.yaml can be built and trained on data/prepar
 
 
 def check(data: Path, output: Path, params: Path = Path("params.yaml")) -> None:
-    """Build every part of every experiment on DATA and write to OUTPUT that it can be done; an error has its path."""
+    """Build every part of every experiment on DATA and write to OUTPUT that this is possible; an error names its path."""
     study, loaded = config.load(params), prepared.load(data)
     with located(params):
         check_study(study, loaded.facts)

@@ -1,7 +1,7 @@
-"""Say what an experiment is, in numbers that change only when its behaviour does: `python stages/describe.py EXPERIMENT`.
+"""Describe an experiment in numbers that change only when its behaviour does: `python stages/describe.py EXPERIMENT OUTPUT`.
 
-train depends on this description, not on params.yaml nor on the code of models and data: what leaves it unchanged retrains
-nothing.
+The stage train depends on this description, not on params.yaml or the code of models and data: a change that leaves it as it is
+trains nothing again.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Score an experiment's stored networks: `python stages/evaluate.py EXPERIMENT data/runs/EXPERIMENT`.
 
-The networks answer every held-out image once; what is stored of them, and every number, comes from these logits.
+The networks classify every held-out image once; all that is stored, and every number, comes from these logits.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from reslab.weights.predict import predict_held_out
 
 
 def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
-    """File name -> what it says of one network's answers, beyond the numbers of the record."""
+    """File name -> table of one network's answers, beyond the numbers of the record."""
     counts = confusion(found.logits, found.labels, found.class_names)
     return {
         f"{split}_confusion.csv": confused(counts),
@@ -29,7 +29,7 @@ def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
     }
 
 
-def store(found: dict[str, Predictions], folder: Path) -> None:
+def write_predictions(found: dict[str, Predictions], folder: Path) -> None:
     """Write each split's logits and tables into the network's folder."""
     for split, answers in found.items():
         save(folder / f"{split}.safetensors", answers)
@@ -38,7 +38,7 @@ def store(found: dict[str, Predictions], folder: Path) -> None:
 
 
 def draw_mistakes(experiment: str, networks: list[Predictions], data: prepared.Prepared, path: Path) -> None:
-    """The sheet of the test images that the networks which did not diverge got wrong most confidently."""
+    """Draw the most confident mistakes on the test images of the networks that did not diverge."""
     found = most_confident(networks)
     how_many = f"{len(found)} most confident mistakes" if found else "no mistakes"
     title = f"{experiment}: {how_many} on {len(data.test)} test images, mean probability of {len(networks)} seed(s)"
@@ -58,7 +58,7 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
     scored, finished, epochs = [], [], []
     for folder, found in zip(folders, predict_held_out(stored, loaded, device), strict=True):
         record = records.read_record(folder / "record.json")
-        store(found, output / folder.name)
+        write_predictions(found, output / folder.name)
         for split, answers in found.items():
             record |= score(answers.logits, answers.labels).named(split)
         scored.append(record)

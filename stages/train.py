@@ -1,7 +1,7 @@
 """Train an experiment, once per seed: `python stages/train.py EXPERIMENT metrics/models/EXPERIMENT.json data/runs/EXPERIMENT`.
 
 On a CPU each seed trains in a process of its own, as many at once as there are cores; on a GPU they train together in this one,
-as many as there is room for. RESLAB_WORKERS limits their number. A seed's state is in checkpoints/<identity>/seed<k>: an
+as many as fit into its memory. RESLAB_WORKERS limits their number. A seed's state is in checkpoints/<identity>/seed<k>: an
 interrupted seed resumes, a finished one is not trained again.
 """
 
@@ -29,7 +29,7 @@ def main(
     params: Path = Path("params.yaml"),
     data: Path = Path("data/prepared"),
 ) -> None:
-    """Train EXPERIMENT as its DESCRIPTION says for every seed of the study, and put the networks into OUTPUT."""
+    """Train EXPERIMENT by its DESCRIPTION for every seed of the study, and put the networks into OUTPUT."""
     study, described = config.load(params), records.read_record(description)
     key = identity(described, Path(reslab.__path__[0], "training"))
     code, on_gpu = git.commit_state(), may_have_gpu() and has_gpu()
@@ -79,7 +79,7 @@ def train_on_gpu(jobs: list[Job], shown: Display) -> Iterator[Job]:
 
 
 def has_gpu() -> bool:
-    """Whether the networks train on a GPU; raises UserError for a RESLAB_DEVICE that is not there."""
+    """Whether the networks train on a GPU; raises UserError for a RESLAB_DEVICE that cannot be used."""
     from reslab.training.execution import hardware
 
     return hardware.choose_device().type == "cuda"

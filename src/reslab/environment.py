@@ -36,7 +36,7 @@ def cpu_name() -> str:
 
 
 def may_have_gpu() -> bool:
-    """Whether torch may find a GPU here: without NVIDIA's driver library it cannot, and need not be loaded to be asked."""
+    """Whether torch may find a GPU here: without NVIDIA's driver library it cannot, so torch need not be loaded."""
     wish = os.environ.get("RESLAB_DEVICE")
     return wish != "cpu" if wish else ctypes.util.find_library("cuda") is not None
 
@@ -90,7 +90,7 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         parent.join()
-        os._exit(1)  # whatever it was doing
+        os._exit(1)  # at once, also in the middle of a computation
 
     if parent is not None:
         threading.Thread(target=watch, daemon=True).start()

@@ -90,7 +90,7 @@ def first_line(error: Exception) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """The error's message on one line; a full disk says how to go on."""
+    """The error's message on one line; for a full disk with what to do next."""
     message = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
         message += "; free some space and run the same command again: finished seeds and checkpoints are kept"

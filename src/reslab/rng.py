@@ -1,4 +1,4 @@
-"""A hash of integers, the same on the host and on any device: what all random numbers of a run are made of.
+"""A hash of integers, the same on the host and on any device; all random numbers of a run are made of it.
 
 It is splitmix64's finaliser: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
 """

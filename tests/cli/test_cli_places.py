@@ -63,8 +63,8 @@ def test_what_a_part_compares(compare, left):
         (("schedule", "own-tau", "--images", "100", "--output", "nodir/s.png"), "nodir/s.png: there is no folder nodir; make it"),
         (("select", "digits-tau", "--params", "nodir/x.yaml"), "nodir/x.yaml: there is no folder nodir; make it first"),
         (("select", "digits-tau", "--params", "metrics"), "metrics: is a folder; give a file"),
-        (("check", "--params", "metrics"), "metrics: is a folder"),
-        (("check", "--params", "params.yaml/x"), "params.yaml/x: is a folder, or in something that is none"),
+        (("check", "--params", "metrics"), "metrics: not a file"),
+        (("check", "--params", "params.yaml/x"), "params.yaml/x: not a file"),
         (("report", "--path", "metrics"), "metrics: is a folder; give the page, such as metrics/report.html"),
     ],
 )

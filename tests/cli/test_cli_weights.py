@@ -201,7 +201,7 @@ def test_what_is_no_network_is_refused(untrained, tmp_path):
         load_network(tmp_path)
     weights = untrained / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
-    with pytest.raises(UserError, match=r"model\.safetensors: cannot read what the weights are"):
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot read the network's description"):
         load_network(untrained)
 
 

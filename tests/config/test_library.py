@@ -65,8 +65,10 @@ def test_the_list_shows_systems_apart_and_can_be_narrowed(tmp_path, monkeypatch)
         ["hysts-lars-batch4096", "9", "9"],
         ["hysts-lars-batch4096-longer", "7", "7"],
     ]
-    with pytest.raises(UserError, match=r"^no study has 'larz' in its name; systems: akamaster, cifar10, digits, "):
+    with pytest.raises(UserError) as raised:
         reslab("studies", "larz")
+    systems = sorted({library.system(name) for name in STUDIES})
+    assert str(raised.value) == f"no study has 'larz' in its name; systems: {', '.join(systems)}"
 
 
 def test_published_numbers_of_the_tau_chart():
@@ -104,7 +106,7 @@ def test_select_never_loses_edits(tmp_path, monkeypatch):
     assert "study: digits-tau" in (tmp_path / "params.yaml").read_text()
     done = call(tmp_path, "reslab", "select", "he2015-cifar10", check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: params.yaml has edits that are not committed; commit them, or say --force to lose them\n"
+    assert done.stderr == "error: params.yaml has edits that are not committed; commit them, or pass --force to discard them\n"
     assert "study: digits-tau" in (tmp_path / "params.yaml").read_text()
     reslab("select", "he2015-cifar10", "--force")
     assert "study: he2015-cifar10" in (tmp_path / "params.yaml").read_text()

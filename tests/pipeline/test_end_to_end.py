@@ -61,10 +61,16 @@ def test_a_new_seed_trains_that_seed_only(project):
     assert pd.read_csv(project / "metrics" / "tables" / "results.csv")["n"].tolist() == [3, 3]
 
 
-def test_comments_and_new_entries_train_nothing_and_behaviour_does(project):
-    before = starts(project)
+def test_a_comment_a_moved_file_and_a_new_family_train_nothing_and_behaviour_does(project):
+    before, source = starts(project), project / "src" / "reslab"
     edit(project, "src/reslab/training/loop.py", "    step, at = ", "    # a comment\n    step, at = ")
-    edit(project, "src/reslab/models/resnet.py", "class PlainBlock", "def unused():\n    return None\n\n\nclass PlainBlock")
+    (source / "training" / "ema.py").rename(source / "training" / "optim" / "weight_average.py")
+    for importer in ("training/step.py", "experiment/assemble.py"):
+        edit(source, importer, "from reslab.training.ema import", "from reslab.training.optim.weight_average import")
+    (source / "models" / "toy.py").write_text((source / "models" / "rezero.py").read_text().replace("rezero_resnet", "toy"))
+    edit(source, "models/__init__.py", "from reslab.models.vgg", "from reslab.models.toy import toy\nfrom reslab.models.vgg")
+    edit(source, "models/__init__.py", '    "vgg": vgg,', '    "toy": toy,\n    "vgg": vgg,')
+    assert "toy: A ResNet" in call(project, "env", "PYTHONPATH=src", "reslab", "models", "toy").stdout
     printed = call(project, "dvc", "repro").stdout
     assert "Running stage 'describe@own-tau'" in printed
     assert starts(project) == before

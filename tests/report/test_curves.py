@@ -1,11 +1,14 @@
 """Axes of the curves: of one epoch, of values that are close to one another, and of legends that are wide."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from reslab.report.figures.curves import draw_curves, legend_columns, plot_curves, scale_losses
+from reslab.report.statistics.summary import epoch_means
 
 
 def history(losses: list[float], error: float = 0.5) -> pd.DataFrame:
@@ -81,3 +84,29 @@ def test_a_legend_is_no_wider_than_its_figure():
     assert legend_columns(["x" * 200] * 3) == 1
     widths = np.array([legend_columns(["x" * length] * 8) for length in range(1, 150)])
     assert (np.diff(widths) <= 0).all()
+
+
+def late(diverged: dict[int, bool]) -> pd.DataFrame:
+    """A history of eight epochs by seed; a seed that diverged did so at the fourth."""
+    rows = [
+        {"seed": seed, "epoch": epoch, "train_loss": math.nan if gone and epoch == 4 else 1 / epoch, "test_error": error}
+        for seed, gone in diverged.items()
+        for epoch in range(1, 5 if gone else 9)
+        for error in [1.0 if gone and epoch == 4 else 0.1 / epoch]
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_curve_is_without_the_seeds_that_diverged_and_says_how_many(tmp_path):
+    def drawn(name: str, history: pd.DataFrame) -> str:
+        plot_curves({name: history}, {"": [name]}, tmp_path / "a.svg")
+        return (tmp_path / "a.svg").read_text()
+
+    mixed = late({0: False, 1: True, 2: False})
+    kept = mixed[mixed["seed"] != 1]
+    assert epoch_means(mixed).equals(epoch_means(kept))
+    label = "net (1 of 3 diverged)"
+    assert f">{label}<" in drawn("net", mixed)
+    assert drawn("net", mixed) == drawn(label, kept)
+    assert "diverged" not in drawn("net", kept)
+    assert ">net (diverged)<" in drawn("net", late({0: True, 1: True}))

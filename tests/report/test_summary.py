@@ -198,32 +198,6 @@ def test_plots_are_the_same_for_the_same_numbers(study, folder, tmp_path):
     assert "diverged (at the top edge)" in contents[0]
 
 
-def late(diverged: dict[int, bool]) -> pd.DataFrame:
-    """A history of eight epochs by seed; a seed that diverged did so at the fourth."""
-    rows = [
-        {"seed": seed, "epoch": epoch, "train_loss": math.nan if gone and epoch == 4 else 1 / epoch, "test_error": error}
-        for seed, gone in diverged.items()
-        for epoch in range(1, 5 if gone else 9)
-        for error in [1.0 if gone and epoch == 4 else 0.1 / epoch]
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_a_curve_is_without_the_seeds_that_diverged_and_says_how_many(tmp_path):
-    def drawn(name: str, history: pd.DataFrame) -> str:
-        plot_curves({name: history}, {"": [name]}, tmp_path / "a.svg")
-        return (tmp_path / "a.svg").read_text()
-
-    mixed = late({0: False, 1: True, 2: False})
-    kept = mixed[mixed["seed"] != 1]
-    assert epoch_means(mixed).equals(epoch_means(kept))
-    label = "net (1 of 3 diverged)"
-    assert f">{label}<" in drawn("net", mixed)
-    assert drawn("net", mixed) == drawn(label, kept)
-    assert "diverged" not in drawn("net", kept)
-    assert ">net (diverged)<" in drawn("net", late({0: True, 1: True}))
-
-
 def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):
     """Two series, one finished at both depths, one diverged at the deeper."""
     names = {f"{tau}-{depth}": (tau, depth) for tau in ("plain", "own") for depth in (20, 110)}

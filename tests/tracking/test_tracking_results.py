@@ -98,7 +98,7 @@ def test_a_network_that_train_could_not_log_is_named_and_relog_logs_it(project):
     hidden = (project / "data" / "runs" / "own-tau" / "seed1").rename(project / "hidden")
     refused = call(project, "reslab", "relog", check=False)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: no run of own-tau-s1: metrics/runs has it, data/runs has not; `dvc pull`")
+    assert "error: no run of own-tau-s1: recorded in metrics/runs, but not in data/runs; run `dvc pull`" in refused.stderr
     hidden.rename(project / "data" / "runs" / "own-tau" / "seed1")
     call(project, "reslab", "relog")
     anew = next(run for run in runs_in_mlflow(project) if run.info.run_name == "own-tau-s1")

@@ -73,7 +73,7 @@ def test_missing_or_damaged_weights_are_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"model\.safetensors: cannot load the weights"):
         load_weights(path, parts()[0].model)
-    with pytest.raises(UserError, match=r"model\.safetensors: cannot read what the weights are"):
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot read the network's description"):
         read_metadata(path)
 
 

@@ -2,10 +2,10 @@
 
 import typer
 
-HELP = """A laboratory for residual networks.
-
-`reslab studies` lists what was published, `reslab show STUDY` explains one, `reslab select STUDY` puts it into params.yaml, and
-`dvc repro` trains it. Every command says more with --help.
-"""
+HELP = (
+    "A laboratory for residual networks.\n\n"
+    "`reslab studies` lists what was published, `reslab show STUDY` explains one, `reslab select STUDY` puts it into params.yaml, "
+    "and `dvc repro` trains it. Every command has --help."
+)
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)

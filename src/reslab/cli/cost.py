@@ -1,4 +1,4 @@
-"""Commands about time: measuring this machine, and saying how long a study takes on a machine."""
+"""Commands about time: measure this machine, and estimate the time of a study on a machine."""
 
 import datetime
 import platform
@@ -29,7 +29,7 @@ def estimate(
     study: Annotated[
         str | None,
         typer.Argument(
-            help="A name that `reslab studies` lists; without one, params.yaml as it stands.", autocompletion=study_names
+            help="A name that `reslab studies` lists; without one, the study in params.yaml.", autocompletion=study_names
         ),
     ] = None,
     machine: MachineName = None,
@@ -37,7 +37,7 @@ def estimate(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with seconds, for programs.")] = False,
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Say how long each experiment trains, and the whole study, before anything is trained."""
+    """Estimate the training time of each experiment and of the whole study, before anything is trained."""
     chosen = config.load(params) if study is None else config.parse(library.compose(study))
     known = find_machine(machine)
     found = study_costs(chosen, known, at_once)
@@ -122,7 +122,7 @@ def slug(device: str, threads: int | None) -> str:
 
 
 def find_machine(name: str | None) -> Machine:
-    """The machine by name, or the measurement of this one; raises UserError if there is none."""
+    """The machine by name, or the measurement of this one; raises UserError if it is not measured."""
     found = this_machine() if name is None else machines.read(name)
     if found is None:
         raise UserError(f"this machine is not measured yet: run `reslab calibrate`, or give --machine {'|'.join(machines.names())}")
@@ -140,7 +140,7 @@ def this_machine() -> Machine | None:
 
 
 def default_at_once(machine: Machine) -> int:
-    """How many seeds train runs at once: RESLAB_WORKERS, else one on a GPU, or one a core of this CPU."""
+    """The number of seeds that train at once: RESLAB_WORKERS, else one on a GPU, or one a core of this CPU."""
     return count_from_environment("RESLAB_WORKERS", cpu_count() if machine.threads else 1)
 
 

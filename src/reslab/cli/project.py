@@ -1,4 +1,4 @@
-"""Commands around `dvc repro`: checking a study, training in parallel, tidying."""
+"""Commands around `dvc repro`: check a study, train in parallel, show the page, delete old checkpoints."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def check(params: Params = Path("params.yaml")) -> None:
 
 @app.command()
 def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments at once.")] = 2) -> None:
-    """Train several experiments at once, then run whatever else is to do (`dvc repro`)."""
+    """Train several experiments at once, then run the rest of the pipeline (`dvc repro`)."""
     if jobs < 1:
         raise UserError(f"jobs {jobs} is not allowed: at least 1")
     subprocess.run(["dvc", "repro", "check"], check=True)
@@ -68,7 +68,7 @@ def report(
     path: Annotated[Path, typer.Option(help="The page, made by the pipeline's last stage.")] = Path("metrics/report.html"),
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser ($BROWSER, or the system's).")] = False,
 ) -> None:
-    """Say where the study's page is: results, curves and records in one HTML file."""
+    """Print the address of the study's page: results, curves and records in one HTML file."""
     if not path.exists():
         raise UserError(f"{path}: no such file; `dvc repro` makes it")
     if not path.is_file():
@@ -81,7 +81,7 @@ def report(
 @app.command()
 def prune(
     days: Annotated[float, typer.Option(help="Keep what was used in the last so many days.")] = 30,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only list what would be deleted.")] = False,
 ) -> None:
     """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
     for folder in folders.prune(keep_days=days, dry_run=dry_run):

@@ -53,7 +53,7 @@ def schedule(
 
 
 def training_images(study: Study) -> int:
-    """The number of training images, from the prepared data; raises UserError if there is none, or another dataset's."""
+    """The number of training images, from the prepared data; raises UserError if it is missing or of another dataset."""
     from reslab.data import prepared
 
     folder = Path("data/prepared")

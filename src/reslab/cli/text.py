@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]  # of a table: column -> Cell or words; of CSV: colu
 def print_rows(rows: Rows, *, csv: bool, wide: str = "") -> None:
     """Print rows as a table that fits the terminal, or as CSV; the column `wide` takes the lines it needs.
 
-    All other cells stay whole, so that a name can be copied. Where they leave too little room, `wide` stands below each row.
+    All other cells stay whole, so that a name can be copied. Where they leave too little room, `wide` is printed below each row.
     """
     if csv:
         import pandas as pd
@@ -49,7 +49,7 @@ def print_rows(rows: Rows, *, csv: bool, wide: str = "") -> None:
 
 
 def _with_lines_below(rows: Rows, *, wide: str, columns: int) -> list[str]:
-    """The table without `wide`, which stands indented below each row."""
+    """The table without `wide`, which is indented below each row."""
     first = next(iter(rows[0]))
     without = [{f"{first}, {wide}" if name == first else name: row[name] for name in row if name != wide} for row in rows]
     lines = _lines(without)

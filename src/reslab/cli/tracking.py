@@ -11,7 +11,7 @@ from reslab.cli.options import Params, experiment_names
 from reslab.environment import project_root
 from reslab.errors import UserError, one_line
 
-if TYPE_CHECKING:  # help is quick without it
+if TYPE_CHECKING:  # it would slow down --help
     from reslab.tracking import TrainedNetwork
 
 Runs = Annotated[Path, typer.Option(help="Where train put the networks.")]
@@ -37,7 +37,7 @@ def relog(
             opened.log_report([metrics / "tables", metrics / "plots"])
         opened.log_results(results)
     except UserError as error:
-        raise UserError(f"{error}: {metrics}/runs has it, {runs} has not; `dvc pull` or `dvc repro` bring it") from error
+        raise UserError(f"{error}: recorded in {metrics}/runs, but not in {runs}; run `dvc pull` or `dvc repro`") from error
     except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
         raise UserError(f"MLflow store {tracking_uri(project_root())}: {one_line(error)}") from error
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
@@ -46,7 +46,7 @@ def relog(
 
 
 def networks_of(study: config.Study, runs: Path) -> list["TrainedNetwork"]:
-    """Every trained network of the study that lies in `runs`."""
+    """The trained networks of the study in `runs`."""
     from reslab.tracking import TrainedNetwork
 
     folders = [(name, folder) for name in study.experiments for folder in sorted(runs.joinpath(name).glob("seed*"))]
@@ -77,7 +77,7 @@ def register(
 
 
 def chosen(study: config.Study, runs: Path, experiment: str | None, seed: int | None, *, best: bool) -> "TrainedNetwork":
-    """The network that was asked for; raises UserError for a name that is none, or for two ways of choosing at once."""
+    """The chosen network; raises UserError for an unknown experiment, or if --best is given with EXPERIMENT or --seed."""
     from reslab.tracking import TrainedNetwork, registry
 
     if best:

@@ -1,4 +1,4 @@
-"""Commands that take weights in and out: importing published checkpoints, exporting, predicting, scoring."""
+"""Commands about weights: import published checkpoints, export, predict, score."""
 
 import shutil
 from pathlib import Path
@@ -56,7 +56,7 @@ def import_weights(
 def export(
     network: Network,
     onnx: Annotated[Path | None, typer.Option(help="File for ONNX: pixels 0..255 in, logits out.")] = None,
-    safetensors: Annotated[Path | None, typer.Option(help="File for the weights, with what they are as metadata.")] = None,
+    safetensors: Annotated[Path | None, typer.Option(help="File for the weights, described in its metadata.")] = None,
 ) -> None:
     """Write a trained or imported network as one file that other programs read."""
     if onnx is None and safetensors is None:
@@ -83,9 +83,9 @@ def export(
 def predict(
     network: Network,
     images: Annotated[list[Path], typer.Argument(help="Image files (PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF).")],
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name for each image.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="The number of classes to name for each image.")] = 5,
 ) -> None:
-    """Say what a network takes images for, with probabilities."""
+    """Print the most probable classes of images."""
     import torch
 
     from reslab.data.decode import as_evaluated

@@ -1,4 +1,4 @@
-"""Ready-made studies: studies/<name>.yaml says what differs from studies/defaults.yaml; one of them becomes params.yaml."""
+"""Ready-made studies: studies/<name>.yaml holds what differs from studies/defaults.yaml; one of them becomes params.yaml."""
 
 import fnmatch
 import io
@@ -61,7 +61,7 @@ def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def lines_of(name: str, folder: Path = FOLDER) -> Mapping:
-    """What a study itself says, without the defaults."""
+    """The lines of a study itself, without the defaults."""
     return _read(folder / f"{name}.yaml")
 
 
@@ -116,7 +116,7 @@ def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool
     text = dump(document)
     check_output(params)
     if not force and params.exists() and params.read_text(encoding="utf-8") != text and git.has_uncommitted_edits(params):
-        raise UserError(f"{params} has edits that are not committed; commit them, or say --force to lose them")
+        raise UserError(f"{params} has edits that are not committed; commit them, or pass --force to discard them")
     params.write_text(text, encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ Pair = tuple[str, str]  # (experiment, what it is compared with)
 
 
 class Published(pydantic.BaseModel):
-    """A published error in percent, where it stands, and how long its training took."""
+    """A published error in percent, its source, and the time that its training took."""
 
     model_config = STRICT
 
@@ -26,7 +26,7 @@ class Published(pydantic.BaseModel):
 
 
 class Layers(pydantic.BaseModel):
-    """On how many images the layer study (layers/dvc.yaml) measures at most; further depths, at initialisation alone."""
+    """The largest number of images that the layer study (layers/dvc.yaml) measures; further depths, at initialisation only."""
 
     model_config = STRICT
 
@@ -40,12 +40,12 @@ class Report(pydantic.BaseModel):
     model_config = STRICT
 
     title: str = ""
-    question: str = ""  # what it asks
+    question: str = ""  # that the study asks
     origin: str = ""  # the paper or repository, and its table
     differences: list[str] = []  # known ones, of our runs from the published
     notes: list[str] = []
     device: str = ""  # that the published minutes were measured on
-    source: str = ""  # where the published numbers stand that do not say it themselves
+    source: str = ""  # of the published numbers that give none of their own
     published: dict[str, Any] = Field(default_factory=dict)  # experiment -> Published
     layers: Any = Field(default_factory=dict)  # Layers
     compare: Any = None  # -> list of (experiment, what it is compared with)
@@ -70,7 +70,7 @@ def checked(section: Any, experiments: Mapping) -> Report:
         if isinstance(value, Mapping):
             value = {key: text for key in ("source", "device") if (text := getattr(report, key))} | dict(value)
         published[key] = check(Published, value, f"report.published.{key}")
-    layers = check(Layers, report.layers, "report.layers")  # by itself: the message then names its keys, not the report's
+    layers = check(Layers, report.layers, "report.layers")  # checked alone, so that a message names its keys, not the report's
     compare = compared(report.compare, experiments)
     return report.model_copy(update={"published": published, "compare": compare, "layers": layers})
 

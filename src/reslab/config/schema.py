@@ -13,7 +13,7 @@ from reslab.errors import UserError, cut, located, shown
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-# Types for keyword-only parameters; what lies outside is refused with its path.
+# Types for keyword-only parameters; a value out of range is refused with its path.
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Depth = Annotated[int, Field(ge=1, le=12_000)]  # layers: the deepest that was ever trained had 10,000 (arXiv:1806.05393)
 Size = Annotated[int, Field(ge=1, le=4096)]  # channels, pixels
@@ -113,7 +113,7 @@ def _field_names(kind: type[pydantic.BaseModel]) -> list[str]:
 
 
 def named(section: Any, where: str) -> dict:
-    """A copy of a `{name: ..., options}` section; raises UserError if it is none."""
+    """A copy of a `{name: ..., options}` section; raises UserError if it has no name."""
     if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
         raise UserError(f"{where}: expected `{{name: ..., options}}`, found {shown(section)}")
     return dict(section)

@@ -98,7 +98,7 @@ def _experiment(name: str, defaults: Mapping, row: Mapping) -> Experiment:
 def merge(default: Any, change: Any) -> Any:
     """Lay `change` over `default` key by key; another `name` replaces the section whole, a list replaces a list.
 
-    `iterations` and `epochs` are two ways to say one thing: giving one takes the other's place.
+    `iterations` and `epochs` are two units of the same length: giving one replaces the other.
     """
     if not isinstance(default, Mapping) or not isinstance(change, Mapping):
         return change
@@ -122,5 +122,5 @@ def _check_keys(section: Mapping, allowed: tuple[str, ...], where: str, required
 
 
 def _origin(section: str, row: Mapping, where: str) -> str:
-    """Where a merged section comes from, for messages: the experiment if it says anything, else the defaults."""
+    """Where a merged section comes from, for messages: the experiment if it has lines of its own, else the defaults."""
     return f"{where}.{section}" if section in row else section

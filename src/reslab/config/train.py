@@ -1,4 +1,4 @@
-"""What the sections `train` and `report` of params.yaml may hold."""
+"""The section `train` of params.yaml: its options and their types."""
 
 from typing import Annotated, Literal
 
@@ -61,7 +61,7 @@ class Train(pydantic.BaseModel):
         return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
 
     def contradiction(self) -> str | None:
-        """What cannot be meant, on one line."""
+        """The first contradiction among the options, on one line; None if there is none."""
         if (self.epochs is None) == (self.iterations is None):
             return "give exactly one of epochs, iterations"
         if self.ghost_batch_size is not None and self.ghost_batch_size > self.batch_size:

@@ -69,7 +69,7 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError("no such file; run from the repository root or give --params") from None
     except (IsADirectoryError, NotADirectoryError):
-        raise UserError("is a folder, or in something that is none; give a file") from None
+        raise UserError("not a file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"not valid YAML: {first_line(error)}") from None
     return parse_yaml(text)

@@ -1,6 +1,6 @@
 """Assembly: one experiment of the study, its data, model, optimizer and schedule put together for one seed.
 
-Shared by describe (three float64 steps), train and evaluate, so that all three mean the same thing by an experiment.
+The stages describe (three float64 steps) and train share it, so that both train the same thing.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Run:
     held_out: dict[str, HeldOutBatches]  # "test", and "validation" if there is one
     budget: Budget
     rule: StepRule
-    average: Average  # of what it says of several views of a held-out image
+    average: Average  # over several views of a held-out image
 
     @property
     def result(self) -> nn.Module:
@@ -49,11 +49,11 @@ class Run:
         return self.rule.average.module if self.rule.average else self.model
 
     def step(self) -> TrainingStep:
-        """The training step that `fit` repeats."""
+        """The training step that the loop repeats."""
         return TrainingStep(self.model, self.optimizer, self.loss, self.batches, self.rule)
 
     def scoring_steps(self) -> dict[str, ScoringStep]:
-        """For each held-out split the step that `scoring` repeats: plain cross entropy, whatever the loss of the training."""
+        """For each held-out split the step that scores a batch: plain cross entropy, whatever the loss of the training."""
         precision, loss = self.rule.precision, cross_entropy()
         options = {"precision": precision, "average": self.average}
         return {name: ScoringStep(self.result, batches, loss, **options) for name, batches in self.held_out.items()}

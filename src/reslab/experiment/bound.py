@@ -1,4 +1,4 @@
-"""An experiment whose table entries are all looked up and checked, once: what is left to give is data, seed and device."""
+"""An experiment whose table entries are all looked up and checked, once; only data, seed and device are still missing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class BoundExperiment:
         return budget(self.train, images)
 
     def crop(self) -> Crop | None:
-        """The crop that is cut while images are decoded; raises UserError where one stands too late in `augment`."""
+        """The crop that is cut while images are decoded; raises UserError where it is not the first step of `augment`."""
         return crop_of(self.sections["augment"])
 
     def unreached_milestones(self, length: Budget) -> list[int]:

@@ -1,4 +1,4 @@
-"""Finding out before anything is trained what an experiment cannot do."""
+"""Checks of experiments before anything is trained."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ DESCRIBED = 24  # bytes of a parameter where an experiment is described: weight,
 
 
 def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
-    """What `check` needs to know of the study's dataset: from the prepared data in `folder`, else from its known size.
+    """The facts of the study's dataset that `check` needs: from the prepared data in `folder`, else from its known size.
 
     None if neither is there. Raises UserError if the prepared data is damaged.
     """
@@ -36,9 +36,9 @@ def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
     if not is_known(study.dataset):
         return None
     facts = size_facts(study.dataset, study.validation, folder)
-    if "image_size" in study.dataset:  # a folder's images become as large as the study asks for
+    if "image_size" in study.dataset:  # a folder's images are resized to this
         facts["image_shape"] = [study.dataset.get("channels", 3), *[study.dataset["image_size"]] * 2]
-    channels = facts["image_shape"][0]  # statistics are made up: only how many there are is checked
+    channels = facts["image_shape"][0]  # made-up statistics: only their number is checked
     return facts | {"mean": [0.5] * channels, "std": [0.2] * channels, "stored": study.dataset.get("stored", "pixels")}
 
 

@@ -1,4 +1,4 @@
-"""What an experiment is, in numbers that change only when its behaviour does."""
+"""The description of an experiment: numbers that change only when its behaviour does."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def trace(experiment: BoundExperiment, data: Prepared, *, batch_size: int, least
 
 
 def traced(step: int, loss: float) -> float | str:
-    """A loss with the digits that machines agree on; after an update that made it explode they agree on none."""
+    """A loss to the digits that are equal on all machines; none are once an update has made it explode."""
     if not math.isfinite(loss) or (step > 0 and loss > DIVERGED_ABOVE):
         return "diverged"
     return float(f"{loss:.9g}" if loss <= DIVERGED_ABOVE else f"{loss:.6g}")

@@ -1,7 +1,7 @@
-"""Where batch norm and ReLU stand: He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 4.
+"""Orders of batch norm and ReLU: He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 4.
 
-torch-residual-networks (Wilber and Gross, "Training and investigating Residual Nets", 2016) asked the same of batch norm and ReLU
-around the addition: its four blocks are orders too.
+torch-residual-networks (Wilber and Gross, "Training and investigating Residual Nets", 2016) varied batch norm and ReLU around the
+addition: its four blocks are orders too.
 """
 
 from typing import Literal
@@ -46,7 +46,7 @@ Order = Literal[
 UnitType = Literal["basic", "bottleneck", "one_layer"]
 
 # Modules before each convolution, after the last one, and after the addition; between convolutions without pre-activation
-# stand BN and ReLU. B: batch norm, R: ReLU.
+# there are BN and ReLU. B: batch norm, R: ReLU.
 LAST = {
     "original": ("B", "R"),
     "bn_after_addition": ("", "BR"),
@@ -81,7 +81,7 @@ def activation(letters: str, channels: int) -> list[nn.Module]:
 class OrderedBlock(nn.Module):
     """A residual unit with its batch norms and ReLUs in one of the orders (Fig. 4).
 
-    `split_first`: leave the pre-activation out, because it stands before this unit, right after the stem (section 4.1).
+    `split_first`: leave the pre-activation out, because it comes before this unit, right after the stem (section 4.1).
     """
 
     def __init__(
@@ -160,7 +160,7 @@ def imagenet_activation_resnet(
     return ordered_network(ImageNetStem(in_channels, width), plan, block, num_classes, order=order, shortcut=shortcut)
 
 
-TORCH7_ORDERS: dict[tuple[str, bool], Order] = {  # (where batch norm stands, ReLU after the addition)
+TORCH7_ORDERS: dict[tuple[str, bool], Order] = {  # (place of batch norm, ReLU after the addition)
     ("before_addition", True): "original",
     ("before_addition", False): "no_last_relu",
     ("after_addition", True): "bn_after_addition",

@@ -18,7 +18,7 @@ from reslab.models.parts.plans import Blocks, BlockType, Plan, Shape, cifar_plan
 class PreactBlock(nn.Module):
     """BN - ReLU - conv, twice (basic) or three times (bottleneck); add the shortcut; nothing after the addition (Fig. 4e).
 
-    `shared`: the first BN - ReLU stands before the split, so that the shortcut sees it too. `last`: what follows the last
+    `shared`: the first BN - ReLU comes before the split, so that the shortcut gets it too. `last`: what follows the last
     convolution of the branch.
     """
 

@@ -73,7 +73,7 @@ def pyramidnet(
 ) -> nn.Module:
     """An additive PyramidNet for small images: 6n+2 layers (basic) or 9n+2 (bottleneck), `alpha` channels more at the end.
 
-    The stem has `width` channels unless `stem_width` says otherwise (64 in the first version of pytorch_image_classification's
+    The stem has `width` channels unless `stem_width` is given (64 in the first version of pytorch_image_classification's
     bottleneck nets).
     """
     blocks = [residual_depth(depth, block)] * 3

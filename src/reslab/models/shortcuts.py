@@ -101,7 +101,7 @@ SHORTCUTS = {
 
 
 class ShortcutBlock(nn.Module):
-    """conv3x3 - BN - ReLU - conv3x3 - BN, joined with the shortcut as it says, ReLU."""
+    """conv3x3 - BN - ReLU - conv3x3 - BN, joined with the shortcut by `make`, ReLU."""
 
     def __init__(self, *shape: int, make: Callable[[Shape], nn.Module]) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class ShortcutBlock(nn.Module):
 def shortcut_resnet(in_channels: int, num_classes: int, *, depth: Depth, shortcut: dict[str, Any], width: Size = 16) -> nn.Module:
     """A ResNet of 6n+2 layers (Table 1: 110) with another shortcut, such as {name: constant, skip: 0.5, residual: 0.5}.
 
-    # Deviation: where the shape changes, what is scaled, gated or dropped is option A's shortcut; the paper does not say.
+    # Deviation: where the shape changes, what is scaled, gated or dropped is option A's shortcut; the paper does not specify it.
     """
     plan = cifar_plan(depth, width)
     body = stages(partial(ShortcutBlock, make=bind(SHORTCUTS, shortcut, "shortcut")), plan)

@@ -35,7 +35,7 @@ def vgg_stage(in_channels: int, out_channels: int, layers: int, *, norm: Norm, r
 
 
 def vgg_stages(in_channels: int, widths: list[int], layers: list[int], *, norm: Norm, relu: Relu) -> nn.Sequential:
-    """All stages; `relu` stands after every convolution, or after the first of each stage."""
+    """All stages; a ReLU after every convolution, or after the first of each stage only (`relu`)."""
     if len(widths) != len(layers):
         raise UserError(f"layers {layers} and widths {widths} are not allowed: one number a stage in both")
     inputs = [in_channels, *widths[:-1]]

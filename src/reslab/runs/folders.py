@@ -1,4 +1,4 @@
-"""What train knows between runs, outside DVC's outputs: one folder per network, found by what determines its result."""
+"""checkpoints/: what train keeps between runs, outside DVC's outputs, in one folder per network named by its identity."""
 
 import shutil
 import time
@@ -16,7 +16,7 @@ LOCK = "lock"
 
 
 def checkpoints() -> Path:
-    """The store's folder."""
+    """The folder checkpoints/ of the main checkout."""
     return project_root() / "checkpoints"
 
 

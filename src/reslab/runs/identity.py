@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 IDENTITY_LENGTH = 16
-NOTHING = {"", "pass"}  # what is left of an __init__.py that only says what is in the folder
+NOTHING = {"", "pass"}  # what is left of an __init__.py that has a docstring only
 PACKAGE = "reslab"  # whose modules may be renamed and moved without training anything again
 
 

@@ -1,4 +1,4 @@
-"""What a training process is given."""
+"""The job of a training process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: what a training process is given."""
+    """One network to train."""
 
     experiment: str
     description: dict

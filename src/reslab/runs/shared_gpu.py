@@ -142,7 +142,7 @@ class _Network:
 
     def _wait(self) -> None:
         if self.inbox.get() is STOP:
-            self.inbox.put(STOP)  # for whoever waits again while it ends
+            self.inbox.put(STOP)  # for a thread that waits again while it ends
             raise _Stopped
 
 

@@ -34,7 +34,7 @@ class BackgroundLog:
         self.waiting.put(network)
 
     def _log_all(self) -> None:
-        with contextlib.suppress(Exception):  # what is wrong with the store is said where a network is not logged
+        with contextlib.suppress(Exception):  # reported with the first network that cannot be logged
             self.store = Store(self.root, self.study)
         while (network := self.waiting.get()) is not None:
             attempt(lambda network=network: self._log(network), network.name)

@@ -36,7 +36,7 @@ def tracking_uri(root: Path) -> str:
 
 
 def attempt(action: Callable[[], Any], what: str) -> None:
-    """Do something with MLflow; whatever goes wrong is a warning that says how to mend it, for the results are on disk."""
+    """Do something with MLflow; a failure is only a warning with its remedy, because the results are on disk."""
     try:
         action()
     except Exception as error:  # noqa: BLE001  (no failure of a tracking server may cost a result)

@@ -1,4 +1,4 @@
-"""What MLflow is told about trained networks: names, keys, parameters, metrics and tags, all from their records."""
+"""Trained networks as MLflow logs them: names, keys, parameters, metrics and tags, all from their records."""
 
 import json
 import math
@@ -19,7 +19,7 @@ SPLITS, SCORES = ("train", "validation", "test"), ("error", "top5_error", "loss"
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """What MLflow is told about one network: its record, its history (one row an epoch) and its folder."""
+    """A trained network to log: its record, its history (one row an epoch) and its folder."""
 
     experiment: str
     record: dict[str, Any]
@@ -39,7 +39,7 @@ class TrainedNetwork:
 
     @property
     def key(self) -> str:
-        """What marks its run."""
+        """The key of its run in MLflow."""
         return network_key(self.experiment, self.record)
 
     @property

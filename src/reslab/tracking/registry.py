@@ -19,11 +19,11 @@ def best(networks: list[TrainedNetwork], study: str) -> TrainedNetwork:
         raise UserError(f"study {study}: no trained networks to choose from; run `dvc repro`")
     scored = [(network, rank(network.record)) for network in networks if network.record["status"] != "diverged"]
     if not scored:
-        raise UserError(f"study {study}: all {len(networks)} networks diverged, there is none to register")
+        raise UserError(f"study {study}: all {len(networks)} networks diverged; none is left to register")
     if any(place[0] == math.inf for _, place in scored):
         raise UserError(
-            f"study {study}: no best network without a validation split, for the test set selects nothing: hold images out by "
-            "`dataset.validation` in params.yaml, or name one yourself: `reslab register EXPERIMENT --seed SEED`"
+            f"study {study}: --best needs a validation split, because the test set selects nothing: set `dataset.validation` in "
+            "params.yaml, or name the network: `reslab register EXPERIMENT --seed SEED`"
         )
     return min(scored, key=lambda pair: pair[1])[0]
 
@@ -65,7 +65,7 @@ def register(store: Store, network: TrainedNetwork, classifier: Any, example: An
 
 
 def version_tags(network: TrainedNetwork) -> dict[str, str]:
-    """What the registry's page says of a version: which network it is, and its errors after the last epoch."""
+    """The tags of a version on the registry's page: the network and its errors after the last epoch."""
     record = network.record
     tags = {"network": network_key(network.experiment, record), "experiment": network.experiment, "seed": str(record["seed"])}
     return tags | {key: f"{record[key]:.6g}" for key in (SELECTOR, "test_error") if record.get(key) is not None}

@@ -1,4 +1,4 @@
-"""What MLflow is told about experiments after evaluate and aggregate: scores, statistics over seeds, verdicts."""
+"""Results as MLflow logs them after evaluate and aggregate: scores, statistics over seeds, verdicts."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ class ExperimentResult:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What the experiment's run is tagged with, beside what it is."""
+        """The tags that results add to the experiment's run: its seeds and verdicts."""
         return {"seeds": ", ".join(str(record["seed"]) for record in self.runs), **self.verdicts}
 
 
@@ -76,7 +76,7 @@ def number(text: str) -> float:
 
 
 def read_verdicts(tables: Path) -> dict[str, dict[str, str]]:
-    """Experiment -> tag -> what published.csv and comparisons.csv say of it."""
+    """Experiment -> tag -> verdict, from published.csv and comparisons.csv."""
     found: dict[str, dict[str, str]] = {}
     for row in read_table(tables / "published.csv", "experiment", "verdict"):
         found.setdefault(row["experiment"], {})["verdict.published"] = row["verdict"]

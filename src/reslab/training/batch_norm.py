@@ -25,14 +25,14 @@ class BatchNormRule:
                 module.momentum = None if self.momentum == "cumulative" else self.momentum
 
     def begin_epoch(self, model: nn.Module) -> None:
-        """Put the model into training mode, with new statistics if the rule says so."""
+        """Put the model into training mode, with new statistics if `reset` is epoch."""
         self.train(model)
         if self.reset == "epoch":
             for module in _batch_norms(model):
                 module.reset_running_stats()
 
     def train(self, model: nn.Module) -> None:
-        """Put the model into training mode, as far as the rule lets it."""
+        """Put the model into training mode, but frozen batch norms into eval mode."""
         model.train()
         if self.frozen:
             for module in _batch_norms(model):

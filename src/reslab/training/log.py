@@ -1,4 +1,4 @@
-"""What a run has done so far, in plain values: stored in its checkpoints, and in its record at the end."""
+"""The progress of a run in plain values: stored in its checkpoints, and in its record at the end."""
 
 import math
 import time
@@ -27,7 +27,7 @@ class Epoch:
 
 @dataclass
 class Position:
-    """How far a run is, also within an epoch: where a resumed one goes on."""
+    """The position of a run, also within an epoch: where a resumed run continues."""
 
     epoch: int = 0  # the number of epochs done
     step: int = 0  # the number of steps done

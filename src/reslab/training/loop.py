@@ -23,10 +23,10 @@ def train(
     checkpointer: Checkpointer,
     reporter: Reporter,
 ) -> None:
-    """Train from where `log` stands up to the last step of the budget, or until a loss is not finite: the run has diverged.
+    """Train from the position of `log` to the last step of the budget; stop where a loss is not finite: the run has diverged.
 
-    `execute` makes the training steps, `scorers` the scoring steps of each held-out split. A resumed run goes on within the epoch
-    in which its checkpoint was written; it ends in the same bits as one that was never interrupted.
+    `execute` makes the training steps, `scorers` the scoring steps of each held-out split. A resumed run continues in the middle of
+    the epoch in which its checkpoint was written, and ends in the same bits as one that was never interrupted.
     """
     step, at = execute.step, log.position
     for epoch in range(at.epoch + 1, budget.epochs + 1):

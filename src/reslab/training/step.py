@@ -114,7 +114,7 @@ class TrainingStep:
     def begin_epoch(self, epoch: int, first_batch: int = 0) -> list[int]:
         """Start an epoch in training mode; return the sizes of its batches from the 0-based `first_batch` on.
 
-        The sums start at zero, unless the epoch is resumed within.
+        The sums start at zero, unless the epoch is resumed in the middle.
         """
         if first_batch == 0:
             self.rule.batch_norm.begin_epoch(self.model)

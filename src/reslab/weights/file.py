@@ -15,7 +15,7 @@ from reslab.training.checkpoint import replace_file
 
 
 def save_weights(path: Path, model: nn.Module, description: dict) -> None:
-    """Write the state dict as safetensors, with the description of what it is."""
+    """Write the state dict as safetensors, with the network's description as metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     replace_file(path, lambda draft: save_file(tensors, draft, metadata={METADATA_KEY: json.dumps(description)}))
 
@@ -34,4 +34,4 @@ def read_metadata(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             return json.loads(file.metadata()[METADATA_KEY])
     except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: cannot read what the weights are ({first_line(error)})") from error
+        raise UserError(f"{path}: cannot read the network's description ({first_line(error)})") from error

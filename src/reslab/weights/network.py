@@ -1,4 +1,4 @@
-"""Networks as they are stored: trained or imported, one safetensors file says all that it takes to use one again."""
+"""Stored networks, trained or imported: one safetensors file holds all that is needed to use one again."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,20 +34,20 @@ class RawPixelClassifier(nn.Module):
 
 
 class Facts(pydantic.BaseModel):
-    """What the metadata must say of the dataset; the rest of a description may stand beside it."""
+    """The facts of the dataset that metadata must have; other keys of a description are allowed."""
 
     image_shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
     class_names: Annotated[list[str], Field(min_length=1)]
 
 
 class StoredTrain(pydantic.BaseModel):
-    """What it may say of the training: a network is scored in the precision it was trained in."""
+    """The option of the training that metadata may have: a network is scored in the precision it was trained in."""
 
     precision: PrecisionName = "float32"
 
 
 class Config(pydantic.BaseModel):
-    """What it must say of the experiment; an imported network was not trained here."""
+    """The sections of the experiment; only `model` is needed, since an imported network was not trained here."""
 
     model: dict[str, Any]
     train: StoredTrain = StoredTrain()
@@ -61,7 +61,7 @@ class Constants(pydantic.BaseModel):
 
 
 class Description(pydantic.BaseModel):
-    """What the metadata of stored weights must hold."""
+    """The metadata of stored weights."""
 
     config: Config
     dataset: Facts
@@ -70,7 +70,7 @@ class Description(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """A trained or imported network as its file describes it; the weights are read when they are asked for."""
+    """A trained or imported network as its file describes it; the weights are read when they are needed."""
 
     description: dict  # config (at least its model), dataset, normalization
     weights: Path
@@ -102,7 +102,7 @@ class StoredNetwork:
 def load_network(path: Path) -> StoredNetwork:
     """The network of a folder, or of a .safetensors file; all it needs is stored with the weights.
 
-    Raises UserError if there is none or if it is damaged.
+    Raises UserError if it is missing or damaged.
     """
     stored = read_network(path)
     stored.classifier  # noqa: B018 - read at once, so that damaged weights are refused here
@@ -114,11 +114,11 @@ def read_network(path: Path) -> StoredNetwork:
     weights = weights_file(path)
     described = read_metadata(weights)
     with located(weights):
-        said = schema.check(Description, described, "metadata")
-        channels = said.dataset.image_shape[0]
-        if not len(said.normalization.mean) == len(said.normalization.std) == channels:
+        found = schema.check(Description, described, "metadata")
+        channels = found.dataset.image_shape[0]
+        if not len(found.normalization.mean) == len(found.normalization.std) == channels:
             raise UserError(f"metadata.normalization: expected {channels} numbers each, one a channel")
-    return StoredNetwork(described, weights, PRECISIONS[said.config.train.precision])
+    return StoredNetwork(described, weights, PRECISIONS[found.config.train.precision])
 
 
 def weights_file(path: Path) -> Path:

@@ -45,8 +45,8 @@ def predict_split(networks: Sequence[StoredNetwork], split: Split, device: torch
     They must be seeds of one experiment: they see the same normalised images.
     """
     first = networks[0]
-    said = first.description["config"].get("train", {}).get("evaluation")
-    evaluation = schema.check(Evaluation, said or {}, "metadata.config.train.evaluation")
+    trained_with = first.description["config"].get("train", {}).get("evaluation")
+    evaluation = schema.check(Evaluation, trained_with or {}, "metadata.config.train.evaluation")
     normalize = Normalize(**first.description["normalization"], device=device, dtype=first.precision.images)
     modules = [stored.network().to(device, memory_format=torch.channels_last) for stored in networks]
     batches, average = held_out(split, normalize, device, evaluation), AVERAGES[evaluation.average]

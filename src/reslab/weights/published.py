@@ -75,12 +75,12 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names without the prefixes of DataParallel and torch.compile; raises UserError if two are then the same."""
     plain = {name: name[match.end() :] if (match := WRAPPERS.match(name)) else name for name in tensors}
     if len(set(plain.values())) < len(plain):
-        raise UserError("the same tensors stand in it with and without the prefix of a wrapper; keep one of them")
+        raise UserError("some tensors are there twice, with and without the prefix of a wrapper (module.); keep one of each")
     return {plain[name]: tensor for name, tensor in tensors.items()}
 
 
 def load(network: nn.Module, tensors: dict[str, Tensor], keys: KeyMap) -> tuple[Mapped, list[str]]:
-    """Put a checkpoint's tensors into the network through a key map; say what became of them, and what the network kept.
+    """Put a checkpoint's tensors into the network through a key map; return their account and the names the network kept.
 
     Raises UserError if a rule does not fit, or naming every tensor that is missing, left over or of another shape.
     """
@@ -121,9 +121,9 @@ def compare(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
         "unexpected": [name for name in state if name not in own],
         "of another shape": shapes,
     }
-    said = [f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names]
-    if said:
-        raise UserError(f"the checkpoint does not fit the network: {'; '.join(said)}")
+    listed = [f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names]
+    if listed:
+        raise UserError(f"the checkpoint does not fit the network: {'; '.join(listed)}")
 
 
 def _shape(tensor: Tensor) -> str:

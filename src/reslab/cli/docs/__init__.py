@@ -1,4 +1,4 @@
-"""The pages of docs/ that are made from the code and the kept results, and the same knowledge at the command line."""
+"""The pages of docs/ that are made from the code and the kept results, and the same reference at the command line."""
 
 from pathlib import Path
 from typing import Annotated
@@ -45,7 +45,7 @@ def options(
         typer.Argument(help="A section, such as `train`, or an entry of one, such as `optimizer.sgd`.", show_default="all"),
     ] = None,
 ) -> None:
-    """Say what a section of params.yaml may hold: its entries, or the options of one with types, defaults and meanings."""
+    """List what a section of params.yaml may hold: its entries, or the options of one with types, defaults and meanings."""
     sections = [*STUDY_KEYS, *glossary.SECTIONS, *glossary.NAMED]
     if path is None:
         print_rows([{"section": key, "meaning": line} for key, line in glossary.keys_of_a_study()], csv=False, wide="meaning")

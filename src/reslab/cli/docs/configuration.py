@@ -9,12 +9,12 @@ PAGE = "docs/configuration.md"
 INTRODUCTION = """\
 # Configuration
 
-Made by `reslab docs` from the code's own signatures; do not edit. The meanings stand in `src/reslab/cli/docs/options.yaml`.
+Made by `reslab docs` from the code's own signatures; do not edit. The meanings come from `src/reslab/cli/docs/options.yaml`.
 
 `params.yaml` is one study. `reslab check` says what is wrong with it, with the path and what is allowed;
 `reslab options model.wrn` prints one of the tables below. A section with a `name` is an entry of a table, and its other keys are
 that entry's options. An option that is `needed` has no default. A default of `null` means that the option is off, or that its line
-says what happens instead.
+states the default.
 
 `dvc exp run -S model.depth=110` changes one value. Every experiment is the sections of the study with its own lines laid over them,
 key by key; another `name` replaces the section, a list replaces a list."""

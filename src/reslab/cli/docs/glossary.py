@@ -1,7 +1,7 @@
 """Every section of params.yaml with its options: names, types and defaults from the code, meanings from options.yaml.
 
-The meanings stand in one file and not beside the parameters: most options are shared by many entries, and a family's file stays
-as close to its paper as it is. The file lies here and not in `config`, so that a reworded line runs no stage again.
+The meanings are in one file and not beside the parameters, because most options are shared by many entries, and a family's file
+should stay close to its paper. The file is here and not in `config`, so that a reworded line runs no stage again.
 """
 
 import inspect

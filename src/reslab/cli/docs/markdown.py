@@ -1,4 +1,4 @@
-"""Markdown: tables whose lines change alone, and blocks between marks in a page that somebody else writes."""
+"""Markdown: tables whose lines change alone, and blocks between marks in a page that is otherwise written by hand."""
 
 import re
 from collections.abc import Mapping, Sequence

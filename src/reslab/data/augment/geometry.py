@@ -1,6 +1,6 @@
 """Augmentations: batched pure functions, `f(images, draws, **options) -> images`, on any device.
 
-Images are uint8 (B, C, H, W), or floats where the function stands after normalisation; the same type and shape come back.
+Images are uint8 (B, C, H, W), or floats after normalisation; the same type and shape come back.
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What a decoding process does: requests in, bytes of images out. It imports little, so that it starts fast."""
+"""The work of a decoding process: requests in, bytes of images out. It imports little, so that it starts fast."""
 
 import atexit
 import os
@@ -43,7 +43,7 @@ class Decoder(Dataset):
     _open: list[int] = field(default_factory=list, compare=False, repr=False)  # the descriptor, once it is needed
 
     def __getitem__(self, request: Request) -> Tensor | Broken:
-        """Decode a batch; the first image that cannot be decoded stands for it."""
+        """Decode a batch; if some image cannot be decoded, return the first such one as `Broken` instead."""
         form = self.form
         views = (5,) if request.view == "corners" else ()
         images = torch.empty((len(request.offsets), *views, form.image_size, form.image_size, form.channels), dtype=torch.uint8)
@@ -89,5 +89,5 @@ class DecodingContext(SpawnContext):
 
 
 def unchanged(batch: Any) -> Any:
-    """What the loader does with a batch that is whole already."""
+    """The batch as it is: the loader has nothing to collate."""
     return batch

@@ -22,7 +22,7 @@ class Batches(ABC):
         return self.batch_sizes[first:]
 
     def rewind(self) -> None:
-        """Make the same batch again: for trying out."""
+        """Make the same batch again, for a trial of steps."""
         self.raw.rewind()
 
     def load(self, size: int) -> None:

@@ -30,7 +30,7 @@ class RawBatches(ABC):
 
     @abstractmethod
     def rewind(self) -> None:
-        """Back to a batch that was taken before, the first or the last: for trying out."""
+        """Go back to a batch that was taken before, the first or the last, for a trial of steps."""
 
     @abstractmethod
     def load(self, size: int) -> None:
@@ -64,7 +64,7 @@ class FromHost(RawBatches):
         self.coming, self.left = self.fetch(epoch, first), len(self.order.batch_sizes) - first
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[RawBatch]:
-        """The batches of an epoch; whoever stops in the middle leaves nothing under way."""
+        """The batches of an epoch; stopping in the middle ends the work ahead."""
         try:
             yield from super().epoch(epoch, first)
         finally:

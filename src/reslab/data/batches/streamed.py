@@ -45,7 +45,7 @@ _idle: dict[tuple, list[DataLoader]] = {}  # processes outlive the epoch and the
 
 @contextmanager
 def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]:
-    """A loader that nobody else is using, its processes running if it was used before."""
+    """A loader that is not in use, with its processes still running if it was used before."""
     waiting = _idle.setdefault((decoder, workers, pin), [])
     started = {"multiprocessing_context": DecodingContext(), "persistent_workers": True, "prefetch_factor": PREFETCH}
     running: dict[str, Any] = started if workers else {}
@@ -61,7 +61,7 @@ def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]
 
 
 def stop_processes() -> None:
-    """End the decoding processes that nobody uses; the next epoch starts new ones."""
+    """End the idle decoding processes; the next epoch starts new ones."""
     _idle.clear()
 
 

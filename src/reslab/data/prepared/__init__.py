@@ -27,7 +27,7 @@ class Prepared:
     def mean_image(self) -> np.ndarray:
         """Mean of each pixel of the images that train, float64 (C, H, W) in [0, 1], exact (from integer sums).
 
-        Not among the facts: it is only asked for by `normalize: {name: mean_image}`, and would be thousands of numbers.
+        Not among the facts: only `normalize: {name: mean_image}` needs it, and it would be thousands of numbers.
         """
         return self.train.mean_image()
 
@@ -35,8 +35,8 @@ class Prepared:
 def save(dataset: Dataset, folder: Path, *, name: str, validation: int, workers: int = 1) -> dict:
     """Split, measure and store a dataset, files in `workers` processes; return its facts.
 
-    The validation split is drawn once, stratified by class, with a fixed seed, and stored as indices: everyone who asks for
-    the same number holds out the same images. Raises UserError if it leaves no image of some class to train on.
+    The validation split is drawn once, stratified by class, with a fixed seed, and stored as indices: the same number
+    always holds out the same images. Raises UserError if it leaves no image of some class to train on.
     """
     if isinstance(dataset.train, Files):
         found = files.save(dataset, folder, validation=validation, workers=workers)

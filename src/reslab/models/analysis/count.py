@@ -35,7 +35,7 @@ class FlopCount(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled under it; otherwise torch loads its compiler to say so
+        return False  # nothing is compiled under it; otherwise torch loads its compiler to find out
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         outputs = function(*args, **(kwargs or {}))

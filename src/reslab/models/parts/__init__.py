@@ -1,1 +1,1 @@
-"""Bricks that the families share."""
+"""Parts that the families share."""

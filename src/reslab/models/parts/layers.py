@@ -1,4 +1,4 @@
-"""Bricks that several papers share: convolutions, activations, shortcuts, stems, and the network around the blocks."""
+"""Parts that several papers share: convolutions, activations, shortcuts, stems, and the network around the blocks."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -103,7 +103,7 @@ def make_shortcut(
 
 
 class Stem(nn.Module):
-    """The first layer for small images: a 3x3 convolution, with batch norm and ReLU unless told otherwise."""
+    """The first layer for small images: a 3x3 convolution, by default with batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: bool = True, relu: bool = True, bias: bool = False) -> None:
         super().__init__()

@@ -51,7 +51,7 @@ def legend_columns(labels: list[str]) -> int:
 
 
 def labelled(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The histories without the seeds that diverged; their labels tell how many did."""
+    """The histories without the seeds that diverged; their labels give the number of those."""
     return {curve_label(name, history): converged(history) for name, history in histories.items()}
 
 
@@ -68,7 +68,7 @@ def draw_curves(axes: Axes, curves: Curves, column: str, every: Curves) -> None:
     single = all(history["epoch"].nunique() == 1 for history in every.values())
     for position, (label, history) in enumerate(curves.items()):
         if not history["train_loss"].map(math.isfinite).any():
-            axes.plot([], [], label=label, linestyle="none")  # no handle: there is nothing of that look to be found
+            axes.plot([], [], label=label, linestyle="none")  # no line in the legend: none is drawn
         elif single:
             draw_point(axes, position, history[column] * UNITS[column], label)
         else:

@@ -19,7 +19,7 @@ from reslab.report.figures.errors import draw_series
 from reslab.report.figures.reliability import draw_reliability
 from reslab.report.figures.style import COLOURS, LINE, STYLE, marker_style, scale_errors
 
-INK, GRID, PAPER = "#010203", "#040506", "#070809"  # stand for the page's colours; nothing else is drawn in them
+INK, GRID, PAPER = "#010203", "#040506", "#070809"  # placeholders for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
 PAGE_STYLE = STYLE | {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),

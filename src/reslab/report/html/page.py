@@ -183,7 +183,7 @@ CURVES = {
     "train_loss": "Training loss by epoch{}: mean over the seeds that did not diverge, band from the lowest to the highest.",
     "test_error": "Test error by epoch{}: mean over the seeds that did not diverge, band from the best to the worst.",
 }
-RELIABILITY = "How often answers are right against how sure the networks are of them{}, in bins of at least 10 answers."
+RELIABILITY = "Accuracy against confidence{}, in bins of at least 10 images."
 Captioned = list[tuple[str, Markup]]
 
 

@@ -43,7 +43,7 @@ def difference_test(ours: Mapping, published: Published) -> tuple[Interval, floa
     """The 95 % interval of our mean minus the published one and its p; NaN without spread of our own.
 
     With a published standard deviation over so many runs it is Welch's. Otherwise the published number is a draw, or the mean of
-    `runs` draws, whose spread is taken to be ours: even infinitely many seeds of ours cannot say more of a single run of theirs.
+    `runs` draws, whose spread is taken to be ours: a single run of theirs stays uncertain however many seeds we train.
     """
     n, std, difference = ours["n"], ours["std"], ours["mean"] - published.error / 100
     if n < 2 or std < SAME:

@@ -69,5 +69,5 @@ def wilson_interval(wrong: int, images: int) -> Interval:
 
 
 def is_constant(values: Iterable[float]) -> bool:
-    """Whether all values are the same but for rounding: then their spread says nothing about what another seed would give."""
+    """Whether all values are the same but for rounding: then their spread does not tell what another seed would give."""
     return bool(np.ptp(np.array(list(values), dtype=float)) < SAME)

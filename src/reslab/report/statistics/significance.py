@@ -35,7 +35,7 @@ def compare_pairs(first: Sequence[float], second: Sequence[float]) -> Comparison
     """The paired t test on the differences of values that belong together (the same seed).
 
     The effect size is in units of the differences' standard deviation. Without spread among them there is no test, only the
-    difference: that so few seeds agree to the image does not say that the next one will.
+    difference: that so few seeds have the same errors does not imply that the next one has.
     """
     differences = np.subtract(first, second, dtype=float)
     n = len(differences)
@@ -117,7 +117,7 @@ def seeds_needed(power: Power | None, *, alpha: float = ALPHA) -> float:
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's correction (1979) for so many tests: adjusted p that stand for the whole table; a NaN is no test."""
+    """Holm's correction (1979) for so many tests: p adjusted for the whole table; NaN is no test."""
     p = np.array(p_values, dtype=float)
     tested = np.flatnonzero(~np.isnan(p))
     order = tested[np.argsort(p[tested], kind="stable")]

@@ -86,7 +86,7 @@ def comparisons_note(table: pd.DataFrame) -> str:
         "Paired: by seed, over the seeds that finished in both, effect size in standard deviations of the differences; Welch: "
         f"pooled ones. Verdicts are by p after Holm's correction for the {tests} test(s) here, so an interval may exclude 0 "
         "where the verdict is cautious. Seeds to settle it: for power 0.8 if difference and spread are as observed; of divergence, "
-        "the least at which the observed rates would differ significantly. Few seeds say both only roughly."
+        "the least at which the observed rates would differ significantly. With few seeds both are rough estimates."
     )
     if table["divergence_p"].notna().any():
         note += " Divergence is compared by Fisher's exact test; a diverged seed has no error and is in no mean."

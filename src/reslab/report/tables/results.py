@@ -7,8 +7,8 @@ from reslab.report.tables.cells import Cell, interval, mean_and_std, numbers, pe
 ERROR = "test error % (mean ± std)"
 SCORES = {"test_top5_error": "top-5 error %", "test_ece": "calibration error %", "validation_error": "validation error %"}
 NETWORKS_NOTE = (
-    "Each network after its last epoch. The interval (Wilson) says how far the error would move with other test images of the "
-    "same kind; the spread over seeds is another matter and comes on top. Calibration error: expected gap between confidence "
+    "Each network after its last epoch. The interval (Wilson) is that of the error over other test images of the same kind; the "
+    "spread over seeds is not part of it. Calibration error: expected gap between confidence "
     "and accuracy over 15 bins (Guo et al. 2017). A network that diverged has no scores."
 )
 

@@ -85,7 +85,7 @@ def refusing_to_wait(on: bool) -> Iterator[None]:
 
 
 def obstacle(step: TrainingStep) -> str | None:
-    """The reason why this step cannot be recorded, None if there is none that is known before trying."""
+    """The reason why this step cannot be recorded; None if none is known before trying."""
     optimizer, groups = step.optimizer, step.optimizer.param_groups
     on_device = isinstance(optimizer, Lars) or all(group.get("fused") or "capturable" in group for group in groups)
     if not on_device:

@@ -29,7 +29,7 @@ def choose_device() -> torch.device:
 def prepare(device: torch.device, *, precision: str, fast: bool) -> None:
     """Set threads, allocator and numerics for one process.
 
-    One CPU thread unless RESLAB_THREADS says otherwise: float32 sums depend on the thread count, and several seeds train in
+    One CPU thread unless RESLAB_THREADS is set: float32 sums depend on the thread count, and several seeds train in
     processes of their own. Deterministic unless `fast`.
     """
     torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))

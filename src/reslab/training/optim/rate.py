@@ -11,7 +11,7 @@ ALLOWED = "should be a valid number >= 0, or numbers and the batch size B joined
 def base_rate(value: float | str, *, batch_size: int) -> float:
     """A number as it is; a text such as `0.1*B/128` with the batch size for B, worked out from left to right.
 
-    It says the linear scaling rule (Goyal et al. 2017, arXiv:1706.02677, section 2.1). Raises UserError for any other text.
+    `0.1*B/128` is the linear scaling rule (Goyal et al. 2017, arXiv:1706.02677, section 2.1). Raises UserError for other texts.
     """
     if not isinstance(value, str):
         return value

@@ -1,11 +1,11 @@
-"""Optimizers that do not load torch's compiler, which torch's own import at their first use: a second of every process's start."""
+"""torch's optimizers without its compiler, which they import when first used: a second at the start of every process."""
 
 import inspect
 
 import torch
 from torch.optim import Optimizer
 
-GUARDED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")  # methods that tell the compiler to leave them alone
+GUARDED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")  # methods that torch excludes from compilation
 
 
 def without_compiler(optimizer: type[Optimizer]) -> type[Optimizer]:

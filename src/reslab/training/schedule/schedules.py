@@ -97,7 +97,8 @@ SCHEDULES = {
 class Schedule:
     """The factor of the base rate at each step: the warm-up's while it lasts, then the main schedule's.
 
-    The warm-up is part of the budget: milestones count from the first step of training, or from the warm-up's end if it says so.
+    The warm-up is part of the budget: milestones count from the first step of training, or from the end of the warm-up with
+    `main_from: end`.
     """
 
     def __init__(self, main: Callable[[int], float], warmup: Warmup | None) -> None:
@@ -110,12 +111,12 @@ class Schedule:
         return self.main(step - self.warmup.offset) if factor is None else factor
 
     def observe(self, step: int, images: int, errors: Tensor) -> None:
-        """Tell the warm-up how many of a batch's `images` were answered wrongly (`errors`, a scalar on the device)."""
+        """Give the warm-up the number of a batch's `images` and of `errors` among them (a scalar on the device)."""
         if isinstance(self.warmup, ObservedWarmup):
             self.warmup.observe(step, images, errors)
 
     def state(self) -> dict:
-        """What a resumed run must know."""
+        """The part of the schedule that a checkpoint stores."""
         if not isinstance(self.warmup, ObservedWarmup):
             return {}
         return {"over": self.warmup.over, "images": self.warmup.images, "errors": float(self.warmup.errors)}

@@ -18,8 +18,8 @@ class Mapped:
 
     tensors: dict[str, Tensor]
     renamed: int = 0
-    dropped: list[str] = field(default_factory=list)  # how many and why, for each rule
-    tied: list[str] = field(default_factory=list)  # how many copies of what
+    dropped: list[str] = field(default_factory=list)  # the number and the reason, for each rule
+    tied: list[str] = field(default_factory=list)  # the number of copies, and of which tensor
 
 
 def apply(keys: KeyMap, tensors: dict[str, Tensor], targets: Collection[str]) -> Mapped:
