@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from reslab import stop
+
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
 
 
@@ -43,9 +45,13 @@ def run(command: Callable[..., None]) -> None:
 
 
 def guard(app: Callable[[], None]) -> None:
-    """Call `app` with the error handling of `run`."""
+    """Call `app` with the error handling of `run`; told to stop, it ends within ten seconds, with one line (stop.py)."""
     try:
-        app()
+        with stop.listening():
+            app()
+    except stop.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise
     except (UserError, OSError) as error:
         if os.environ.get(TRACEBACK_SWITCH):
             raise

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -66,7 +66,8 @@ class Store:
     def log(self, network: TrainedNetwork) -> str:
         """Log a network with its whole history, below its experiment's run, and return the run's id.
 
-        Of a run that is complete only the place is mended, if its experiment's run was deleted or never made.
+        Of a run that is complete only the place is mended, if its experiment's run was deleted or never made. The run of a network
+        that was told to stop is logged anew when there is more to say.
         """
         parent = self._experiment_run(network)
         if found := self._complete_run(network.key):
@@ -78,7 +79,7 @@ class Store:
         self._log_metrics(run_id, network)
         for name in ("record.json", "history.csv"):  # not the weights: DVC has them
             self.client.log_artifact(run_id, str(network.folder / name))
-        self.client.set_terminated(run_id, "FINISHED", end_time=network.ended)
+        self.client.set_terminated(run_id, "KILLED" if network.killed else "FINISHED", end_time=network.ended)
         return run_id
 
     def log_results(self, results: list[ExperimentResult]) -> None:
@@ -131,19 +132,20 @@ class Store:
         """The id of the run of a network's experiment, which lasts from its first network to its last."""
         tags = networks.experiment_tags(network.experiment, network.record)
         with self.lock:
-            if found := self._complete_run(tags[RUN_KEY]):
-                run_id, ended = found.info.run_id, found.info.end_time
+            if found := self._complete_run(tags[RUN_KEY], ("FINISHED", "KILLED")):
+                run_id, before, ended = found.info.run_id, found.info.status, found.info.end_time
             else:
-                run_id, ended = self._start(network.experiment, tags, network.started), 0
+                run_id, before, ended = self._start(network.experiment, tags, network.started), None, 0
                 self._log_params(run_id, networks.params(network.record))
-            if network.ended > ended:
-                self.client.set_terminated(run_id, "FINISHED", end_time=network.ended)
+            status = "KILLED" if network.killed and before != "FINISHED" else "FINISHED"
+            if network.ended > ended or status != before:
+                self.client.set_terminated(run_id, status, end_time=max(network.ended, ended))
         return run_id
 
-    def _complete_run(self, key: str) -> "Run | None":
-        """The run that has this key; one that was cut off while it was logged is deleted."""
+    def _complete_run(self, key: str, complete: Sequence[str] = ("FINISHED",)) -> "Run | None":
+        """The run that has this key and is `complete`; one that was cut off while it was logged is deleted."""
         for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'"):
-            if run.info.status == "FINISHED":
+            if run.info.status in complete:
                 return run
             self.client.delete_run(run.info.run_id)
         return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from reslab import stop
 from reslab.errors import UserError, first_line
 from reslab.training.log import Log
 from reslab.training.schedule.schedules import Schedule
@@ -73,9 +74,16 @@ class Checkpointer:
 
     def save_if_due(self, *, within_epoch: bool = False) -> None:
         """Save, unless the last checkpoint is too recent for what it cost, or for one within an epoch."""
+        self.save_if_told_to_stop()
         began = time.monotonic()
         if began - self.saved < max(self.cost / TIME_SHARE, SECONDS_WITHIN_EPOCH if within_epoch else 0.0):
             return
         save(self.path, self.step, self.schedule, self.log)
         self.saved = time.monotonic()
         self.cost = self.saved - began
+
+    def save_if_told_to_stop(self) -> None:
+        """Save and raise Stopped, if this process is to stop; to be called wherever the state is whole."""
+        if stop.requested():
+            save(self.path, self.step, self.schedule, self.log)
+            stop.check()

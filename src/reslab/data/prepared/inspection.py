@@ -6,15 +6,16 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from reslab import stop
 from reslab.data.decode import Form, Unreadable, centre, shape, unreadable
 from reslab.data.prepared.statistics import histograms
-from reslab.environment import end_with_parent
 from reslab.errors import UserError
 
 CHUNK = 64  # images of one task; their pixels are all that a process holds
@@ -78,11 +79,18 @@ def _run(tasks: Iterator[Task], workers: int) -> Iterator[Inspection]:
         yield from map(_inspect, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        pending = deque(pool.submit(_inspect, task) for task in islice(tasks, 2 * workers))
-        while pending:
-            yield pending.popleft().result()
-            pending.extend(pool.submit(_inspect, task) for task in islice(tasks, 1))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=stop.in_worker) as pool:
+        try:
+            pending = deque(pool.submit(_inspect, task) for task in islice(tasks, 2 * workers))
+            while pending:
+                yield pending.popleft().result()
+                pending.extend(pool.submit(_inspect, task) for task in islice(tasks, 1))
+        except BrokenProcessPool as error:
+            raise UserError("a decoding process was killed (out of memory?); RESLAB_DECODERS sets their number") from error
+        except BaseException:
+            for process in list((pool._processes or {}).values()):
+                process.kill()  # they only read
+            raise
 
 
 def _inspect(task: Task) -> Inspection:
