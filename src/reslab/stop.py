@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psutil
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # of batch schedulers, of Ctrl-C, of a terminal that is closed
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of batch schedulers and of Ctrl-C
 SECONDS_BETWEEN_LOOKS = 0.5
-SECONDS, SECONDS_OF_A_WORKER = 9.0, 6.0  # until a process is ended; the stage has something to do after its workers
+SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
 GO_ON = "what was done is kept; run the same command again to go on"
 
 
@@ -70,7 +70,13 @@ def requested() -> bool:
 def check() -> None:
     """Raise Stopped if this process is to stop."""
     if _request.stopped is not None:
+        _request.interrupted = True
         raise Stopped(_request.stopped.reason, _request.stopped.code)
+
+
+def follow(stopped: Stopped) -> None:
+    """Stop as another process of this command was told to."""
+    _request.stopped, _request.interrupted = _request.stopped or stopped, True
 
 
 @contextlib.contextmanager
@@ -157,23 +163,30 @@ class _Listener:
 
     def __init__(self, pipe: int, seconds: float, parents: "list[psutil.Process]") -> None:
         self.pipe, self.seconds, self.parents = pipe, seconds, parents
-        self.request, self.deadline = _request, None
+        self.request, self.deadline, self.told = _request, None, time.monotonic()
 
     def listen(self) -> None:
         """Listen until the pipe is closed."""
         while self._hear():
             if not self.request.stopped and not all(map(_is_running, self.parents)):
                 self.request.stopped = Stopped("the end of DVC")
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
-            if self.request.stopped and self.deadline is None:
-                self.deadline = time.monotonic() + self.seconds
-                for listener in list(self.request.listeners):
-                    listener()
-            if self.deadline is not None and time.monotonic() > self.deadline:
-                if multiprocessing.parent_process() is None:
-                    print(self.request.stopped, file=sys.stderr, flush=True)
-                os._exit(self.request.stopped.code)
+            if self.request.stopped:
+                self._stop()
         os.close(self.pipe)
+
+    def _stop(self) -> None:
+        """Tell the others once, the main thread again and again, and end the process when it is time."""
+        if self.deadline is None:
+            self.deadline = time.monotonic() + self.seconds
+            for listener in list(self.request.listeners):
+                listener()
+        if time.monotonic() > self.deadline:
+            if multiprocessing.parent_process() is None:
+                print(self.request.stopped, file=sys.stderr, flush=True)
+            os._exit(self.request.stopped.code)
+        if not (self.request.cooperating or self.request.interrupted) and time.monotonic() > self.told + SECONDS_BETWEEN_LOOKS:
+            self.told = time.monotonic()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # another thread may have taken the signal
 
     def _hear(self) -> bool:
         """Wait a moment for signals; False once the pipe is closed."""

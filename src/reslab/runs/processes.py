@@ -77,6 +77,7 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
                 if error := _error(future):
                     failure = failure or error
                     if isinstance(error, stop.Stopped):
+                        stop.follow(error)
                         _tell_to_stop(pool, futures)
                 else:
                     yield futures[future]
@@ -105,8 +106,8 @@ def _tell_to_stop(pool: ProcessPoolExecutor, futures: Iterable[Future]) -> None:
 
 
 def _error(future: Future) -> BaseException | None:
-    """Why a job did not end well; one that was never started was stopped."""
-    return stop.Stopped("the end of another network") if future.cancelled() else future.exception()
+    """Why a job did not end well; one that was never started was stopped with the others."""
+    return stop.Stopped("another") if future.cancelled() else future.exception()
 
 
 def _raise(failure: BaseException | None) -> None:
