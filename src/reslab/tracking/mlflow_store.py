@@ -1,7 +1,6 @@
 """An MLflow store with the study in it, and what is written there."""
 
 import hashlib
-import logging
 import os
 import sys
 import time
@@ -40,14 +39,11 @@ class Store:
         self.root, self.study = root, study
         for name, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(name, value)
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it announces every table it creates; errors are said by us
         # Two processes that create the database, an experiment or its run at once break or double it: one at a time.
         self.lock = FileLock(root / ".mlflow.lock", timeout=SECONDS_FOR_THE_OTHERS)
         with self.lock:
             opening.check(uri)
-            from mlflow.tracking import MlflowClient
-
-            client = MlflowClient(tracking_uri=uri)
+            client = opening.client(uri)
             self.client = Watched(client) if is_remote(uri) else client
             self.experiment_id = self._experiment()
 

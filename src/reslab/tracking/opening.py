@@ -1,16 +1,21 @@
 """Before MLflow opens its store: one quick try, where MLflow tries for minutes, and a database that is made whole or not at all."""
 
 import contextlib
+import logging
 import os
 import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reslab.errors import UserError
 from reslab.tracking.address import VARIABLE, database_path, database_uri, is_http, without_secrets
+
+if TYPE_CHECKING:  # mlflow takes seconds to import
+    from mlflow.tracking import MlflowClient
 
 SECONDS = 3  # for a connection; and for a lock of another process to go
 
@@ -80,14 +85,20 @@ def _check_database(path: Path) -> None:
         raise UserError(f"{path}: half made, as its creation was cut off; delete it and run `reslab relog`")
 
 
-def _make_database(path: Path) -> None:
-    """Make an empty store beside `path` and move it there in one step, unless another process was faster."""
+def client(uri: str) -> "MlflowClient":
+    """A client of MLflow's that keeps quiet: it announces every table it creates, and errors are said by us."""
     from mlflow.tracking import MlflowClient
 
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # after the import, which sets it
+    return MlflowClient(tracking_uri=uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make an empty store beside `path` and move it there in one step, unless another process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft, whole = (path.with_name(f".{path.name}.{os.getpid()}.{part}") for part in ("draft", "whole"))
     with _removed_at_the_end(path):
-        MlflowClient(tracking_uri=database_uri(draft)).search_experiments(max_results=1)
+        client(database_uri(draft)).search_experiments(max_results=1)
         with closing(sqlite3.connect(draft)) as made, closing(sqlite3.connect(whole)) as copy:
             made.backup(copy)  # MLflow keeps its file open
         if path.exists() and not path.stat().st_size:

@@ -64,8 +64,14 @@ def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]
     )
     try:
         yield loader
-    finally:
+    except Exception:  # its processes may be gone
+        raise
+    except BaseException:  # the epoch was abandoned
         waiting.append(loader)
+        raise
+    else:
+        waiting.append(loader)
+    finally:
         _stop_at_exit()
 
 
