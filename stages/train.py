@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import reslab
-from reslab import config, git, stop
+from reslab import config, git, stop, storage
 from reslab.environment import count_from_environment, cpu_count, may_have_gpu, project_root
 from reslab.errors import run
 from reslab.runs import processes, records
@@ -41,13 +41,19 @@ def main(
         try:
             with stop.cooperating():
                 for job in train_all(jobs, shown, on_gpu=on_gpu):
-                    shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
+                    take_over(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
                     log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
         except stop.Stopped:
             for job in jobs:
                 if (killed := SeedFolder.of(key, job.seed).draft / "record.json").exists():
                     log.log(TrainedNetwork.read(experiment, killed.parent))
             raise
+
+
+def take_over(finished: Path, output: Path) -> None:
+    """Copy a finished network to where DVC expects it."""
+    with storage.writing(output):
+        shutil.copytree(finished, output)
 
 
 def train_all(jobs: list[Job], shown: Display, *, on_gpu: bool) -> Iterator[Job]:

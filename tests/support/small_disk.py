@@ -23,11 +23,11 @@ def _how() -> list[str] | None:
 
 
 def run(
-    code: str, cwd: Path, *, disk: Path, size: str = "1m", options: str = "", **environment: str
+    code: str, cwd: Path, *, disk: Path, size: str = "1m", prepare: str = "true", **environment: str
 ) -> subprocess.CompletedProcess:
     """Run Python code in a process for which `disk` is a tmpfs of `size`; skips the test where nobody may mount one."""
     if _how() is None:
         pytest.skip("no mount of a small disk is allowed here (unshare -m)")
-    script = f'mount -t tmpfs -o size={size},mode=1777 tmpfs "$1" && {options or "true"} && exec "$2" -c "$3"'
+    script = f'mount -t tmpfs -o size={size},mode=1777 tmpfs "$1" && {prepare} && exec "$2" -c "$3"'
     command = [*_how(), "bash", "-c", script, "bash", str(disk), sys.executable, code]
     return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300)

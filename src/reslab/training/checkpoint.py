@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from reslab import stop
+from reslab import stop, storage
 from reslab.errors import UserError, first_line
 from reslab.training.log import Log
 from reslab.training.schedule.schedules import Schedule
@@ -20,6 +20,7 @@ TIME_SHARE = 0.05  # the largest share of the training time that is spent on che
 SECONDS_WITHIN_EPOCH = 60.0  # at least between checkpoints within an epoch: the host waits for the device to write one
 
 
+@storage.writes
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside `path` and move it there in one step: the old file stays whole if the process is killed."""
     if path.is_dir():
@@ -28,8 +29,8 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     try:
         write(draft)
         draft.replace(path)
-    except RuntimeError as error:  # torch's and Rust's form of a failed write
-        raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({first_line(error)})") from error
+    except RuntimeError as error:  # torch's form of a failed write
+        raise storage.not_written(path, error) from error
     finally:
         draft.unlink(missing_ok=True)
 
