@@ -22,11 +22,13 @@ from reslab.report.tables.classes import classes_markdown
 from reslab.report.tables.comparisons import comparisons_markdown
 from reslab.report.tables.published import published_markdown
 from reslab.report.tables.results import networks_markdown, results_markdown
+from reslab.storage import writes
 from reslab.tracking import Store, attempt, read_results
 
 NAMED = 6  # networks in a warning
 
 
+@writes
 def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
     """Equal tables give equal bytes."""
     table.to_csv(path, index=False, lineterminator="\n", **options)

@@ -14,6 +14,7 @@ from reslab.report.predictions import Predictions, save
 from reslab.report.predictions.mistakes import most_confident, sheet
 from reslab.report.predictions.scores import class_errors, confused, confusion, reliability, score
 from reslab.runs import records
+from reslab.storage import writes
 from reslab.training.execution import hardware
 from reslab.weights.network import read_network
 from reslab.weights.predict import predict_held_out
@@ -29,6 +30,7 @@ def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
     }
 
 
+@writes
 def write_predictions(found: dict[str, Predictions], folder: Path) -> None:
     """Write each split's logits and tables into the network's folder."""
     for split, answers in found.items():
@@ -37,6 +39,7 @@ def write_predictions(found: dict[str, Predictions], folder: Path) -> None:
             table.to_csv(folder / name, index=False, lineterminator="\n", float_format="%.6g")
 
 
+@writes
 def draw_mistakes(experiment: str, networks: list[Predictions], data: prepared.Prepared, path: Path) -> None:
     """Draw the most confident mistakes on the test images of the networks that did not diverge."""
     found = most_confident(networks)

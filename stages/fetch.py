@@ -6,8 +6,10 @@ from reslab import config
 from reslab.config import schema
 from reslab.data.datasets import DATASETS
 from reslab.errors import run
+from reslab.storage import writes
 
 
+@writes
 def fetch(raw: Path, params: Path = Path("params.yaml")) -> None:
     """Fetch the study's dataset into the folder RAW, and say what was left out; a damaged or altered file is refused by name."""
     study = config.load(params)

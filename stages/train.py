@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import reslab
-from reslab import config, git
+from reslab import config, git, stop, storage
 from reslab.environment import count_from_environment, cpu_count, may_have_gpu, project_root
 from reslab.errors import run
 from reslab.runs import processes, records
@@ -35,13 +35,25 @@ def main(
     code, on_gpu = git.commit_state(), may_have_gpu() and has_gpu()
     at_once = networks_at_once(len(study.seeds), on_gpu=on_gpu)
     jobs = [Job(experiment, described, key, seed, data, code, at_once) for seed in study.seeds]
-    processes.end_with_dvc()
     log = BackgroundLog(project_root(), study.name)
     with output_locked(output), display(experiment, study.seeds) as shown, log:
         shutil.rmtree(output, ignore_errors=True)
-        for job in train_all(jobs, shown, on_gpu=on_gpu):
-            shutil.copytree(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
-            log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
+        try:
+            with stop.cooperating():
+                for job in train_all(jobs, shown, on_gpu=on_gpu):
+                    take_over(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
+                    log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
+        except stop.Stopped:
+            for job in jobs:
+                if (killed := SeedFolder.of(key, job.seed).draft / "record.json").exists():
+                    log.log(TrainedNetwork.read(experiment, killed.parent))
+            raise
+
+
+def take_over(finished: Path, output: Path) -> None:
+    """Copy a finished network to where DVC expects it."""
+    with storage.writing(output):
+        shutil.copytree(finished, output)
 
 
 def train_all(jobs: list[Job], shown: Display, *, on_gpu: bool) -> Iterator[Job]:

@@ -1,10 +1,8 @@
 """The machine and the environment variables that describe it: project folder, cores, processes, memory for images."""
 
 import ctypes.util
-import multiprocessing
 import os
 import platform
-import threading
 from pathlib import Path
 
 import psutil
@@ -82,15 +80,3 @@ def resident_bytes(free: int | None) -> float:
     if not 0 <= size <= MOST_GIB:
         raise UserError(f"{RESIDENT}={value} is not allowed: a number of GiB from 0 to {MOST_GIB}")
     return size * 2**30
-
-
-def end_with_parent() -> None:
-    """End this process of a pool when its parent is gone: idle, it would wait for ever, as it holds both ends of its queue."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)  # at once, also in the middle of a computation
-
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()

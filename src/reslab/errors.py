@@ -10,6 +10,8 @@ from pathlib import Path
 
 import typer
 
+from reslab import stop, storage
+
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
 ECHOED = 120  # characters of the input in a message
 
@@ -38,7 +40,7 @@ def check_output(path: Path) -> None:
 def run(command: Callable[..., None]) -> None:
     """Run a Typer command; UserError and OSError become one line on stderr and exit status 1.
 
-    RESLAB_TRACEBACK=1 shows the traceback instead. Any other exception is a bug of ours and is shown whole.
+    RESLAB_TRACEBACK=1 shows the traceback instead. Any other exception is a bug of ours and is shown whole, unless a disk is full.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
@@ -46,16 +48,25 @@ def run(command: Callable[..., None]) -> None:
 
 
 def guard(app: Callable[[], None]) -> None:
-    """Call `app` with the error handling of `run`."""
+    """Call `app` with the error handling of `run`; told to stop, it ends within ten seconds, with one line (stop.py)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
     try:
-        app()
+        with stop.listening():
+            app()
+    except stop.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise
     except (UserError, OSError) as error:
         if os.environ.get(TRACEBACK_SWITCH):
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get(TRACEBACK_SWITCH) or (full := storage.explained(error)) is None:
+            raise
+        print(f"error: {full}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -90,8 +101,6 @@ def first_line(error: Exception) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """The error's message on one line; for a full disk with what to do next."""
-    message = " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
-        message += "; free some space and run the same command again: finished seeds and checkpoints are kept"
-    return message
+    """The error's message on one line; a full or read-only disk is named, with how to go on."""
+    explained = storage.explained(error) if isinstance(error, OSError) else None
+    return explained or " ".join(str(error).split())

@@ -126,26 +126,3 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path, command):
         )
     )
     assert_ends_with(subprocess.Popen([sys.executable, script]), tmp_path)
-
-
-STAGE = """
-import os, time
-from reslab.runs import processes
-processes.end_with_dvc()
-with open("pid", "w") as file:
-    file.write(str(os.getpid()))
-time.sleep(60)
-"""
-STARTER = """
-import os, subprocess, sys
-subprocess.run(sys.argv[1:], env=os.environ | {"DVC_STAGE": "train@tau"})
-"""
-
-
-@pytest.mark.parametrize(
-    "command", ["{python} stage.py", "{python} stage.py; true"], ids=["becomes the stage", "waits for the stage"]
-)
-def test_a_stage_ends_when_dvc_is_killed(tmp_path, command):
-    (tmp_path / "stage.py").write_text(STAGE)
-    shell = ["/bin/sh", "-c", command.format(python=sys.executable)]  # as DVC does, with $SHELL
-    assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)

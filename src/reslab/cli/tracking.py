@@ -9,7 +9,7 @@ from reslab import config
 from reslab.cli.app import app
 from reslab.cli.options import Params, experiment_names
 from reslab.environment import project_root
-from reslab.errors import UserError, one_line
+from reslab.errors import UserError
 
 if TYPE_CHECKING:  # it would slow down --help
     from reslab.tracking import TrainedNetwork
@@ -25,24 +25,34 @@ def relog(
 ) -> None:
     """Log the study to MLflow: its networks, scores, statistics and tables; what is there already is left as it is."""
     from reslab.tracking import Store, read_results, tracking_uri, views
+    from reslab.tracking.address import without_secrets
+    from reslab.tracking.patience import patiently, reason
 
     study = config.load(params)
     networks = networks_of(study, runs)
     results = read_results(study, metrics)
-    try:
+
+    def log() -> Store:
         opened = Store(project_root(), study.name)
         for network in networks:
             opened.log(network)
         if (metrics / "tables").exists():
             opened.log_report([metrics / "tables", metrics / "plots"])
-        opened.log_results(results)
-    except UserError as error:
-        raise UserError(f"{error}: recorded in {metrics}/runs, but not in {runs}; run `dvc pull` or `dvc repro`") from error
+        try:
+            opened.log_results(results)
+        except UserError as error:
+            raise UserError(f"{error}: recorded in {metrics}/runs, but not in {runs}; run `dvc pull` or `dvc repro`") from error
+        return opened
+
+    try:
+        opened = patiently(log)
+    except UserError:
+        raise
     except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
-        raise UserError(f"MLflow store {tracking_uri(project_root())}: {one_line(error)}") from error
+        raise UserError(f"MLflow store {without_secrets(tracking_uri(project_root()))}: {reason(error)}") from error
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
     if results:
-        print("`make ui`, then", *views.addresses(opened.uri, opened.experiment_id), sep="\n")
+        print("`make ui`, then", *views.addresses(without_secrets(opened.uri), opened.experiment_id), sep="\n")
 
 
 def networks_of(study: config.Study, runs: Path) -> list["TrainedNetwork"]:

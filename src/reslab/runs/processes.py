@@ -1,21 +1,16 @@
 """Several networks at once, one process each: the parent shows their progress, and none outlives it."""
 
 import contextlib
-import itertools
 import multiprocessing
-import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from typing import ClassVar, Protocol
 
-import psutil
-
-from reslab.environment import end_with_parent
+from reslab import stop
 from reslab.errors import UserError
 from reslab.runs.progress import Display
 
@@ -35,8 +30,7 @@ class _Channel:
 
 
 def _start_worker(queue: SimpleQueue) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    end_with_parent()  # if it was killed, its successor resumes from the last checkpoint
+    stop.in_worker()
     _Channel.send = queue.put
 
 
@@ -64,60 +58,62 @@ class Reporter:
         self.report(done, "training")
 
 
-def end_with_dvc() -> None:
-    """Inside a DVC stage, end this process when DVC is killed: the next `dvc repro` would wait for the locks that it holds."""
-    if "DVC_STAGE" not in os.environ:
-        return
-    parents = psutil.Process().parents()
-    shells = list(itertools.takewhile(_is_of_a_stage, parents))  # DVC starts a shell: bash is replaced by this process, dash is not
-    dvc = parents[len(shells)]
-
-    def watch() -> None:
-        while _is_running(dvc):
-            time.sleep(SECONDS_BETWEEN_REPORTS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _is_of_a_stage(process: psutil.Process) -> bool:
-    """Whether the process belongs to a DVC stage."""
-    with contextlib.suppress(psutil.Error):
-        return "DVC_STAGE" in process.environ()
-    return False
-
-
-def _is_running(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
 def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Display) -> Iterator[Job]:
     """Call `function` with each job in a pool of new processes and yield each job when it is done.
 
-    The first exception is raised when the others have ended, UserError if a process was killed. Ctrl-C ends all of them.
+    The first exception is raised when the others have ended, UserError if a process was killed. If one of the processes or this
+    one is told to stop, all are, and Stopped is raised when they have ended. Any exception where the jobs are taken ends them too.
     """
     context = multiprocessing.get_context("spawn")  # a forked process would hang in torch's threads or in CUDA
     queue = context.SimpleQueue()
     listener = threading.Thread(target=_show, args=(queue, display), daemon=True)
     listener.start()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(queue,))
-    futures = {pool.submit(function, job): job for job in jobs}
+    futures = {pool.submit(_call, function, job): job for job in jobs}
     failure = None
     try:
-        for future in as_completed(futures):
-            failure = failure or future.exception()
-            if future.exception() is None:
-                yield futures[future]
+        with stop.told(lambda: _tell_to_stop(pool, futures)):
+            for future in as_completed(futures):
+                if error := _error(future):
+                    failure = failure or error
+                    if isinstance(error, stop.Stopped):
+                        stop.follow(error)
+                        _tell_to_stop(pool, futures)
+                else:
+                    yield futures[future]
     except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        _tell_to_stop(pool, futures)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
         queue.put(None)
         listener.join()
+    _raise(failure)
+
+
+def _call(function: Callable[[Job], None], job: Job) -> None:
+    """What a process of the pool does: nothing more once it was told to stop."""
+    stop.check()
+    function(job)
+
+
+def _tell_to_stop(pool: ProcessPoolExecutor, futures: Iterable[Future]) -> None:
+    """Start no further job, and tell the processes of the pool."""
+    for future in futures:
+        future.cancel()
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+
+
+def _error(future: Future) -> BaseException | None:
+    """Why a job did not end well; one that was never started was stopped with the others."""
+    return stop.Stopped("another") if future.cancelled() else future.exception()
+
+
+def _raise(failure: BaseException | None) -> None:
+    """Raise what a job failed with, in plain words."""
+    if failure is not None:
+        stop.check()  # a process that was told to stop may have failed in other ways too
     if isinstance(failure, BrokenProcessPool):
         raise UserError("a training process was killed (out of memory?); run the same command again to resume")
     if failure is not None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError
+from reslab.storage import writes
 
 METADATA_KEY = "reslab"  # of a safetensors file; one key only: several are written in random order, and equal runs give equal bytes
 
 
+@writes
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record; a number that is not finite becomes null, for JSON has no other word for it."""
     path.write_text(json.dumps(_finite(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -34,6 +36,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: damaged record ({error}); delete it and run `dvc repro`") from error
 
 
+@writes
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Write rows with the same keys, every number as Python prints it: equal runs give equal bytes."""
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 
 import torch
 
+from reslab import stop
 from reslab.errors import UserError
 from reslab.runs.processes import Job
 
@@ -29,8 +30,8 @@ def run_together(train: Train, jobs: list[Job], *, device: torch.device, most: i
 
     A network runs until it calls `take_turn`, which returns when the others have had their turn. Another one starts while the GPU
     has room for what the largest so far has taken. One that runs out of memory beside others starts again when there is room;
-    alone it raises UserError. Any other exception is raised when the others have ended. An interrupt, or an exception where the
-    jobs are taken, stops all networks at their next turn.
+    alone it raises UserError. Any other exception is raised when the others have ended, and so is Stopped: told to stop, no further
+    network starts. An interrupt, or an exception where the jobs are taken, stops all networks at their next turn.
     """
     waiting, turns, need, failure = deque(jobs), _Turns(device), 0, None
     try:
@@ -49,6 +50,7 @@ def run_together(train: Train, jobs: list[Job], *, device: torch.device, most: i
                     yield network.job
                 else:
                     failure = failure or network.error
+                    waiting = deque() if isinstance(failure, stop.Stopped) else waiting
     finally:
         turns.stop()
     if failure is not None:
@@ -98,7 +100,7 @@ class _Turns:
         self.networks = [network for network in self.networks if not network.ended]
         for network in ended:
             network.thread.join()
-            if network.error is not None and not isinstance(network.error, Exception):
+            if network.error is not None and not isinstance(network.error, Exception | stop.Stopped):
                 raise network.error
         if ended:
             _give_memory_back()

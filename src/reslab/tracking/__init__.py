@@ -4,9 +4,11 @@ MLflow experiment = study; in it one run an experiment, and nested in that one r
 changes nothing.
 """
 
+from reslab.tracking.address import tracking_uri
 from reslab.tracking.background import BackgroundLog
-from reslab.tracking.mlflow_store import Store, attempt, tracking_uri
+from reslab.tracking.mlflow_store import Store
 from reslab.tracking.networks import TrainedNetwork
+from reslab.tracking.patience import attempt
 from reslab.tracking.results import ExperimentResult, read_results
 
 __all__ = ["BackgroundLog", "ExperimentResult", "Store", "TrainedNetwork", "attempt", "read_results", "tracking_uri"]

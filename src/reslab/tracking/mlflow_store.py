@@ -1,21 +1,20 @@
 """An MLflow store with the study in it, and what is written there."""
 
 import hashlib
-import logging
 import os
-import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from reslab.errors import UserError, one_line
-from reslab.tracking import networks, views
+from reslab.errors import UserError
+from reslab.tracking import networks, opening, views
+from reslab.tracking.address import is_http, is_remote, tracking_uri
 from reslab.tracking.networks import KIND, PARENT, RUN_KEY, TrainedNetwork
+from reslab.tracking.patience import Watched
 from reslab.tracking.results import ExperimentResult
 
 if TYPE_CHECKING:  # mlflow takes seconds to import
@@ -23,24 +22,13 @@ if TYPE_CHECKING:  # mlflow takes seconds to import
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs, not on GenAI pages
 PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # the server's limits
+SECONDS_FOR_THE_OTHERS = 60  # one that makes the database takes a few
 HTTP_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
-
-
-def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI if set, else the sqlite store in the main checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
-
-
-def attempt(action: Callable[[], Any], what: str) -> None:
-    """Do something with MLflow; a failure is only a warning with its remedy, because the results are on disk."""
-    try:
-        action()
-    except Exception as error:  # noqa: BLE001  (no failure of a tracking server may cost a result)
-        print(f"warning: {what} not logged to MLflow ({one_line(error)}); `reslab relog` will log it", file=sys.stderr)
 
 
 class Store:
@@ -48,25 +36,33 @@ class Store:
 
     def __init__(self, root: Path, study: str) -> None:
         self.uri = uri = tracking_uri(root)
-        self.study = study
-        _check_reachable(uri)
+        self.root, self.study = root, study
         for name, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(name, value)
-        from mlflow.tracking import MlflowClient
-
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every table it creates
         # Two processes that create the database, an experiment or its run at once break or double it: one at a time.
-        self.lock = FileLock(root / ".mlflow.lock")
+        self.lock = FileLock(root / ".mlflow.lock", timeout=SECONDS_FOR_THE_OTHERS)
         with self.lock:
-            self.client = MlflowClient(tracking_uri=uri)
-            found = self.client.get_experiment_by_name(study)
-            location = None if _is_http(uri) else (root / "mlartifacts" / study).as_uri()
-            self.experiment_id = found.experiment_id if found else self.client.create_experiment(study, location, EXPERIMENT_TAGS)
+            opening.check(uri)
+            client = opening.client(uri)
+            self.client = Watched(client) if is_remote(uri) else client
+            self.experiment_id = self._experiment()
+
+    def _experiment(self) -> str:
+        """The id of the study's experiment, made if it is not there, restored if it was deleted."""
+        found = self.client.get_experiment_by_name(self.study)
+        if found is None:
+            location = None if is_http(self.uri) else (self.root / "mlartifacts" / self.study).as_uri()
+            return self.client.create_experiment(self.study, location, EXPERIMENT_TAGS)
+        if found.lifecycle_stage == "deleted":  # MLflow keeps its name
+            self.client.restore_experiment(found.experiment_id)
+            print(f"note: MLflow's experiment {self.study} had been deleted; it is restored", file=sys.stderr)
+        return found.experiment_id
 
     def log(self, network: TrainedNetwork) -> str:
         """Log a network with its whole history, below its experiment's run, and return the run's id.
 
-        Of a run that is complete only the place is mended, if its experiment's run was deleted or never made.
+        Of a run that is complete only the place is mended, if its experiment's run was deleted or never made. The run of a network
+        that was told to stop is logged anew when there is more to say.
         """
         parent = self._experiment_run(network)
         if found := self._complete_run(network.key):
@@ -78,7 +74,7 @@ class Store:
         self._log_metrics(run_id, network)
         for name in ("record.json", "history.csv"):  # not the weights: DVC has them
             self.client.log_artifact(run_id, str(network.folder / name))
-        self.client.set_terminated(run_id, "FINISHED", end_time=network.ended)
+        self.client.set_terminated(run_id, "KILLED" if network.killed else "FINISHED", end_time=network.ended)
         return run_id
 
     def log_results(self, results: list[ExperimentResult]) -> None:
@@ -131,22 +127,23 @@ class Store:
         """The id of the run of a network's experiment, which lasts from its first network to its last."""
         tags = networks.experiment_tags(network.experiment, network.record)
         with self.lock:
-            if found := self._complete_run(tags[RUN_KEY]):
-                run_id, ended = found.info.run_id, found.info.end_time
+            if found := self._complete_run(tags[RUN_KEY], ("FINISHED", "KILLED")):
+                run_id, before, ended = found.info.run_id, found.info.status, found.info.end_time
             else:
-                run_id, ended = self._start(network.experiment, tags, network.started), 0
+                run_id, before, ended = self._start(network.experiment, tags, network.started), None, 0
                 self._log_params(run_id, networks.params(network.record))
-            if network.ended > ended:
-                self.client.set_terminated(run_id, "FINISHED", end_time=network.ended)
+            status = "KILLED" if network.killed and before != "FINISHED" else "FINISHED"
+            if network.ended > ended or status != before:
+                self.client.set_terminated(run_id, status, end_time=max(network.ended, ended))
         return run_id
 
-    def _complete_run(self, key: str) -> "Run | None":
-        """The run that has this key; one that was cut off while it was logged is deleted."""
-        for run in self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'"):
-            if run.info.status == "FINISHED":
-                return run
-            self.client.delete_run(run.info.run_id)
-        return None
+    def _complete_run(self, key: str, complete: Sequence[str] = ("FINISHED",)) -> "Run | None":
+        """The run that has this key and is `complete`; one that was cut off while it was logged is deleted."""
+        found = self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'")
+        for run in found:
+            if run.info.status not in complete:
+                self.client.delete_run(run.info.run_id)
+        return next((run for run in found if run.info.status in complete), None)
 
     def _start(self, name: str, tags: dict[str, str], start_time: int | None = None) -> str:
         return self.client.create_run(self.experiment_id, start_time=start_time, run_name=name, tags=tags).info.run_id
@@ -177,15 +174,3 @@ class Store:
         now, found = int(time.time() * 1000), run.data.metrics
         if changed := [Metric(key, value, now, 0) for key, value in values.items() if found.get(key) != value]:
             self.client.log_batch(run.info.run_id, metrics=changed)
-
-
-def _is_http(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
-def _check_reachable(uri: str) -> None:
-    """Fail within seconds where MLflow's own client would retry for minutes; raises OSError."""
-    if _is_http(uri):
-        address = urlsplit(uri)
-        port = address.port or (443 if address.scheme == "https" else 80)
-        socket.create_connection((address.hostname, port), timeout=3).close()

@@ -43,6 +43,11 @@ class TrainedNetwork:
         return network_key(self.experiment, self.record)
 
     @property
+    def killed(self) -> bool:
+        """Whether its training was told to stop, and may go on."""
+        return self.record["status"] == "killed"
+
+    @property
     def started(self) -> int:
         """Milliseconds since 1970."""
         return int(self.record["started"] * 1000)

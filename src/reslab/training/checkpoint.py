@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from reslab import stop, storage
 from reslab.errors import UserError, first_line
 from reslab.training.log import Log
 from reslab.training.schedule.schedules import Schedule
@@ -19,6 +20,7 @@ TIME_SHARE = 0.05  # the largest share of the training time that is spent on che
 SECONDS_WITHIN_EPOCH = 60.0  # at least between checkpoints within an epoch: the host waits for the device to write one
 
 
+@storage.writes
 def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside `path` and move it there in one step: the old file stays whole if the process is killed."""
     if path.is_dir():
@@ -27,8 +29,8 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     try:
         write(draft)
         draft.replace(path)
-    except RuntimeError as error:  # torch's and Rust's form of a failed write
-        raise OSError(28 if "space" in str(error) else 5, f"cannot write {path} ({first_line(error)})") from error
+    except RuntimeError as error:  # torch's form of a failed write
+        raise storage.not_written(path, error) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -73,9 +75,16 @@ class Checkpointer:
 
     def save_if_due(self, *, within_epoch: bool = False) -> None:
         """Save, unless the last checkpoint is too recent for what it cost, or for one within an epoch."""
+        self.save_if_told_to_stop()
         began = time.monotonic()
         if began - self.saved < max(self.cost / TIME_SHARE, SECONDS_WITHIN_EPOCH if within_epoch else 0.0):
             return
         save(self.path, self.step, self.schedule, self.log)
         self.saved = time.monotonic()
         self.cost = self.saved - began
+
+    def save_if_told_to_stop(self) -> None:
+        """Save and raise Stopped, if this process is to stop; to be called wherever the state is whole."""
+        if stop.requested():
+            save(self.path, self.step, self.schedule, self.log)
+            stop.check()

@@ -73,12 +73,12 @@ class Log:
         return cls(**state | {"position": Position(**state["position"])})
 
     def summary(self) -> dict:
-        """The last epoch's numbers (never the best's) and the times, for the record."""
-        last = {name: value for name, value in self.history[-1].items() if name != "lr"}
+        """The last epoch's numbers (never the best's) and the times, for the record; before the first epoch the times alone."""
+        last = {name: value for row in self.history[-1:] for name, value in row.items() if name != "lr"}
         return last | {
             "steps": self.position.step,
             "seconds": round(self.seconds, 3),
-            "images_per_second": round(self.images / self.seconds, 1),
+            "images_per_second": round(self.images / self.seconds, 1) if self.seconds else 0.0,
             "started": round(self.started),
             "resumed": self.resumed,
         }

@@ -52,8 +52,8 @@ def train(
             images=at.images,
             seconds=time.perf_counter() - began,
         )
-        at.end_epoch()
         scores = {split: evaluate(scorer) for split, scorer in scorers.items()}
+        at.end_epoch()
         log.add(record, scores)
         reporter.report(at.step, ", ".join(f"{split} error {score.error:.1%}" for split, score in scores.items()))
         checkpointer.save_if_due()

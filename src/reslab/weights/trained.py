@@ -1,8 +1,11 @@
 """Networks trained here: one of an experiment, from its checkpoint if there is one, to its weights, history and record."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 
-from reslab import config
+from reslab import config, stop
 from reslab.data import prepared
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
@@ -36,21 +39,32 @@ def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
         reporter = processes.Reporter(job.seed, network.budget.steps)
         reporter.report(log.position.step, "preparing")
         launch, level = levels.choose_level(step, run_size(job, network))
-        loop.train(
-            Executor(step, launch, take_turn),
-            network.schedule,
-            network.budget,
-            log,
-            scorers={
-                split: Executor(scoring, levels.record_scoring(scoring, level), take_turn)
-                for split, scoring in network.scoring_steps().items()
-            },
-            checkpointer=checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log),
-            reporter=reporter,
-        )
-        mean, std = experiment.normalization(data)
-        hardware_facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
-        record = publish(job, network, log, folder, hardware_facts=hardware_facts, normalization={"mean": mean, "std": std})
+        checkpointer = checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log)
+
+        facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
+        recorded = partial(record_of, job, log, precision=network.rule.precision.name, hardware_facts=facts)
+
+        def take_turn_of_scoring() -> None:
+            checkpointer.save_if_told_to_stop()  # the state of the training stays whole while the network is scored
+            take_turn()
+
+        with reported_if_stopped(folder, log, recorded), stop.cooperating():
+            loop.train(
+                Executor(step, launch, take_turn),
+                network.schedule,
+                network.budget,
+                log,
+                scorers={
+                    split: Executor(scoring, levels.record_scoring(scoring, level), take_turn_of_scoring)
+                    for split, scoring in network.scoring_steps().items()
+                },
+                checkpointer=checkpointer,
+                reporter=reporter,
+            )
+        record = recorded("diverged" if log.diverged else "finished")
+        mean, std = experiment.normalization(data)  # in full; a description may have the checksum of a mean image in its place
+        description = job.description | {"normalization": {"mean": mean, "std": std}}
+        publish(network, log, folder, description=description, record=record)
         reporter.report(network.budget.steps, record["status"])
 
 
@@ -61,27 +75,39 @@ def run_size(job: Job, network: Run) -> levels.RunSize:
     return levels.RunSize(counts["multiply_adds"], counts["conv_layers"], steps * network.batches.batch_sizes[0], steps)
 
 
-def publish(job: Job, network: Run, log: Log, folder: SeedFolder, *, hardware_facts: dict, normalization: dict) -> dict:
-    """Write weights, history and record into the seed folder, all or nothing; return the record.
+@contextmanager
+def reported_if_stopped(folder: SeedFolder, log: Log, recorded: Callable[[str], dict]) -> Iterator[None]:
+    """Leave a record of how far a network came when it was told to stop, where its results would be drafted: for MLflow."""
+    try:
+        yield
+    except stop.Stopped:
+        draft = folder.start_draft()
+        records.write_history(draft / "history.csv", log.history or [{"epoch": 0}])
+        records.write_record(draft / "record.json", recorded("killed"))
+        raise
 
-    The weights carry their `normalization` in full; a description may have the checksum of a mean image in its place.
-    """
+
+def publish(network: Run, log: Log, folder: SeedFolder, *, description: dict, record: dict) -> None:
+    """Write weights, their description, history and record into the seed folder, all or nothing."""
     draft = folder.start_draft()
-    save_weights(draft / "model.safetensors", network.result, job.description | {"normalization": normalization})
+    save_weights(draft / "model.safetensors", network.result, description)
     records.write_history(draft / "history.csv", log.history)
-    record = {
+    records.write_record(draft / "record.json", record)
+    folder.finish()
+
+
+def record_of(job: Job, log: Log, status: str, *, precision: str, hardware_facts: dict) -> dict:
+    """The record of a network: which it is, how far it came, what it is, and where it was trained."""
+    return {
         "identity": job.identity,
         "seed": job.seed,
-        "status": "diverged" if log.diverged else "finished",
+        "status": status,
         **log.summary(),
         "config": job.description["config"],
         **job.description["model"],
         "dataset_checksum": job.description["dataset"]["checksum"],
         **hardware_facts,
-        "precision": network.rule.precision.name,
+        "precision": precision,
         "layout": "channels_last",
         **job.code,
     }
-    records.write_record(draft / "record.json", record)
-    folder.finish()
-    return record

@@ -5,6 +5,7 @@ number of processes, so an epoch can begin at any batch.
 """
 
 import atexit
+import math
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,16 +19,19 @@ from torch.utils.data import DataLoader
 
 from reslab.data.augment.draws import Draws
 from reslab.data.augment.resized_crop import aspect_windows, scaled_windows
-from reslab.data.batches.decoder import Broken, Decoder, DecodingContext, Request, unchanged
+from reslab.data.batches.decoder import Broken, Decoder, DecodingContext, Failed, Request, hand_signals_on, unchanged
 from reslab.data.batches.order import Order
 from reslab.data.batches.raw import FromHost, RawBatch, moved
+from reslab.data.batches.waiting import check_addresses, check_shared_memory, not_for_ever, own_child_signal
 from reslab.data.decode import unreadable
 from reslab.data.prepared.splits import Files
+from reslab.errors import UserError
 
 Crop = tuple[str, Callable[[Draws, Tensor, Tensor], tuple[Tensor, ...]]]  # its name; heights, widths -> top, left, height, width
 Cut = Literal["centre", "corners"] | Crop
 CROPS = {"random_resized_crop": aspect_windows, "scale_jitter": scaled_windows}  # the augmentations that the decoding processes do
 PREFETCH = 2  # batches of each process that are under way or waiting
+IN_USE = 2  # further batches: the one that the device takes, and the next
 
 
 class _Requests:
@@ -47,7 +51,12 @@ _idle: dict[tuple, list[DataLoader]] = {}  # processes outlive the epoch and the
 def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]:
     """A loader that is not in use, with its processes still running if it was used before."""
     waiting = _idle.setdefault((decoder, workers, pin), [])
-    started = {"multiprocessing_context": DecodingContext(), "persistent_workers": True, "prefetch_factor": PREFETCH}
+    started = {
+        "multiprocessing_context": DecodingContext(),
+        "worker_init_fn": hand_signals_on,
+        "persistent_workers": True,
+        "prefetch_factor": PREFETCH,
+    }
     running: dict[str, Any] = started if workers else {}
     own: dict[str, Any] = {"sampler": _Requests(), "generator": torch.Generator(), "collate_fn": unchanged}  # no global generator
     loader = (
@@ -55,9 +64,31 @@ def _borrowed(decoder: Decoder, workers: int, pin: bool) -> Iterator[DataLoader]
     )
     try:
         yield loader
-    finally:
+    except Exception:  # its processes may be gone
+        raise
+    except BaseException:  # the epoch was abandoned
         waiting.append(loader)
+        raise
+    else:
+        waiting.append(loader)
+    finally:
         _stop_at_exit()
+
+
+def _batches(loader: DataLoader) -> Iterator[Tensor | Broken | Failed]:
+    """The batches of an epoch; raises UserError for processes that are gone, or make no progress."""
+    if not loader.num_workers:
+        yield from loader
+        return
+    processes = loader.multiprocessing_context.processes
+    with not_for_ever(processes), own_child_signal():
+        coming = iter(loader)
+    while True:
+        with not_for_ever(processes):
+            images = next(coming, None)
+        if images is None:
+            return
+        yield images
 
 
 def stop_processes() -> None:
@@ -102,9 +133,21 @@ class Streamed(FromHost):
 
     def _decoded(self, requests: Iterator[Request]) -> Iterator[Tensor]:
         decoder = Decoder(self.files.archive, self.files.form)
+        if self.workers:
+            self._check_room(decoder)
         with _borrowed(decoder, self.workers, self.device.type == "cuda") as loader:
             loader.sampler.requests = requests
-            for images in loader:
+            for images in _batches(loader):
                 if isinstance(images, Broken):
                     raise unreadable(self.files.name(images.sample), images.reason)
+                if isinstance(images, Failed):
+                    raise UserError(f"{self.files.archive}: cannot decode a batch ({images.reason})")
                 yield moved(images.movedim(-1, -3), self.device)
+
+    def _check_room(self, decoder: Decoder) -> None:
+        """Raise UserError if there is too little shared memory for the batches under way, those waiting, and the one in use."""
+        check_addresses()
+        view = self.cut if isinstance(self.cut, str) else "window"
+        largest, batches = max(self.order.batch_sizes), len(self.order.batch_sizes)
+        at_once = min(batches, PREFETCH * self.workers + IN_USE)
+        check_shared_memory(math.prod(decoder.shape(view, largest)), at_once, each=PREFETCH)

@@ -9,6 +9,7 @@ import numpy as np
 from reslab.data.prepared import arrays, files
 from reslab.data.prepared.splits import Dataset, Files, Split
 from reslab.errors import UserError
+from reslab.storage import writes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Prepared:
         return self.train.mean_image()
 
 
+@writes
 def save(dataset: Dataset, folder: Path, *, name: str, validation: int, workers: int = 1) -> dict:
     """Split, measure and store a dataset, files in `workers` processes; return its facts.
 

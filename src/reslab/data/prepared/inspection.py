@@ -5,20 +5,23 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from reslab import stop
 from reslab.data.decode import Form, Unreadable, centre, shape, unreadable
 from reslab.data.prepared.statistics import histograms
-from reslab.environment import end_with_parent
 from reslab.errors import UserError
 
 CHUNK = 64  # images of one task; their pixels are all that a process holds
 WORTH_A_PROCESS = 16  # tasks: with fewer, starting the process takes longer than the work
+MINUTES, SECONDS_OF_A_MINUTE = 5, 60.0  # a wait that ends in several looks outlives a suspended machine
 SHOWN = 5  # names in an error message
 
 
@@ -78,11 +81,26 @@ def _run(tasks: Iterator[Task], workers: int) -> Iterator[Inspection]:
         yield from map(_inspect, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        pending = deque(pool.submit(_inspect, task) for task in islice(tasks, 2 * workers))
-        while pending:
-            yield pending.popleft().result()
-            pending.extend(pool.submit(_inspect, task) for task in islice(tasks, 1))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=stop.in_worker) as pool:
+        try:
+            pending = deque(pool.submit(_inspect, task) for task in islice(tasks, 2 * workers))
+            while pending:
+                yield _result(pending.popleft())
+                pending.extend(pool.submit(_inspect, task) for task in islice(tasks, 1))
+        except BrokenProcessPool as error:
+            raise UserError("a decoding process was killed (out of memory?); RESLAB_DECODERS sets their number") from error
+        except BaseException:
+            for process in list((pool._processes or {}).values()):
+                process.kill()  # they only read
+            raise
+
+
+def _result(future: "Future[Inspection]") -> Inspection:
+    """What a task found; raises UserError if there is no answer for minutes."""
+    for _ in range(MINUTES):
+        with suppress(TimeoutError):
+            return future.result(timeout=SECONDS_OF_A_MINUTE)
+    raise UserError(f"no image was decoded for {MINUTES} minutes: is the disk or the network of the images slow or gone?")
 
 
 def _inspect(task: Task) -> Inspection:

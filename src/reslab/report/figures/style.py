@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from reslab.storage import writes
+
 mpl.use("agg")
 STYLE = {
     "svg.hashsalt": "reslab",  # otherwise ids are random and every run changes the file
@@ -27,6 +29,7 @@ LINE = 3  # handle length of a legend, in letters: shorter, a dash and a dot loo
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 
 
+@writes
 def save(figure: Figure, path: Path) -> None:
     """Write a figure without a date."""
     figure.savefig(path, metadata={"Date": None})

@@ -21,6 +21,7 @@ from reslab.report.tables.classes import CLASSES_NOTE, classes_columns
 from reslab.report.tables.comparisons import comparisons_columns, comparisons_note
 from reslab.report.tables.published import difference, published_note, theirs
 from reslab.report.tables.results import ERROR, NETWORKS_NOTE, footnote, networks_columns, results_columns
+from reslab.storage import writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Findings:
     reliability: dict[str, pd.DataFrame] | None = None
 
 
+@writes
 def write(found: Findings, path: Path) -> None:
     """Write the page; its links are relative to the folder `metrics`."""
     path.write_text(render(found), encoding="utf-8")

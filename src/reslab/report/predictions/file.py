@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from reslab.errors import UserError, first_line
 from reslab.report.predictions.scores import answers, probabilities, wrong
 from reslab.runs.records import METADATA_KEY
+from reslab.storage import writes
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Predictions:
         return wrong(self.logits, self.labels)
 
 
+@writes
 def save(path: Path, predictions: Predictions) -> None:
     """Write predictions as safetensors."""
     path.parent.mkdir(parents=True, exist_ok=True)

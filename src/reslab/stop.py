@@ -1,0 +1,227 @@
+"""How a process is told to stop, and does so within ten seconds: by a signal, or by the end of who started it.
+
+A thread hears of it, also while the main thread computes. The main thread is interrupted, unless it cooperates: then whoever works
+asks `requested` where its state is whole. What has not stopped in time is ended.
+"""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psutil
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of batch schedulers and of Ctrl-C
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
+GO_ON = "what was done is kept; run the same command again to go on"
+
+
+class Stopped(SystemExit):
+    """Told to stop, by `reason`. As a SystemExit it ends an idle worker without a word."""
+
+    def __init__(self, reason: str, code: int = 1) -> None:
+        super().__init__(code)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stopped, (self.reason, self.code)
+
+    def __str__(self) -> str:
+        return f"stopped by {self.reason}: {GO_ON}"
+
+
+class _Request:
+    """What this process was told, and whether it has been interrupted for it."""
+
+    def __init__(self) -> None:
+        self.stopped: Stopped | None = None
+        self.interrupted = False
+        self.cooperating, self.counting = 0, threading.Lock()
+        self.listeners: list[Callable[[], None]] = []
+
+    def note(self, signum: int) -> None:
+        self.stopped = self.stopped or Stopped(signal.Signals(signum).name, 128 + signum)
+
+    def interrupt(self, signum: int, frame: Any) -> None:
+        """The handler of a signal, which Python calls in the main thread."""
+        self.note(signum)
+        if not self.cooperating and not self.interrupted:
+            self.interrupted = True
+            raise self.stopped
+
+
+_request = _Request()
+
+
+def requested() -> bool:
+    """Whether this process is to stop."""
+    return _request.stopped is not None
+
+
+def check() -> None:
+    """Raise Stopped if this process is to stop."""
+    if _request.stopped is not None:
+        _request.interrupted = True
+        raise Stopped(_request.stopped.reason, _request.stopped.code)
+
+
+def follow(stopped: Stopped) -> None:
+    """Stop as another process of this command was told to."""
+    _request.stopped, _request.interrupted = _request.stopped or stopped, True
+
+
+@contextlib.contextmanager
+def cooperating() -> Iterator[None]:
+    """Not to be interrupted: whoever works in this context asks `requested`."""
+    with _request.counting:
+        _request.cooperating += 1
+    try:
+        yield
+    finally:
+        with _request.counting:
+            _request.cooperating -= 1
+
+
+@contextlib.contextmanager
+def told(listener: Callable[[], None]) -> Iterator[None]:
+    """Call the listener, in another thread, when this process is to stop."""
+    _request.listeners.append(listener)
+    try:
+        if requested():
+            listener()
+        yield
+    finally:
+        _request.listeners.remove(listener)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+    """Heed signals and, in a DVC stage, the end of DVC or of its shell; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    global _request  # noqa: PLW0603 - one a process; a command that is called within another process leaves nothing behind
+    _request = _Request()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = _install(writer)
+    thread = threading.Thread(target=_Listener(reader, SECONDS, starters()).listen, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        os.close(writer)
+        thread.join()
+        _request = _Request()
+
+
+def in_worker() -> None:
+    """Heed signals in a process of a pool, and end it when its parent is gone: idle, it would wait for ever."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    _install(writer)
+    threading.Thread(target=_Listener(reader, SECONDS_OF_A_WORKER, []).listen, name="stop", daemon=True).start()
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this process of a pool when its parent is gone: idle, it would wait for ever, as it holds both ends of its queue."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)  # whatever it was doing
+
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _install(writer: int) -> dict[int, Any]:
+    """Handle the signals, each of which is also written into a pipe; return the handlers that were there before.
+
+    What is ignored stays so: a command in the background of a script does not end by Ctrl-C.
+    """
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, _request.interrupt) for number in heeded}
+
+
+class _Listener:
+    """What the thread `stop` does: it hears of signals and of the end of `parents`, and ends the process `seconds` later."""
+
+    def __init__(self, pipe: int, seconds: float, parents: "list[psutil.Process]") -> None:
+        self.pipe, self.seconds, self.parents = pipe, seconds, parents
+        self.request, self.deadline, self.told = _request, None, time.monotonic()
+
+    def listen(self) -> None:
+        """Listen until the pipe is closed."""
+        while self._hear():
+            if not self.request.stopped and not all(map(_is_running, self.parents)):
+                self.request.stopped = Stopped("the end of DVC")
+            if self.request.stopped:
+                self._stop()
+        os.close(self.pipe)
+
+    def _stop(self) -> None:
+        """Tell the others once, the main thread again and again, and end the process when it is time."""
+        if self.deadline is None:
+            self.deadline = time.monotonic() + self.seconds
+            for listener in list(self.request.listeners):
+                listener()
+        if time.monotonic() > self.deadline:
+            if multiprocessing.parent_process() is None:
+                print(self.request.stopped, file=sys.stderr, flush=True)
+            os._exit(self.request.stopped.code)
+        if not (self.request.cooperating or self.request.interrupted) and time.monotonic() > self.told + SECONDS_BETWEEN_LOOKS:
+            self.told = time.monotonic()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # another thread may have taken the signal
+
+    def _hear(self) -> bool:
+        """Wait a moment for signals; False once the pipe is closed."""
+        if not wait([self.pipe], SECONDS_BETWEEN_LOOKS):
+            return True
+        numbers = os.read(self.pipe, 4096)
+        for number in SIGNALS:
+            if number in numbers:
+                self.request.note(number)
+        return bool(numbers)
+
+
+def starters() -> "list[psutil.Process]":
+    """The processes that must outlive a DVC stage: DVC, and a shell in between (bash becomes the stage, dash waits for it)."""
+    if "DVC_STAGE" not in os.environ:
+        return []
+    import psutil
+
+    parents = psutil.Process().parents()
+    shells = list(itertools.takewhile(_is_of_a_stage, parents))
+    return parents[: len(shells) + 1]
+
+
+def _is_of_a_stage(process: "psutil.Process") -> bool:
+    """Whether the process belongs to a DVC stage."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return "DVC_STAGE" in process.environ()
+    return False
+
+
+def _is_running(process: "psutil.Process") -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -1,0 +1,117 @@
+"""Places that cannot be written: a full disk or a read-only one, named with the file and the space that is left."""
+
+import errno
+import functools
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM)
+IN_WORDS = {  # how libraries in Rust and C++ say it, whose exceptions have no number
+    errno.ENOSPC: re.compile(r"no space left|os error 28\b|errno 28\b|disk is full", re.IGNORECASE),
+    errno.EDQUOT: re.compile(r"quota exceeded|os error 122\b|errno 122\b", re.IGNORECASE),
+    errno.EROFS: re.compile(r"read-only file system|os error 30\b|errno 30\b|readonly database", re.IGNORECASE),
+}
+LEAST = 2**20  # bytes; with less, a failed write is blamed on the disk
+GO_ON = "free some space and run the same command again: finished seeds and checkpoints are kept"
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+def writes(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function that writes the file or folder which is its first path: if that fails, the error names it."""
+
+    @functools.wraps(function)
+    def named(*arguments: P.args, **options: P.kwargs) -> R:
+        with writing(next(value for value in (*arguments, *options.values()) if isinstance(value, Path))):
+            return function(*arguments, **options)
+
+    return named
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise OSError with the path for whatever a full or read-only disk makes a library raise; anything else stays as it is."""
+    try:
+        yield
+    except ValueError:  # of the input, UserError too
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None and error.errno in (*FULL, *LOCKED):
+            raise
+        if _number(error, path) is None:
+            raise
+        raise not_written(path, error) from error
+
+
+def not_written(path: Path, error: Exception) -> OSError:
+    """The system's error behind a library's that failed to write `path`."""
+    if (number := _number(error, path)) is None:
+        return OSError(errno.EIO, f"cannot write it: {_said(error)}", str(path))
+    return OSError(number, os.strerror(number), str(path))
+
+
+def explained(error: Exception) -> str | None:
+    """What a full or read-only disk has to do with an error, and how to go on; None if it has nothing to do with it."""
+    path = error.filename if isinstance(error, OSError) and isinstance(error.filename, str | bytes) else None
+    number = _number(error, Path(os.fsdecode(path)) if path else None)
+    if number in FULL:
+        if path:
+            left = free(Path(os.fsdecode(path)))
+            return f"{os.fsdecode(path)}: no space left on the disk, which has {left} free without this file; {GO_ON}"
+        full = ", ".join(f"{place} ({free(place)} free)" for place in places() if _is_full(place))
+        return f"no space left on the disk of {full or Path.cwd()} ({_said(error)}); {GO_ON}"
+    if number in LOCKED and path:
+        return f"{os.fsdecode(path)}: cannot be written ({os.strerror(number)}); make it writable, or work in another folder"
+    return None
+
+
+def places() -> list[Path]:
+    """Where this program writes: the project, the main checkout, TMPDIR, the cache of the user, shared memory."""
+    named = [Path.cwd(), Path(os.environ.get("DVC_ROOT", ".")).resolve(), Path("/dev/shm")]
+    named.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
+    named.append(Path(os.environ.get("TMPDIR") or "/tmp"))
+    with suppress(OSError):
+        named.append(Path(tempfile.gettempdir()))
+    return list(dict.fromkeys(place for place in named if place.exists()))
+
+
+def free(path: Path) -> str:
+    """The free space of the disk that a path is on, for messages."""
+    mib = _free_bytes(path) / 2**20
+    return f"{mib:.1f} MiB" if mib < 10 * 2**10 else f"{mib / 2**10:.0f} GiB"
+
+
+def _number(error: Exception, path: Path | None) -> int | None:
+    """The number of the system's error behind a library's; a nameless one is blamed on a full disk."""
+    if isinstance(error, shutil.Error):  # of copytree: a list of (source, target, reason)
+        error = OSError(str(error))
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in (*FULL, *LOCKED) else None
+    words = next((number for number, text in IN_WORDS.items() if text.search(str(error))), None)
+    if words is not None:
+        return words
+    if not isinstance(error, OSError | RuntimeError):
+        return None
+    is_full = _is_full(path) if path is not None else any(map(_is_full, places()))
+    return errno.ENOSPC if is_full else None
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _is_full(path: Path) -> bool:
+    return _free_bytes(path) < LEAST
+
+
+def _free_bytes(path: Path) -> int:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

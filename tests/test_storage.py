@@ -1,0 +1,134 @@
+"""A full disk and a read-only one: every writer names its file and how to go on; the old file stays."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import small_disk
+from project import SMALL_PARAMS
+
+from reslab import storage
+from reslab.errors import UserError, one_line
+
+SUPPORT = str(Path(__file__).parent / "support")
+WRITERS = {
+    "checkpoint": "checkpoint.save(path, *parts, Log())",
+    "weights": "file.save_weights(path, parts[0].model, {})",
+    "predictions": "predictions.save(path, predictions.Predictions(np.zeros((9000, 10), np.float32), np.zeros(9000, int), []))",
+    "record": "records.write_record(path, {'x': 'y' * 400_000})",
+    "history": "records.write_history(path, [{'epoch': n} for n in range(90_000)])",
+    "copy": "stage('train')['take_over'](large, path)",
+    "table": "stage('aggregate')['write_csv'](pd.DataFrame({'x': range(90_000)}), path)",
+    "figure": "style.save(figure(), path.with_suffix('.svg'))",
+    "prepared data": "path.mkdir(), prepared.save(dataset(), path, name='x', validation=0)",
+    "fetched data": "stage('fetch')['fetch'](path, params)",
+    "evaluated": "path.mkdir(), stage('evaluate')['store']({'test': answers()}, path)",
+}
+CODE = """
+import json, os, runpy, sys
+from pathlib import Path
+sys.path.append({support!r})
+import numpy as np, pandas as pd, torch
+from reslab.data import prepared
+from reslab.data.prepared.splits import Arrays, Dataset
+from reslab.errors import one_line
+from reslab.report import predictions
+from reslab.report.figures import style
+from reslab.runs import records
+from reslab.training import checkpoint
+from reslab.training.log import Log
+from reslab.weights import file
+from small_runs import run
+from project import REPOSITORY
+
+made = run(side=32)
+parts = (made.step(), made.schedule)
+large, params = Path("large").resolve(), Path("params.yaml").resolve()
+def stage(name):
+    return runpy.run_path(str(REPOSITORY / "stages" / (name + ".py")))
+def figure():
+    import matplotlib.pyplot as plt
+    drawn, axes = plt.subplots()
+    for line in range(9):
+        axes.plot(np.random.default_rng(line).random(9_000))
+    return drawn
+def dataset():
+    images = np.zeros((4000, 1, 16, 16), np.uint8)
+    return Dataset(Arrays(images, np.arange(4000) % 4), Arrays(images, np.arange(4000) % 4), list("abcd"))
+def answers():
+    return predictions.Predictions(np.zeros((9000, 10), np.float32), np.zeros(9000, np.int64), list("abcdefghij"))
+def attempt(write):
+    path = Path("small") / "x"
+    try:
+        write(path)
+    except Exception as error:
+        return one_line(error) if isinstance(error, OSError) else repr(error)
+def clear():
+    os.system("rm -rf small/* small/.x*")
+said = {{}}
+{writers}
+print(json.dumps(said))
+"""
+
+
+def every_writer(folder: Path, **disk: str) -> dict[str, str]:
+    """What each writer says on a small disk, on which there is a file `small/x` unless it needs a folder there."""
+    (folder / "small").mkdir()
+    (folder / "large").mkdir()
+    (folder / "large" / "weights").write_bytes(bytes(2**20))
+    (folder / "params.yaml").write_text(SMALL_PARAMS)
+    calls = (f"said[{name!r}] = attempt(lambda path: ({call}))\nclear()" for name, call in WRITERS.items())
+    code = CODE.format(support=SUPPORT, writers="\n".join(calls))
+    done = small_disk.run(code, folder, disk=folder / "small", **disk)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_writer_names_a_full_disk(tmp_path):
+    said = every_writer(tmp_path, size="100k")
+    assert set(said) == set(WRITERS)
+    for name, line in said.items():
+        assert line is not None, name
+        assert line.startswith("small/x") or line.startswith(f"{tmp_path}/small/x"), (name, line)
+        assert "no space left on the disk, which has 0." in line, (name, line)
+        assert line.endswith(storage.GO_ON), (name, line)
+
+
+def test_every_writer_names_a_read_only_disk(tmp_path):
+    said = every_writer(tmp_path, size="2m", prepare='mount -o remount,ro "$1"')
+    for name, line in said.items():
+        assert line is not None, name
+        assert "small/" in line.split(":")[0], (name, line)
+        assert ": cannot be written (Read-only file system); make it writable" in line, (name, line)
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), errno.EDQUOT),
+        (RuntimeError("I/O error: Read-only file system (os error 30)"), errno.EROFS),
+        (RuntimeError("[enforce fail] file write failed: No space left on device"), errno.ENOSPC),
+    ],
+)
+def test_an_error_of_a_library_is_named_by_its_file(error, number):
+    with pytest.raises(OSError, match="runs/a") as caught, storage.writing(Path("runs/a")):
+        raise error
+    assert caught.value.errno == number
+
+
+def test_other_errors_stay_as_they_are():
+    for error in (UserError("no space left in the schedule"), RuntimeError("a bug"), OSError(errno.ENOENT, "No such file")):
+        with pytest.raises(type(error)) as caught, storage.writing(Path("runs/a")):
+            raise error
+        assert caught.value is error
+    assert one_line(OSError(errno.ENOENT, "No such file", "x")) == "[Errno 2] No such file: 'x'"
+
+
+def test_where_nobody_knows_the_file_the_full_disks_are_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(storage, "LEAST", 2**80)
+    line = one_line(OSError(errno.ENOSPC, "No space left on device"))
+    assert line.startswith(f"no space left on the disk of {tmp_path} (")
+    assert line.endswith(storage.GO_ON)
