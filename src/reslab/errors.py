@@ -1,6 +1,7 @@
 """What a user can mend: the error, and how a command shows it."""
 
 import os
+import reprlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 import typer
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
+ECHOED = 120  # characters of the input in a message
 
 
 class UserError(ValueError):
@@ -51,6 +53,31 @@ def guard(app: Callable[[], None]) -> None:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+class _Short(reprlib.Repr):
+    """Of any value, however large or nested, a few characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = ECHOED
+        self.maxlevel = 3
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if abs(value) < 10**40 else f"a number of {value.bit_length()} bits"
+
+
+_SHORT = _Short()
+
+
+def shown(value: object) -> str:
+    """What a message echoes of the input: its repr, of a long one the beginning and the end."""
+    return cut(_SHORT.repr(value))
+
+
+def cut(text: str) -> str:
+    """A text of the input in a message: of a long one the beginning and the end."""
+    return text if len(text) <= ECHOED + 2 else f"{text[: ECHOED // 2]}...{text[-ECHOED // 2 :]}"
 
 
 def first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
-from reslab.errors import UserError, located
+from reslab.errors import UserError, cut, located, shown
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -90,12 +90,12 @@ def _say(problem: Mapping, kind: Any, where: str) -> str:
         return f"{parent}: {unknown(key, _field_names(kind), 'key')}"
     if problem["type"] == "missing":
         return f"{parent}: missing key {key!r}"
-    return f"{path}: {problem['input']!r} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
+    return f"{path}: {shown(problem['input'])} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
 
 
 def _path(where: str, location: Sequence[str | int]) -> str:
     """The path of an error: `augment` and (0, "padding") -> augment[0].padding."""
-    return where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return where + "".join(f"[{part}]" if isinstance(part, int) else f".{cut(part)}" for part in location)
 
 
 def _is_union_branch(part: Any) -> bool:
@@ -109,13 +109,13 @@ def _field_names(kind: type[pydantic.BaseModel]) -> list[str]:
 def named(section: Any, where: str) -> dict:
     """A copy of a `{name: ..., options}` section; raises UserError if it is none."""
     if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
-        raise UserError(f"{where}: expected `{{name: ..., options}}`, found {section!r}")
+        raise UserError(f"{where}: expected `{{name: ..., options}}`, found {shown(section)}")
     return dict(section)
 
 
 def unknown(name: Any, allowed: Iterable, what: str = "name", *, listing: str = "") -> str:
     """The message for a misspelt name: the nearest allowed one, and all of them (or, where they are many, what lists them)."""
     allowed = list(map(str, allowed))
-    near = difflib.get_close_matches(str(name), allowed, n=1)
+    near = difflib.get_close_matches(cut(str(name)), allowed, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {what} {name!r}{hint}; {listing or 'allowed: ' + ', '.join(allowed)}"
+    return f"unknown {what} {shown(name)}{hint}; {listing or 'allowed: ' + ', '.join(allowed)}"
