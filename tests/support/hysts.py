@@ -84,7 +84,9 @@ class Post(nn.Module):
 class Pre(nn.Module):
     """BN - ReLU - conv ..., with the options of the pre-activation networks; `se`: squeeze-and-excitation by that reduction."""
 
-    def __init__(self, before: int, after: int, stride: int, *, bottleneck: bool, shared: bool, relu: bool, last: bool, se: int = 0):
+    def __init__(
+        self, before: int, after: int, stride: int, *, bottleneck: bool, shared: bool, relu: bool, last: bool, se: int = 0
+    ):
         super().__init__()
         mid = after // 4 if bottleneck else after
         convs = [conv(before, mid, 1), conv(mid, mid, 3, stride), conv(mid, after, 1)]

@@ -79,7 +79,12 @@ CASES = {  # name: theirs, key map, our family, its options
     "resnet": (post(False), PIC + "resnet", "resnet", {"depth": 8, "shortcut": "B"}),
     "resnet-bottleneck": (post(True), PIC + "resnet", "resnet", {"depth": 11, "shortcut": "B", **UNEXPANDED}),
     "imagenet-resnet": (post(False, large=True), PIC + "resnet", "imagenet_resnet", {"block": "basic", "width": 16, **BLOCKS}),
-    "imagenet-resnet-bottleneck": (post(True, large=True), PIC + "resnet", "imagenet_resnet", {"width": 16, **BLOCKS, **UNEXPANDED}),
+    "imagenet-resnet-bottleneck": (
+        post(True, large=True),
+        PIC + "resnet",
+        "imagenet_resnet",
+        {"width": 16, **BLOCKS, **UNEXPANDED},
+    ),
     "resnext": (resnext(), PIC + "resnet", "resnext", {"depth": 11, "cardinality": 2, "base_width": 4, "width": 16}),
     "imagenet-resnext": (
         *(resnext(large=True), PIC + "resnet", "imagenet_resnext"),

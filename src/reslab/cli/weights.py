@@ -1,6 +1,7 @@
 """Commands that use stored networks: exporting, predicting, scoring."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -101,6 +102,8 @@ def score(
         shape = {key: stored.facts[key] for key in ("image_shape", "class_names")}
         (answers,) = predict_split([stored], other_test_set.read(images, labels=labels, **shape), device)
         found = {images.name.removesuffix(".npy"): answers}
+    if "imported" in stored.description and not stored.description["imported"].get("proof"):
+        print(f"{network}: imported, and not proven to compute what it did where it comes from", file=sys.stderr)
     for split, answers in found.items() if output is not None else ():
         predictions.save(output / f"{split}.safetensors", answers)
     print(score_table(found))

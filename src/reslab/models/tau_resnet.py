@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reslab.config.schema import Size
-from reslab.errors import UserError
+from reslab.errors import UserError, shown
 from reslab.models.parts.init import initialized
 from reslab.models.parts.layers import (
     ImageNetStem,
@@ -44,13 +44,13 @@ def resolve_tau(tau: float | str, blocks: int, *, name: str = "tau") -> float:
     if isinstance(tau, str):
         rule = _RULE.fullmatch(tau.strip())
         if rule is None:
-            raise UserError(f"{name} {tau!r} is not a number >= 0 or a rule such as 1/sqrt(L), 0.5/sqrt(L), 1/L, 1/L^0.25")
+            raise UserError(f"{name} {shown(tau)} is not a number >= 0 or a rule such as 1/sqrt(L), 0.5/sqrt(L), 1/L, 1/L^0.25")
         power = 0.5 if "sqrt" in tau else float(rule["p"] or 1)
         number = float(rule["c"]) * blocks**-power
     else:
         number = float(tau)
     if not 0 <= number <= torch.finfo(torch.float32).max:
-        raise UserError(f"{name} {tau} is not allowed: a finite number >= 0, or a rule such as 1/sqrt(L)")
+        raise UserError(f"{name} {shown(tau)} is not allowed: a finite number >= 0, or a rule such as 1/sqrt(L)")
     return number
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from reslab.data.normalize import Mean, spread
 from reslab.errors import UserError, cut, first_line
 from reslab.experiment.bound import build_network
+from reslab.runs.records import METADATA_KEY
 
-LARGEST_HEADER = (
-    16 * 2**20
-)  # bytes; the tensors' names and the description, of which a mean image is the largest part (3 MB at 224)
-MOST_BRACKETS = 100_000  # in a description: a mean image has one for each row of pixels
+LARGEST_HEADER = 10 * 2**20  # bytes: the tensors' names and the description, of which a mean image is most (3 MB at 224 pixels)
+MOST_PARTS = 300_000  # of a header: seven a tensor, and in a mean image one a row of pixels
 SHOWN = 8  # names in an error message
 
 
@@ -22,8 +22,32 @@ def check_header(path: Path) -> None:
     """Raise UserError if the header of a safetensors file would take long to read: it is damaged or no such file."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-    if length > LARGEST_HEADER:
-        raise UserError(f"damaged, or not a safetensors file (its header would have {length:,} bytes)")
+        if length > LARGEST_HEADER:
+            raise UserError(f"damaged, or not a safetensors file (its header would have {length:,} bytes)")
+        header = file.read(length)
+    if sum(header.count(sign) for sign in (b"[", b"{", b":")) > MOST_PARTS:
+        raise UserError(f"more than {MOST_PARTS:,} parts in its header: none that reslab or safetensors wrote for a network")
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the tensors in a safetensors file, without reading them; raises UserError for a damaged one."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (FileNotFoundError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot read the weights ({cut(first_line(error))})") from error
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a safetensors file with a description of ours."""
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        check_header(path)
+        with safe_open(path, "pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (UserError, OSError, SafetensorError):
+        return False
 
 
 def check_fits(model: Mapping[str, Any], facts: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -16,8 +16,8 @@ from reslab.data.normalize import Mean, spread
 from reslab.errors import UserError, located
 from reslab.experiment.bound import build_network
 from reslab.training.precision import PRECISIONS, Precision
-from reslab.weights.check import check_constants, check_fits
-from reslab.weights.file import load_weights, read_metadata, read_shapes
+from reslab.weights.check import check_constants, check_fits, check_header, read_shapes
+from reslab.weights.file import load_weights, read_metadata
 
 
 class RawPixelClassifier(nn.Module):
@@ -114,6 +114,8 @@ def load_network(path: Path) -> StoredNetwork:
 def read_network(path: Path) -> StoredNetwork:
     """What `load_network` gives, before its weights are read."""
     weights = weights_file(path)
+    with located(weights):
+        check_header(weights)
     described = read_metadata(weights)
     with located(weights):
         said = schema.check(Description, described, "metadata")

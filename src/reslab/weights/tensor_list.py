@@ -9,8 +9,7 @@ import torch
 from reslab.errors import UserError, cut, first_line, located
 from reslab.experiment.bound import build_network
 from reslab.weights import outputs
-from reslab.weights.check import shape_text, shapes_of
-from reslab.weights.file import is_ours, read_shapes
+from reslab.weights.check import is_ours, read_shapes, shape_text, shapes_of
 from reslab.weights.network import read_network, weights_file
 from reslab.weights.published import read_checkpoint
 
