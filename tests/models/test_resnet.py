@@ -23,6 +23,17 @@ def test_option_a_is_subsampling_then_zeros_after():
     assert out[:, 16:].abs().max() == 0
 
 
+@pytest.mark.parametrize(("options", "before", "after"), [({"depth": 8}, 8, 8), ({"depth": 8, "width": 5}, 2, 3)])
+def test_option_a_may_have_its_zeros_on_both_sides(options, before, after):
+    block = resnet(3, 10, shortcut="A_both_sides", **options).stages[1][0].eval()
+    for parameter in block.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.rand(2, before + after, 6, 6)
+    out = block(x)
+    torch.testing.assert_close(out[:, before:-after], x[:, :, ::2, ::2])
+    assert out[:, :before].abs().max() == out[:, -after:].abs().max() == 0
+
+
 def test_plain_net_has_no_shortcut():
     block = plain(3, 10, depth=8).stages[0][0].eval()
     for parameter in block.parameters():

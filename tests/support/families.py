@@ -18,6 +18,7 @@ SMALLEST: dict[str, list[dict]] = {
     "plain": [{"depth": 8}],
     "resnet": [
         {"depth": 8},
+        {"depth": 8, "shortcut": "A_both_sides"},
         {"depth": 8, "shortcut": "B"},
         {"depth": 8, "shortcut": "C"},
         {"depth": 11, "block": "bottleneck", "shortcut": "B"},

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from reslab.cli import augmentations, cost, docs, models, project, results, schedule, studies, tracking, weights
+from reslab.cli import augmentations, cost, docs, imports, models, project, results, schedule, studies, tracking, weights
 from reslab.cli.app import app
 from reslab.errors import guard
 
@@ -12,6 +12,7 @@ __all__ = [
     "augmentations",
     "cost",
     "docs",
+    "imports",
     "main",
     "models",
     "project",

@@ -113,7 +113,8 @@ def resnet(
 ) -> nn.Module:
     """A residual network for small images, of 6n+2 layers in basic blocks or 9n+2 in bottlenecks (section 4.2).
 
-    Shortcut option A is the paper's on CIFAR; pytorch_image_classification has B, and no expansion in the first stage.
+    Shortcut option A is the paper's on CIFAR, A_both_sides pytorch_resnet_cifar10's; pytorch_image_classification has B, and no
+    expansion in the first stage.
     """
     plan = cifar_plan(depth, width, block, expand_first_stage=expand_first_stage)
     body = stages(partial(BLOCKS[block], shortcut=shortcut), plan)

@@ -50,7 +50,7 @@ def resolve_tau(tau: float | str, blocks: int, *, name: str = "tau") -> float:
     else:
         number = float(tau)
     if not 0 <= number <= torch.finfo(torch.float32).max:
-        raise UserError(f"{name} {tau} is not allowed: a finite number >= 0, or a rule such as 1/sqrt(L)")
+        raise UserError(f"{name} {shown(tau)} is not allowed: a finite number >= 0, or a rule such as 1/sqrt(L)")
     return number
 
 

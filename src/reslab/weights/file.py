@@ -33,5 +33,5 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             return json.loads(file.metadata()[METADATA_KEY])
-    except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot read the network's description ({first_line(error)})") from error

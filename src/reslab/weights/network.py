@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from reslab.config import schema
-from reslab.config.schema import Count, Positive
+from reslab.config.schema import Positive, Size
 from reslab.config.train import Precision as PrecisionName
 from reslab.data.normalize import Mean, spread
-from reslab.data.prepared import Prepared
 from reslab.errors import UserError, located
-from reslab.experiment.bound import BoundExperiment, build_network
+from reslab.experiment.bound import build_network
 from reslab.training.precision import PRECISIONS, Precision
+from reslab.weights.check import check_constants, check_fits, check_header, read_shapes
 from reslab.weights.file import load_weights, read_metadata
 
 
@@ -36,8 +36,8 @@ class RawPixelClassifier(nn.Module):
 class Facts(pydantic.BaseModel):
     """The facts of the dataset that metadata must have; other keys of a description are allowed."""
 
-    image_shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
-    class_names: Annotated[list[str], Field(min_length=1)]
+    image_shape: Annotated[list[Size], Field(min_length=3, max_length=3)]
+    class_names: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=100_000)]
 
 
 class StoredTrain(pydantic.BaseModel):
@@ -91,8 +91,10 @@ class StoredNetwork:
         return self._loaded(self.precision.convert(self._built())).eval()
 
     def _built(self) -> nn.Module:
+        model = self.description["config"]["model"]
         with located(self.weights):
-            return build_network(self.description["config"]["model"], self.facts, seed=0)
+            check_fits(model, self.facts, read_shapes(self.weights))
+            return build_network(model, self.facts, seed=0)
 
     def _loaded(self, network: nn.Module) -> nn.Module:
         load_weights(self.weights, network)
@@ -112,13 +114,13 @@ def load_network(path: Path) -> StoredNetwork:
 def read_network(path: Path) -> StoredNetwork:
     """What `load_network` gives, before its weights are read."""
     weights = weights_file(path)
+    with located(weights):
+        check_header(weights)
     described = read_metadata(weights)
     with located(weights):
-        found = schema.check(Description, described, "metadata")
-        channels = found.dataset.image_shape[0]
-        if not len(found.normalization.mean) == len(found.normalization.std) == channels:
-            raise UserError(f"metadata.normalization: expected {channels} numbers each, one a channel")
-    return StoredNetwork(described, weights, PRECISIONS[found.config.train.precision])
+        said = schema.check(Description, described, "metadata")
+        check_constants(said.normalization.mean, said.normalization.std, said.dataset.image_shape)
+    return StoredNetwork(described, weights, PRECISIONS[said.config.train.precision])
 
 
 def weights_file(path: Path) -> Path:
@@ -128,14 +130,3 @@ def weights_file(path: Path) -> Path:
         what = "no model.safetensors in it" if path.is_dir() else "no such folder"
         raise UserError(f"{path}: {what}; trained networks are in data/runs/<experiment>/seed<k>, imported in data/imported")
     return weights
-
-
-def imported_description(experiment: BoundExperiment, data: Prepared, origin: dict) -> dict:
-    """What is stored with the weights of a network that was not trained here: the part of a description that rebuilds it."""
-    mean, std = experiment.normalization(data)
-    return {
-        "config": {"model": experiment.sections["model"]},
-        "dataset": {key: data.facts[key] for key in ("name", "image_shape", "class_names", "resize") if key in data.facts},
-        "normalization": {"mean": mean, "std": std},
-        "imported": origin,
-    }

@@ -1,74 +1,65 @@
-"""Weights from elsewhere: reading a published checkpoint, and fitting it to one of our networks."""
+"""Weights from elsewhere: a published checkpoint, fitted to one of our networks."""
 
 import hashlib
-import pickle
 import re
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from reslab.errors import UserError, first_line, located
+from reslab.errors import UserError, cut, located
+from reslab.weights import foreign, sets
+from reslab.weights.check import compare, shapes_of, some
 from reslab.weights.keymaps import KeyMap
 from reslab.weights.keymaps.apply import Mapped, apply
+from reslab.weights.keymaps.patterns import LONGEST
 
-NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the state dict
 WRAPPERS = re.compile(r"(module\.|_orig_mod\.)+")  # DataParallel, once or twice, and torch.compile
 # Old checkpoints have no counters, other people's no streams of draws (models/stochastic.py): the network's own stay.
 MAY_BE_MISSING = re.compile(r"(.*\.)?(num_batches_tracked|draws\.\w+)")
-SHOWN = 8  # names in an error message
+MOST_TENSORS = 100_000  # ResNet-1202 has 7,000
+MOST_NUMBERS = 2**33  # in one of them
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or a torch file by name, on the CPU, without wrappers' prefixes.
+@dataclass(frozen=True)
+class Checkpoint:
+    """One set of weights of a file, and what else is in it."""
 
-    Raises UserError for a missing or damaged file, and for one that holds more than tensors.
+    tensors: dict[str, Tensor]
+    place: str  # of this set in the file, such as `state_dict`; "" if the file is nothing else
+    others: list[str]  # the places of the other sets of weights
+    unread: list[str]  # types of objects that stood beside them
+
+
+def read_checkpoint(path: Path, wanted: str | None = None) -> Checkpoint:
+    """A set of weights of a .safetensors file or a torch file by name, on the CPU, without wrappers' prefixes.
+
+    `wanted`: the place of the set. Raises UserError for a missing or damaged file, and if it is not clear which weights are meant.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     with located(path):
-        stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-        return unwrapped(state_dict(stored))
+        stored, unread = foreign.read(path)
+        place, tensors, others = sets.chosen(stored, wanted)
+        with located(place) if place else nullcontext():
+            _check_tensors(tensors)
+            return Checkpoint(unwrapped(tensors), place, others, unread)
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"damaged, or not a safetensors file ({first_line(error)})") from error
-
-
-def _read_torch(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of an unusual pickle protocol: it loads or it does not
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        if code is None:
-            raise UserError("damaged, or not a torch file") from error
-        raise UserError(
-            f"holds Python code ({code[1]}), not only tensors: a whole module was saved; load it where its code is,"
-            " `torch.save(model.state_dict(), 'weights.pt')`, and import that"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"damaged, or not a torch file ({first_line(error)})") from error
-
-
-def state_dict(stored: Any) -> Mapping[str, Tensor]:
-    """The state dict in what a training script saved: itself, or under one of the usual keys; raises UserError if none."""
-    while isinstance(stored, Mapping):
-        if stored and all(isinstance(value, Tensor) for value in stored.values()):
-            return stored
-        inner = [stored[key] for key in NESTED if isinstance(stored.get(key), Mapping)]
-        if not inner:
-            raise UserError(f"no state dict in it; looked under {', '.join(NESTED)}, found {_some(map(str, stored))}")
-        stored = inner[0]
-    raise UserError(f"no state dict in it, but a {type(stored).__name__}")
+def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
+    """Raise UserError for names that cannot be printed and for tensors that are none of a network."""
+    if len(tensors) > MOST_TENSORS:
+        raise UserError(f"{len(tensors):,} tensors are more than any network's")
+    for name, tensor in tensors.items():
+        if len(name) > LONGEST or not name.isprintable():
+            raise UserError(f"the name of a tensor, {cut(ascii(name))}, is no line of text of at most {LONGEST} characters")
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+            raise UserError(f"{cut(name)} is no plain tensor: sparse, quantized, complex or without numbers")
+        if tensor.numel() > MOST_NUMBERS:
+            raise UserError(f"{cut(name)} has {tensor.numel():,} numbers, more than any network's")
 
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,24 +73,45 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load(network: nn.Module, tensors: dict[str, Tensor], keys: KeyMap) -> tuple[Mapped, list[str]]:
     """Put a checkpoint's tensors into the network through a key map; return their account and the names the network kept.
 
-    Raises UserError if a rule does not fit, or naming every tensor that is missing, left over or of another shape.
+    Raises UserError if a rule does not fit, if numbers are not finite, or naming every tensor that is missing, left over or of
+    another shape.
     """
     own = network.state_dict()
     mapped = apply(keys, tensors, own)
     kept = [name for name in own if name not in mapped.tensors and MAY_BE_MISSING.fullmatch(name)]
     state = mapped.tensors | {name: own[name] for name in kept}
-    compare(state, own)
+    compare(shapes_of(state), shapes_of(own), who="the checkpoint")
+    integers = [name for name in own if own[name].is_floating_point() and not state[name].is_floating_point()]
+    if integers:
+        raise UserError(
+            f"{len(integers)} tensors hold integers where the network has fractions: {some(integers)}; convert them first"
+        )
     network.load_state_dict(state)
+    check_numbers(network.state_dict())
     return mapped, kept
 
 
-def account(mapped: Mapped, kept: list[str]) -> str:
+def check_numbers(state: Mapping[str, Tensor]) -> None:
+    """Raise UserError for NaN, infinity or a variance below zero, naming the tensors."""
+    bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if bad:
+        raise UserError(f"{len(bad)} tensors hold NaN or infinity, so that every answer would be wrong: {some(bad)}")
+    negative = [name for name, tensor in state.items() if name.endswith("running_var") and (tensor < 0).any()]
+    if negative:
+        raise UserError(f"{len(negative)} running variances are below zero: {some(negative)}")
+
+
+def account(checkpoint: Checkpoint, mapped: Mapped, kept: list[str]) -> str:
     """What became of a checkpoint's tensors, one line a kind."""
     lines = [f"renamed {mapped.renamed} of {len(mapped.tensors)} tensors"]
+    if checkpoint.place:
+        lines.append(f"taken from {checkpoint.place}" + (f", not from {some(checkpoint.others)}" if checkpoint.others else ""))
     lines += [f"dropped {what}" for what in mapped.dropped]
     lines += [f"tied {what}" for what in mapped.tied]
     if kept:
-        lines.append(f"not in the checkpoint, so as in a new network: {_some(kept)}")
+        lines.append(f"not in the checkpoint, so as in a new network: {some(kept)}")
+    if checkpoint.unread:
+        lines.append(f"beside the weights, not needed and not read: {some(checkpoint.unread)}")
     return "\n".join(lines)
 
 
@@ -107,30 +119,3 @@ def origin(path: Path, key_map: str) -> dict[str, str]:
     """Where imported weights come from, for their metadata."""
     with path.open("rb") as file:
         return {"checkpoint": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest(), "key_map": key_map}
-
-
-def compare(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise UserError unless names and shapes agree."""
-    shapes = [
-        f"{name} is {_shape(state[name])}, the network's {_shape(own[name])}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    problems = {
-        "missing": [name for name in own if name not in state],
-        "unexpected": [name for name in state if name not in own],
-        "of another shape": shapes,
-    }
-    listed = [f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names]
-    if listed:
-        raise UserError(f"the checkpoint does not fit the network: {'; '.join(listed)}")
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a single number"
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

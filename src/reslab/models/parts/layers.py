@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from reslab.errors import UserError
 from reslab.models.parts.plans import BlockType, Plan
 
-ShortcutOption = Literal["A", "B", "C"]
+ShortcutOption = Literal["A", "A_both_sides", "B", "C"]
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1, *, groups: int = 1, bias: bool = False) -> nn.Conv2d:
@@ -52,9 +52,11 @@ def subsample(x: Tensor, stride: int) -> Tensor:
     return x[:, :, ::stride, ::stride]
 
 
-def pad_channels(x: Tensor, out_channels: int) -> Tensor:
-    """Append zero channels after the real ones."""
-    return F.pad(x, (0, 0, 0, 0, 0, out_channels - x.shape[1]))
+def pad_channels(x: Tensor, out_channels: int, *, both_sides: bool = False) -> Tensor:
+    """Add zero channels after the real ones; on `both_sides` half of them before (of an odd number the smaller half)."""
+    new = out_channels - x.shape[1]
+    before = new // 2 if both_sides else 0
+    return F.pad(x, (0, 0, 0, 0, before, new - before))
 
 
 def global_average_pool(x: Tensor) -> Tensor:
@@ -69,15 +71,19 @@ def scale_gradient(x: Tensor, factor: float | Tensor) -> Tensor:
 
 
 class ZeroPadShortcut(nn.Module):
-    """Option A of He et al. 2015, section 3.3: strided subsampling, then zeros for the new channels; no parameters."""
+    """Option A of He et al. 2015, section 3.3: strided subsampling, then zeros for the new channels; no parameters.
 
-    def __init__(self, out_channels: int, stride: int) -> None:
+    The paper does not say where the zeros are. After the real channels in most systems; on both sides in pytorch_resnet_cifar10.
+    """
+
+    def __init__(self, out_channels: int, stride: int, *, both_sides: bool = False) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.stride = stride
+        self.both_sides = both_sides
 
     def forward(self, x: Tensor) -> Tensor:
-        return pad_channels(subsample(x, self.stride), self.out_channels)
+        return pad_channels(subsample(x, self.stride), self.out_channels, both_sides=self.both_sides)
 
 
 class Projection(nn.Module):
@@ -95,11 +101,14 @@ class Projection(nn.Module):
 def make_shortcut(
     option: ShortcutOption, in_channels: int, out_channels: int, stride: int, *, projection: Callable[..., nn.Module] = Projection
 ) -> nn.Module:
-    """A block's shortcut: A zero-pads, B projects where the shape changes, C projects everywhere (He et al. 2015, section 4.1)."""
+    """A block's shortcut (He et al. 2015, section 4.1): A zero-pads, B projects where the shape changes, C projects everywhere.
+
+    A has the zeros after the real channels, A_both_sides half of them before.
+    """
     same_shape = in_channels == out_channels and stride == 1
     if option == "C" or (option == "B" and not same_shape):
         return projection(in_channels, out_channels, stride)
-    return nn.Identity() if same_shape else ZeroPadShortcut(out_channels, stride)
+    return nn.Identity() if same_shape else ZeroPadShortcut(out_channels, stride, both_sides=option == "A_both_sides")
 
 
 class Stem(nn.Module):

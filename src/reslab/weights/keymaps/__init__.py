@@ -5,33 +5,59 @@ Patterns are regular expressions matched from the start of a name; what follows 
 - `drop: [{match, because}]`: tensors that the network never uses;
 - `tied: [{match, to}]`: equal copies of one tensor, kept once under the name `to`;
 - `in_order: [{from, to}]`: the modules that `from` matches take the names that `to` matches in our network, one after the other,
-  both sorted by their numbers;
+  both sorted by their numbers; what an earlier rule of `in_order` has taken is no longer there;
 - `rename: [{from, to}]`, one after the other, each applied to the names that the ones before left. In `to`, `{s}` is the group
   `(?P<s>...)` of the pattern, `{s-1}` that number less one, `{last}` the highest number in our network after the text before it.
+
+A rule that matches nothing is an error, most often the wrong map; `optional: true` in `in_order` and `rename` allows it, for the
+parts that only some networks of a family have.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from reslab.config.schema import STRICT, check, unknown
 from reslab.config.yaml import read_yaml
 from reslab.errors import UserError, located
+from reslab.weights.keymaps.patterns import LONGEST, Pattern
 
 SHIPPED = Path(__file__).parent
+LARGEST = 2**20  # bytes of a file; the longest that ships has 1,200
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("printable", "Input should be one line of printable text")
+    return text
+
+
+Line = Annotated[str, Field(max_length=LONGEST), AfterValidator(_printable)]
+Rules = Annotated[list[dict[str, Any]], Field(max_length=1000)]
 
 
 class Rename(pydantic.BaseModel):
-    """A rule of `rename` or `in_order`."""
+    """A rule of `rename`."""
 
     model_config = STRICT
 
-    pattern: re.Pattern[str] = Field(alias="from")
-    to: str
+    pattern: Pattern = Field(alias="from")
+    to: Line
+    optional: bool = False
+
+
+class InOrder(pydantic.BaseModel):
+    """A rule of `in_order`: both sides are patterns."""
+
+    model_config = STRICT
+
+    pattern: Pattern = Field(alias="from")
+    to: Pattern
+    optional: bool = False
 
 
 class Drop(pydantic.BaseModel):
@@ -39,8 +65,8 @@ class Drop(pydantic.BaseModel):
 
     model_config = STRICT
 
-    match: re.Pattern[str]
-    because: str
+    match: Pattern
+    because: Line
 
 
 class Tied(pydantic.BaseModel):
@@ -48,8 +74,8 @@ class Tied(pydantic.BaseModel):
 
     model_config = STRICT
 
-    match: re.Pattern[str]
-    to: str
+    match: Pattern
+    to: Line
 
 
 class Outline(pydantic.BaseModel):
@@ -58,10 +84,10 @@ class Outline(pydantic.BaseModel):
     model_config = STRICT
 
     about: str
-    drop: list[dict[str, Any]] = []
-    tied: list[dict[str, Any]] = []
-    in_order: list[dict[str, Any]] = []
-    rename: list[dict[str, Any]] = []
+    drop: Rules = []
+    tied: Rules = []
+    in_order: Rules = []
+    rename: Rules = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +97,11 @@ class KeyMap:
     about: str
     drop: list[Drop]
     tied: list[Tied]
-    in_order: list[Rename]
+    in_order: list[InOrder]
     rename: list[Rename]
 
 
-RULES = {"drop": Drop, "tied": Tied, "in_order": Rename, "rename": Rename}
+RULES = {"drop": Drop, "tied": Tied, "in_order": InOrder, "rename": Rename}
 
 
 def shipped() -> list[str]:
@@ -89,6 +115,8 @@ def read(name: str) -> KeyMap:
     if not path.is_file():
         raise UserError(f"key map: {unknown(name, shipped())}, or the path of a YAML file")
     with located(path):
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"larger than {LARGEST:,} bytes: not a key map")
         outline = check(Outline, read_yaml(path), "key map")
         rules = {
             section: [check(kind, rule, f"{section}[{i}]") for i, rule in enumerate(getattr(outline, section))]

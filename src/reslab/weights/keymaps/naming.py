@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from reslab.errors import UserError
+from reslab.errors import UserError, cut, shown
 
 PLACEHOLDER = re.compile(r"\{(?P<name>\w+)(?:-(?P<less>\d+))?\}")
 
@@ -25,11 +25,11 @@ def _group(placeholder: re.Match[str], groups: Mapping[str, str | None]) -> str:
     name, less = placeholder["name"], placeholder["less"]
     text = groups.get(name)
     if text is None:
-        raise UserError(f"{placeholder[0]} is no group of the pattern; write (?P<{name}>...) there")
+        raise UserError(f"{cut(placeholder[0])} is no group of the pattern; write (?P<{cut(name)}>...) there")
     if less is None:
         return text
     if not text.isdecimal() or int(text) < int(less):
-        raise UserError(f"{placeholder[0]}: {text!r} is not a number from {less} on")
+        raise UserError(f"{cut(placeholder[0])}: {shown(text)} is not a number from {cut(less)} on")
     return str(int(text) - int(less))
 
 
@@ -38,19 +38,29 @@ def last_number(before: str, targets: Iterable[str]) -> str:
     found = re.compile(re.escape(before) + r"(\d+)\.")
     numbers = [int(match[1]) for match in map(found.match, targets) if match]
     if not numbers:
-        raise UserError(f"{{last}}: the network has nothing numbered after {before!r}")
+        raise UserError(f"{{last}}: the network has nothing numbered after {shown(before)}")
     return str(max(numbers))
 
 
-def paired(theirs: re.Pattern[str], ours: str, sources: Collection[str], targets: Collection[str]) -> dict[str, str]:
-    """Module in the checkpoint -> module in our network, in order; raises UserError unless there are equally many."""
-    before, after = numbered(theirs, sources), numbered(re.compile(ours), targets)
+def paired(
+    theirs: re.Pattern[str], ours: re.Pattern[str], sources: Collection[str], targets: Collection[str], *, optional: bool = False
+) -> dict[str, str]:
+    """Module in the checkpoint -> module in our network, in order; raises UserError unless there are equally many.
+
+    `optional`: nothing is paired if the checkpoint has none.
+    """
+    before, after = numbered(theirs, sources), numbered(ours, targets)
+    if optional and not before:
+        return {}
     if len(before) != len(after):
-        raise UserError(f"{theirs.pattern!r} matches {len(before)} modules of the checkpoint, {ours!r} {len(after)} of the network")
+        raise UserError(
+            f"{shown(theirs.pattern)} matches {len(before)} modules of the checkpoint, {shown(ours.pattern)} {len(after)} of the"
+            " network"
+        )
     return dict(zip(before, after, strict=True))
 
 
 def numbered(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
     """The texts that a pattern matches, once each, sorted by the numbers in them (a safetensors file has lost their order)."""
     found = {match[0] for match in map(pattern.match, names) if match}
-    return sorted(found, key=lambda text: [int(number) for number in re.findall(r"\d+", text)])
+    return sorted(found, key=lambda text: ([int(number) for number in re.findall(r"\d+", text)], text))
