@@ -8,7 +8,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: repro test setup docs ui constraints
+.PHONY: repro test setup docs ui constraints test-exhaustive
 
 repro: setup
 	dvc repro
@@ -19,6 +19,10 @@ test: setup
 	lint-imports
 	mkdocs build --strict
 	pytest
+
+# Every point at which a process may be killed, and fifty times as many random cases: about an hour.
+test-exhaustive: setup
+	RESLAB_EXHAUSTIVE=1 RESLAB_FUZZ=50 pytest -m "exhaustive or fuzz"
 
 setup: $(VENV)/.ready
 

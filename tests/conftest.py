@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if PIPELINE in item.path.parents or "trained" in item.fixturenames:
             item.add_marker(pytest.mark.pipeline)
+        if item.get_closest_marker("exhaustive") and not os.environ.get("RESLAB_EXHAUSTIVE"):
+            item.add_marker(pytest.mark.skip(reason="takes half an hour: set RESLAB_EXHAUSTIVE=1, or `make test-exhaustive`"))
     items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
 
 
@@ -29,7 +31,7 @@ def pytest_collection_modifyitems(items):
 def clean_environment(monkeypatch):
     """A test run inside a DVC stage must not write into the outer project."""
     for name in list(os.environ):
-        if name.startswith(("DVC_", "RESLAB_", "MLFLOW_")) and name != "RESLAB_DATASETS":
+        if name.startswith(("DVC_", "RESLAB_", "MLFLOW_")) and name not in ("RESLAB_DATASETS", "RESLAB_EXHAUSTIVE"):
             monkeypatch.delenv(name)
 
 

@@ -1,0 +1,114 @@
+"""kill -9 just before every kind of change to a file, a lock or a store: the same command again ends in the same bytes."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from project import SMALL_PARAMS, built_once, call, clone, copy, digest, environment, runs_in_mlflow
+from test_survival import wait_for_processes_to_end
+
+ONE_EXPERIMENT = SMALL_PARAMS.replace("  own-tau:\n    model:\n      norm: none\n      tau: 1/sqrt(L)\n", "")
+REPRO = ["dvc", "repro"]
+QUEUE = ["sh", "-c", "dvc exp run --queue -S train.epochs=1 && dvc exp run --run-all"]
+SAMPLE = [
+    (REPRO, "os.rename checkpoints/*/seedN/checkpoint.pt"),
+    (REPRO, "os.rename checkpoints/*/seedN/finished"),
+    (REPRO, "open data/runs/plain-tau/seedN/model.safetensors"),
+    (REPRO, "COMMIT in a store of MLflow"),
+    (QUEUE, "os.rename checkpoints/*/seedN/draft/model.safetensors"),
+]
+SHARDS = 12  # of all points, so that workers share them
+FEWEST = 100  # points of `dvc repro`; the promise is 60
+VARIES = {"seconds", "images_per_second", "started", "resumed", "commit", "dirty"}
+
+
+class Watched:
+    """Runs commands in a project under the eyes of tests/support/kill_points."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log, self.done = folder, folder.with_name("points"), folder.with_name("killed-at")
+
+    def run(self, command: list[str], at: str = "") -> int:
+        """Run to the end, or until the point `at`; return the exit status."""
+        watch = {"ROOT": self.folder, "LOG": self.log, "DONE": self.done, "AT": at}
+        eyes = {"PYTHONPATH": str(Path(__file__).parents[1] / "support" / "kill_points")}
+        variables = environment() | eyes | {f"KILL_POINTS_{name}": str(value) for name, value in watch.items()}
+        with self.folder.with_name("printed").open("w") as printed:
+            return subprocess.run(
+                command, cwd=self.folder, env=variables, start_new_session=True, stdout=printed, stderr=printed, check=False
+            ).returncode
+
+    def points(self) -> list[str]:
+        """The names of all points that were reached, in order, each once."""
+        return list(dict.fromkeys(self.log.read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.fixture(scope="session")
+def untouched(shared) -> Path:
+    """A project in which nothing has run yet."""
+    return built_once(shared / "untouched" / "reslab", lambda folder: clone(folder, ONE_EXPERIMENT) and None)
+
+
+@pytest.fixture(scope="session")
+def straight(untouched, shared) -> Path:
+    """The project after `dvc repro`, never killed; the points that it passed are beside it."""
+
+    def build(folder: Path) -> None:
+        assert Watched(copy(untouched, folder)).run(REPRO) == 0
+
+    return built_once(shared / "straight" / "reslab", build)
+
+
+@pytest.fixture(scope="session")
+def queued(straight, shared) -> Path:
+    """The same after a queue of one experiment, never killed."""
+    return built_once(shared / "queued" / "reslab", lambda folder: call(copy(straight, folder), *QUEUE) and None)
+
+
+def kill_and_run_again(before: Path, after: Path, folder: Path, command: list[str], point: str) -> None:
+    """Kill everything at the point, run the same command again, and compare with what was never killed."""
+    watched = Watched(copy(before, folder))
+    status = watched.run(command, at=point)
+    if not watched.done.exists():
+        pytest.fail(f"{point}: never reached (status {status})")
+    assert status == -signal.SIGKILL
+    wait_for_processes_to_end(watched.folder)
+    call(watched.folder, *command)
+    assert contents(watched.folder) == contents(after), point
+    assert call(watched.folder, *REPRO).stdout.count("Running stage") == 0
+    expected = sorted(run.info.run_name for run in runs_in_mlflow(after))
+    assert sorted(run.info.run_name for run in runs_in_mlflow(watched.folder)) == expected, point
+    assert not list(watched.folder.glob("checkpoints/*/seed*/draft")), point
+
+
+def contents(folder: Path) -> dict:
+    """Checksums of all that does not depend on the clock, and the records without what does."""
+    found = {
+        str(path.relative_to(folder)): digest(path)
+        for part in ("checkpoints/*/seed*/finished/[mh]*", "data/runs/*/*/[mh]*", "data/predictions/*/*/*", "metrics/models/*")
+        for path in folder.glob(part)
+    }
+    found |= {str(path.relative_to(folder)): digest(path) for path in folder.glob("metrics/history/*")}
+    for path in folder.glob("metrics/runs/*.json"):
+        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        found[path.name] = [{key: value for key, value in run.items() if key not in VARIES} for run in runs]
+    return found
+
+
+@pytest.mark.parametrize(("command", "point"), SAMPLE, ids=[point for _, point in SAMPLE])
+def test_a_kill_loses_nothing(untouched, straight, queued, tmp_path, command, point):
+    before, after = (untouched, straight) if command == REPRO else (straight, queued)
+    kill_and_run_again(before, after, tmp_path / "reslab", command, point)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_a_kill_anywhere_loses_nothing(untouched, straight, tmp_path, shard):
+    points = Watched(straight).points()
+    assert len(points) >= FEWEST
+    for number, point in enumerate(points[shard::SHARDS]):
+        kill_and_run_again(untouched, straight, tmp_path / str(number) / "reslab", REPRO, point)
+        print(f"survived: {point}")
