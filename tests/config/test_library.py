@@ -91,7 +91,7 @@ def test_unknown_and_faulty_studies_are_named(tmp_path):
 
 def test_select_without_git_never_overwrites(tmp_path):
     (tmp_path / "params.yaml").write_text("mine")
-    with pytest.raises(UserError, match="edits that are not committed"):
+    with pytest.raises(UserError, match="edits that git does not have: it cannot tell"):
         library.select(library.compose("digits-tau", FOLDER), params=tmp_path / "params.yaml")
     assert (tmp_path / "params.yaml").read_text() == "mine"
 

@@ -111,12 +111,13 @@ def _about(report: Mapping, chosen: list[str]) -> dict[str, Any]:
 def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool = False) -> None:
     """Write a composed study into the params file.
 
-    Raises UserError if that would overwrite edits that git does not have, unless `force`.
+    Raises UserError if that would overwrite edits that git does not have, or cannot tell of, unless `force`.
     """
     text = dump(document)
     check_output(params)
-    if not force and params.exists() and params.read_text(encoding="utf-8") != text and git.has_uncommitted_edits(params):
-        raise UserError(f"{params} has edits that are not committed; commit them, or pass --force to discard them")
+    differs = params.exists() and params.read_text(encoding="utf-8") != text
+    if not force and differs and (reason := git.why_not_committed(params)):
+        raise UserError(f"{params} {reason}; commit them, or pass --force to discard them")
     params.write_text(text, encoding="utf-8")
 
 

@@ -1,0 +1,61 @@
+"""What git says of a folder, and what is said where it does not answer."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reslab import git
+
+
+def run(*arguments: str) -> str:
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A repository with one commit, which is the working directory; nobody's settings count."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    run("init", "--quiet")
+    Path("params.yaml").write_text("study: x")
+    run("add", ".")
+    run("commit", "--quiet", "--message", "one")
+    return tmp_path
+
+
+def test_commit_and_edits(folder, capsys):
+    commit = run("rev-parse", "HEAD")
+    assert git.commit_state() == {"commit": commit, "dirty": False}
+    assert git.why_not_committed(Path("params.yaml")) is None
+    Path("params.yaml").write_text("study: y")
+    assert git.commit_state() == {"commit": commit, "dirty": True}
+    assert git.why_not_committed(Path("params.yaml")) == "has edits that are not committed"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_git_does_not_trust_is_said(folder, capsys):
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, 12345, 12345)
+    mend = f"git does not trust this folder, which belongs to another user; `git config --global --add safe.directory {folder}`"
+    assert mend in git.why_not_committed(Path("params.yaml"))
+    assert git.commit_state() == {"commit": None, "dirty": None}
+    assert capsys.readouterr().err.startswith(f"warning: records will not say of which commit they are: {mend}")
+
+
+@pytest.mark.parametrize(
+    ("hide", "reason"),
+    [
+        (lambda folder, monkeypatch: (folder / ".git").rename(folder / "git"), "not a git repository"),
+        (lambda folder, monkeypatch: monkeypatch.setenv("PATH", str(folder)), "git is not installed"),
+    ],
+)
+def test_whatever_hides_the_commit_is_said(folder, monkeypatch, capsys, hide, reason):
+    hide(folder, monkeypatch)
+    assert git.commit_state() == {"commit": None, "dirty": None}
+    assert f"warning: records will not say of which commit they are: {reason}" in capsys.readouterr().err
