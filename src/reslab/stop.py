@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of batch schedulers and of Ctrl-C
 SECONDS_BETWEEN_LOOKS = 0.5
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
 GO_ON = "what was done is kept; run the same command again to go on"
 
@@ -197,6 +198,16 @@ class _Listener:
             if number in numbers:
                 self.request.note(number)
         return bool(numbers)
+
+
+def with_starter() -> Callable[[], None] | None:
+    """What a new process calls before its command starts: it then gets SIGTERM when the thread that started it ends, on Linux."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl  # found here: between fork and exec as little as possible should happen
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def starters() -> "list[psutil.Process]":

@@ -49,6 +49,15 @@ def writing(path: Path) -> Iterator[None]:
         raise not_written(path, error) from error
 
 
+@contextmanager
+def usual_mode(path: Path) -> Iterator[None]:
+    """Give a file that a library writes here the mode that the umask says: safetensors shows its files to nobody else."""
+    path.touch()
+    mode = path.stat().st_mode
+    yield
+    path.chmod(mode & 0o7777)
+
+
 def not_written(path: Path, error: Exception) -> OSError:
     """The system's error behind a library's that failed to write `path`."""
     if (number := _number(error, path)) is None:

@@ -1,7 +1,9 @@
 """Checkpoints and weights on disk: whole or not at all, equal bytes for equal weights, bad files refused by name."""
 
 import errno
+import os
 
+import numpy as np
 import pytest
 import torch
 from feeds import Given
@@ -9,6 +11,7 @@ from torch import nn
 
 from reslab.errors import UserError, one_line
 from reslab.experiment.bound import make_schedule
+from reslab.report import predictions
 from reslab.training import checkpoint
 from reslab.training.log import Log
 from reslab.training.losses import cross_entropy
@@ -38,6 +41,17 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
     assert "free some space and run the same command again" in one_line(caught.value)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_weights_and_predictions_have_the_mode_of_other_files(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        save_weights(tmp_path / "model.safetensors", parts()[0].model, {})
+        predictions.save(tmp_path / "test.safetensors", predictions.Predictions(np.zeros((3, 2), np.float32), np.zeros(3, int), []))
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path):

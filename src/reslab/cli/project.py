@@ -2,13 +2,15 @@
 
 import os
 import subprocess
+import time
 import webbrowser
+from collections import deque
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reslab import config
+from reslab import config, stop
 from reslab.cli.app import app
 from reslab.cli.options import PREPARED, Params
 from reslab.cli.text import milestones
@@ -17,6 +19,7 @@ from reslab.environment import cpu_count
 from reslab.errors import UserError, located
 from reslab.runs import folders
 
+SECONDS_BETWEEN_LOOKS = 0.1  # at processes that may have ended
 UNKNOWN_SIZE = (
     "the size of {} is unknown until it is fetched, so run `dvc repro preprocess` and check again for depths and other options"
 )
@@ -53,14 +56,32 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
     subprocess.run(["dvc", "repro", "check"], check=True)
     for stage in ("describe", "train"):
         listed = subprocess.run(["dvc", "stage", "list", "--name-only", stage], check=True, capture_output=True, text=True)
-        # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
-        each = ["xargs", "-P", str(jobs), "-I{}", "dvc", "--wait-for-lock", "repro", "-s", "{}"]
         environment = os.environ | {
             "RESLAB_PROGRESS": "lines",
             "RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, cpu_count() // jobs))),
         }
-        subprocess.run(each, input=listed.stdout, check=True, text=True, env=environment)
+        # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
+        at_once([["dvc", "--wait-for-lock", "repro", "-s", name] for name in listed.stdout.split()], jobs, environment)
     subprocess.run(["dvc", "repro"], check=True)
+
+
+def at_once(commands: list[list[str]], most: int, environment: dict[str, str]) -> None:
+    """Run commands, `most` at a time, all to their end; raises CalledProcessError if one failed. None outlives this process."""
+    waiting, running, failed = deque(commands), [], None
+    try:
+        while waiting or running:
+            while waiting and len(running) < most:
+                command = waiting.popleft()
+                running.append(subprocess.Popen(command, env=environment, preexec_fn=stop.with_starter()))  # noqa: PLW1509
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            ended = [process for process in running if process.poll() is not None]
+            running = [process for process in running if process not in ended]
+            failed = next((process for process in ended if process.returncode), failed)
+    finally:
+        for process in running:
+            process.terminate()
+    if failed is not None:
+        raise subprocess.CalledProcessError(failed.returncode, failed.args)
 
 
 @app.command()

@@ -11,13 +11,19 @@ from torch import nn
 
 from reslab.errors import UserError, first_line
 from reslab.runs.records import METADATA_KEY
+from reslab.storage import usual_mode
 from reslab.training.checkpoint import replace_file
 
 
 def save_weights(path: Path, model: nn.Module, description: dict) -> None:
     """Write the state dict as safetensors, with the network's description as metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    replace_file(path, lambda draft: save_file(tensors, draft, metadata={METADATA_KEY: json.dumps(description)}))
+
+    def write(draft: Path) -> None:
+        with usual_mode(draft):
+            save_file(tensors, draft, metadata={METADATA_KEY: json.dumps(description)})
+
+    replace_file(path, write)
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from reslab.errors import UserError, first_line
 from reslab.report.predictions.scores import answers, probabilities, wrong
 from reslab.runs.records import METADATA_KEY
-from reslab.storage import writes
+from reslab.storage import usual_mode, writes
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def save(path: Path, predictions: Predictions) -> None:
     """Write predictions as safetensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"logits": np.ascontiguousarray(predictions.logits, dtype=np.float32), "labels": predictions.labels.astype(np.int64)}
-    save_file(arrays, path, metadata={METADATA_KEY: json.dumps({"class_names": predictions.class_names})})
+    with usual_mode(path):
+        save_file(arrays, path, metadata={METADATA_KEY: json.dumps({"class_names": predictions.class_names})})
 
 
 def load(path: Path) -> Predictions:

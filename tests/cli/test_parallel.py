@@ -1,0 +1,52 @@
+"""Several commands at once: all to their end, and none outlives who started them."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from orphans import assert_ends_with
+
+from reslab.cli.project import at_once
+
+WRITE = """
+import os, sys, time
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(float(sys.argv[2]))
+sys.exit(int(sys.argv[3]))
+"""
+
+
+def command(path: Path, seconds: float = 0, status: int = 0) -> list[str]:
+    return [sys.executable, "-c", WRITE, str(path), str(seconds), str(status)]
+
+
+def test_all_run_and_a_failure_is_raised_in_the_end(tmp_path):
+    names = [tmp_path / name for name in "abcd"]
+    at_once([command(path) for path in names], 3, dict(os.environ))
+    assert all(path.exists() for path in names)
+    for path in names:
+        path.unlink()
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        at_once([command(path, status=3 if path.name == "a" else 0) for path in names], 1, dict(os.environ))
+    assert caught.value.returncode == 3
+    assert all(path.exists() for path in names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process does not hear of the end of its parent")
+def test_none_outlives_a_killed_parent(tmp_path):
+    code = f"import os; from reslab.cli.project import at_once; at_once([{command(tmp_path / 'pid', 600)!r}], 2, dict(os.environ))"
+    assert_ends_with(subprocess.Popen([sys.executable, "-c", code]), tmp_path)
+
+
+def test_none_outlives_a_parent_that_is_told_to_stop(tmp_path):
+    code = "import os; from reslab import errors; from reslab.cli.project import at_once\n"
+    code += f"errors.guard(lambda: at_once([{command(tmp_path / 'pid', 600)!r}], 2, dict(os.environ)))"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)  # until the command, which has the pipe too, has ended
+    assert said.startswith("stopped by SIGTERM: ")
