@@ -5,7 +5,7 @@ from reslab.cli.text import flow
 
 PAGE = "docs/models.md"
 INTRODUCTION = """\
-# Architectures
+# Models
 
 Made by `reslab docs`; do not edit. `reslab models` prints the families with their options,
 `reslab fingerprint '{name: wrn, depth: 16, widening_factor: 4}'` the counts of one network.
