@@ -15,7 +15,7 @@ from reslab.runs.records import METADATA_KEY
 
 LARGEST_HEADER = 10 * 2**20  # bytes: the tensors' names and the description, of which a mean image is most (3 MB at 224 pixels)
 MOST_PARTS = 300_000  # of a header: seven a tensor, and in a mean image one a row of pixels
-SHOWN = 8  # names in an error message
+SHOWN, ROOM = 8, 300  # names in an error message, and characters for them
 
 
 def check_header(path: Path) -> None:
@@ -113,7 +113,10 @@ def shape_text(shape: Iterable[int]) -> str:
 
 
 def some(names: Iterable[str]) -> str:
-    """The first names of many."""
-    names = [cut(name) for name in names]
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    """The first names of many, at most SHOWN and as many as fit."""
+    names = list(names)
+    told = [cut(name) for name in names[:SHOWN]]
+    while len(told) > 1 and sum(map(len, told)) > ROOM:
+        told.pop()
+    rest = len(names) - len(told)
+    return ", ".join(told) + (f" and {rest} more" if rest > 0 else "")

@@ -117,9 +117,14 @@ def read(name: str) -> KeyMap:
     with located(path):
         if path.stat().st_size > LARGEST:
             raise UserError(f"larger than {LARGEST:,} bytes: not a key map")
-        outline = check(Outline, read_yaml(path), "key map")
-        rules = {
-            section: [check(kind, rule, f"{section}[{i}]") for i, rule in enumerate(getattr(outline, section))]
-            for section, kind in RULES.items()
-        }
+        return parse(read_yaml(path))
+
+
+def parse(document: Any) -> KeyMap:
+    """The key map that a YAML file holds; raises UserError with rule and what is allowed."""
+    outline = check(Outline, document, "key map")
+    rules = {
+        section: [check(kind, rule, f"{section}[{i}]") for i, rule in enumerate(getattr(outline, section))]
+        for section, kind in RULES.items()
+    }
     return KeyMap(about=outline.about, **rules)

@@ -34,8 +34,8 @@ Pattern = Annotated[re.Pattern[str], PlainValidator(compiled)]
 class Limit:
     """The time that the patterns of one key map may take together; some patterns would take years for one name."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self.seconds, self.left = seconds, seconds
+    def __init__(self) -> None:
+        self.seconds, self.left = SECONDS, SECONDS
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
