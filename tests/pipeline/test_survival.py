@@ -72,6 +72,7 @@ def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(straight, tmp_path, 
 def test_a_run_that_is_told_to_stop_saves_and_goes_on_where_it_was(straight, tmp_path):
     """As batch schedulers do it: SIGTERM to all its processes."""
     folder, began = copy(described(straight), tmp_path / "stopped"), time.time()
+    (folder / "mlflow.db").unlink()  # made anew, it tells that MLflow is there
     process = start(folder, "dvc", "repro", "train")
     wait_for_a_new_checkpoint(folder, process, began)
     wait_for_mlflow(folder, process)
