@@ -39,10 +39,18 @@ docs: setup
 ui: setup
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
 
-# Resolve all dependencies anew, in an environment of its own, and pin them.
+# Resolve all dependencies anew, in an environment of its own, and pin them; then look up the checksums of what is pinned.
 constraints:
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
 	build/constraints/bin/pip install '.[dev,docs]'
 	build/constraints/bin/pip freeze --exclude reslab > constraints.txt
+	$(MAKE) requirements.txt
 	rm -rf build/constraints
+
+requirements.txt: constraints.txt
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install uv
+	echo '# constraints.txt with the checksums of all files, for every system; made by `make constraints`.' > $@
+	echo 'setuptools>=77' | build/constraints/bin/uv pip compile --universal --generate-hashes --no-annotate --no-header \
+		--python-version 3.11.5 --constraint constraints.txt --extra dev --extra docs pyproject.toml - >> $@

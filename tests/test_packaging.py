@@ -1,5 +1,6 @@
 """The wheel holds the whole package and its command; the pins resolve what pyproject asks for."""
 
+import re
 import sys
 import tomllib
 import zipfile
@@ -33,3 +34,13 @@ def test_constraints_pin_every_dependency_as_installed(repository):
         pinned = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pinned), requirement
     assert version("dvc") == pins["dvc"]
+
+
+def test_every_pin_has_checksums(repository):
+    """What `pip install --require-hashes` takes is what the constraints pin, and what builds the package."""
+    pattern = r"^(\S+)==(\S+)[^\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)"
+    blocks = re.findall(pattern, (repository / "requirements.txt").read_text(), re.MULTILINE)
+    locked = {canonicalize_name(name): number for name, number, _ in blocks}
+    pins = dict(line.split("==") for line in (repository / "constraints.txt").read_text().splitlines())
+    assert {canonicalize_name(name): number for name, number in pins.items()}.items() <= locked.items()
+    assert "setuptools" in locked

@@ -23,7 +23,7 @@ WRITERS = {
     "figure": "style.save(figure(), path.with_suffix('.svg'))",
     "prepared data": "path.mkdir(), prepared.save(dataset(), path, name='x', validation=0)",
     "fetched data": "stage('fetch')['fetch'](path, params)",
-    "evaluated": "path.mkdir(), stage('evaluate')['store']({'test': answers()}, path)",
+    "evaluated": "path.mkdir(), stage('evaluate')['write_predictions']({'test': answers()}, path)",
 }
 CODE = """
 import json, os, runpy, sys

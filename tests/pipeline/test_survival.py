@@ -1,15 +1,17 @@
 """Kills, lost stores and dead servers, for real: nothing computed is lost."""
 
+import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from project import SMALL_PARAMS, built_once, call, copy, digest, records, start, starts
+from project import SMALL_PARAMS, built_once, call, copy, digest, records, runs_in_mlflow, start, starts
 
 LONG = SMALL_PARAMS.replace("epochs: 2", "epochs: 90").replace(
     "  own-tau:\n    model:\n      norm: none\n      tau: 1/sqrt(L)\n", ""
@@ -67,6 +69,27 @@ def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(straight, tmp_path, 
     assert_same_bytes(folder, straight)
 
 
+def test_a_run_that_is_told_to_stop_saves_and_goes_on_where_it_was(straight, tmp_path):
+    """As batch schedulers do it: SIGTERM to all its processes."""
+    folder, began = copy(described(straight), tmp_path / "stopped"), time.time()
+    (folder / "mlflow.db").unlink()  # made anew, it tells that MLflow is there
+    process = start(folder, "dvc", "repro", "train")
+    wait_for_a_new_checkpoint(folder, process, began)
+    wait_for_mlflow(folder, process)
+    told = time.time()
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+    wait_for_processes_to_end(folder)
+    stopped = interrupted(folder, told)  # each has saved once more
+    assert stopped
+    status = {int(run.data.tags["seed"]): run.info.status for run in runs_in_mlflow(folder)}
+    assert {seed for seed in status if status[seed] == "KILLED"} == stopped
+    call(folder, "dvc", "repro", "train")
+    assert {seed for (_, seed), record in records(folder).items() if record["resumed"] == 1} == stopped
+    assert [run.info.status for run in runs_in_mlflow(folder)] == ["FINISHED", "FINISHED"]
+    assert_same_bytes(folder, straight)
+
+
 def wait_for_a_new_checkpoint(folder: Path, process: subprocess.Popen, began: float) -> None:
     """Wait until some seed has written a checkpoint in this run: most of its training is still to come."""
     while process.poll() is None and time.time() - began < 120:
@@ -74,6 +97,24 @@ def wait_for_a_new_checkpoint(folder: Path, process: subprocess.Popen, began: fl
             return
         time.sleep(0.02)
     pytest.fail(f"no checkpoint before the run ended (status {process.poll()})")
+
+
+def wait_for_mlflow(folder: Path, process: subprocess.Popen) -> None:
+    """Wait until the stage has opened its store, which takes seconds beside the training."""
+    while process.poll() is None:
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(sqlite3.connect(store_of(folder), uri=True)) as store,
+        ):
+            if store.execute("SELECT name FROM experiments WHERE name = 'small'").fetchall():
+                return
+        time.sleep(0.1)
+    pytest.fail(f"the run ended before MLflow was there (status {process.poll()})")
+
+
+def store_of(folder: Path) -> str:
+    """The address of the MLflow database, to be read only: looking must not make it."""
+    return f"file:{folder / 'mlflow.db'}?mode=ro"
 
 
 def modified(path: Path) -> float:
