@@ -18,6 +18,7 @@ from reslab.report.predictions import digest
 from reslab.report.statistics.comparison import comparisons, image_by_image
 from reslab.report.statistics.published import against_published
 from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
+from reslab.report.statistics.summary import histories as read_histories
 from reslab.report.tables.classes import classes_markdown
 from reslab.report.tables.comparisons import comparisons_markdown
 from reslab.report.tables.published import published_markdown
@@ -83,7 +84,7 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     study = config.load(params)
     runs = runs_table(study, metrics / "runs")
     summary = summarize(study, runs)
-    histories = {name: pd.read_csv(metrics / "history" / f"{name}.csv") for name in study.experiments}
+    histories = read_histories(study, metrics)
     for folder in ("tables", "curves", "plots"):
         (metrics / folder).mkdir(exist_ok=True)
     digests, missing = digest.read(runs, predictions)

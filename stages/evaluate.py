@@ -10,10 +10,10 @@ import pandas as pd
 
 from reslab.data import prepared
 from reslab.errors import UserError, run
-from reslab.report.predictions import Predictions, save
+from reslab.report.predictions import Predictions, agreement, save
 from reslab.report.predictions.mistakes import most_confident, sheet
 from reslab.report.predictions.scores import class_errors, confused, confusion, reliability, score
-from reslab.runs import records
+from reslab.runs import checksums, network_files, records
 from reslab.storage import writes
 from reslab.training.execution import hardware
 from reslab.weights.network import read_network
@@ -31,12 +31,22 @@ def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
 
 
 @writes
-def write_predictions(found: dict[str, Predictions], folder: Path) -> None:
-    """Write each split's logits and tables into the network's folder."""
+def write_predictions(found: dict[str, Predictions], folder: Path) -> dict[str, str]:
+    """Write each split's logits and tables into the network's folder; return the checksums of the logits by file name."""
+    listed = {}
     for split, answers in found.items():
-        save(folder / f"{split}.safetensors", answers)
+        listed[f"{split}.safetensors"] = save(folder / f"{split}.safetensors", answers)
         for name, table in tables(answers, split).items():
             table.to_csv(folder / name, index=False, lineterminator="\n", float_format="%.6g")
+    return listed
+
+
+def trained(folder: Path) -> tuple[dict, list[dict]]:
+    """The record and the history of a network, verified; raises UserError if they are damaged or another network's."""
+    record, rows = network_files.read(folder)
+    if folder.name != f"seed{record['seed']}":
+        raise UserError(f"{folder}: holds seed {record['seed']}; {checksums.AGAIN}")
+    return record, rows
 
 
 @writes
@@ -51,28 +61,30 @@ def draw_mistakes(experiment: str, networks: list[Predictions], data: prepared.P
 
 def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path, data: Path = Path("data/prepared")) -> None:
     """Score every seed of EXPERIMENT under RUNS; write SUMMARY (json), HISTORY (csv, all seeds) and the predictions into OUTPUT."""
-    folders = sorted(runs.glob("seed*"), key=lambda folder: int(folder.name.removeprefix("seed")))
+    folders = [folder for folder in runs.glob("seed*") if folder.name.removeprefix("seed").isdecimal()]
+    folders.sort(key=lambda folder: int(folder.name.removeprefix("seed")))
     if not folders:
         raise UserError(f"{runs}: no trained networks; run `dvc repro train@{experiment}`")
     device, loaded = hardware.choose_device(), prepared.load(data)
-    stored = [read_network(folder) for folder in folders]
+    stored = [read_network(folder, older=False) for folder in folders]
+    told = [trained(folder) for folder in folders]
     hardware.prepare(device, precision=stored[0].precision.name, fast=False)
     shutil.rmtree(output, ignore_errors=True)
     scored, finished, epochs = [], [], []
-    for folder, found in zip(folders, predict_held_out(stored, loaded, device), strict=True):
-        record = records.read_record(folder / "record.json")
-        write_predictions(found, output / folder.name)
+    for folder, (record, rows), found in zip(folders, told, predict_held_out(stored, loaded, device), strict=True):
+        agreement.check(experiment, record, found)
+        record["checksums"] |= write_predictions(found, output / folder.name)
         for split, answers in found.items():
             record |= score(answers.logits, answers.labels).named(split)
         scored.append(record)
         finished += [found["test"]] if record["status"] != "diverged" else []
-        epochs += [{"seed": record["seed"]} | row for row in records.read_history(folder / "history.csv")]
+        epochs += [{"seed": record["seed"]} | row for row in rows]
     if finished:
         draw_mistakes(experiment, finished, loaded, output / "mistakes.png")
     for path in (summary, history):
         path.parent.mkdir(parents=True, exist_ok=True)
-    records.write_record(summary, {"experiment": experiment, "runs": scored})
-    records.write_history(history, epochs)
+    listed = {history.name: records.write_history(history, epochs)}
+    records.write_record(summary, {"experiment": experiment, "checksums": listed, "runs": scored})
 
 
 if __name__ == "__main__":

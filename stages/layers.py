@@ -58,7 +58,7 @@ def networks(study: Study, data: Prepared, runs: Path, series: dict[str, str]) -
             facts = {"experiment": experiment.name, "series": series[experiment.name], "seed": seed}
             initial = build_network(experiment.model, data.facts, seed=seed)
             yield experiment, Network(facts | {"depth": experiment.model.get("depth"), "moment": INITIAL}, initial)
-            trained = load_network(runs / experiment.name / f"seed{seed}").classifier.network
+            trained = load_network(runs / experiment.name / f"seed{seed}", older=False).classifier.network
             yield experiment, Network(facts | {"depth": experiment.model.get("depth"), "moment": TRAINED}, trained)
     for experiment, depth in further(study, series):
         for seed in study.seeds:

@@ -14,7 +14,7 @@ import reslab
 from reslab import config, git, stop, storage
 from reslab.environment import count_from_environment, cpu_count, may_have_gpu, project_root
 from reslab.errors import run
-from reslab.runs import processes, records
+from reslab.runs import network_files, processes, records
 from reslab.runs.folders import SeedFolder, output_locked
 from reslab.runs.identity import identity
 from reslab.runs.jobs import Job
@@ -59,9 +59,12 @@ def take_over(finished: Path, output: Path) -> None:
 def train_all(jobs: list[Job], shown: Display, *, on_gpu: bool) -> Iterator[Job]:
     """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes.
 
-    A network that was finished before is yielded at once: no process is started for it.
+    A network that was finished before is verified and yielded at once: no process is started for it. Raises UserError, before
+    anything is trained, if one of its files is damaged.
     """
     finished = [job for job in jobs if SeedFolder.of(job.identity, job.seed).finished.exists()]
+    for job in finished:
+        network_files.check_finished(SeedFolder.of(job.identity, job.seed).finished, identity=job.identity, seed=job.seed)
     yield from finished
     if remaining := [job for job in jobs if job not in finished]:
         yield from (train_on_gpu(remaining, shown) if on_gpu else train_on_cpu(remaining, shown))

@@ -128,7 +128,9 @@ def test_a_picture_that_breaks_after_it_was_stored_is_named(tmp_path, workers):
     with data.archive.open("r+b") as archive:
         archive.seek(int(row["offset"]))
         archive.write(bytes(int(row["length"])))
-    with pytest.raises(UserError, match=rf"cannot read image '{data.name(5)}' \(unknown image format; known are"):
+    with pytest.raises(
+        UserError, match=rf"image '{data.name(5)}' is damaged: its bytes are not those that preprocess read; delete data/raw"
+    ):
         list(Streamed(data, Order(24, 4), CPU, workers).epoch(1))
     streamed.stop_processes()
 

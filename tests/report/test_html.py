@@ -1,6 +1,5 @@
 """The page of a study: what it says, what it links to, and that nothing in it can break it."""
 
-import json
 import math
 import re
 
@@ -18,6 +17,7 @@ from reslab.report.predictions import digest
 from reslab.report.predictions.scores import confusion, reliability
 from reslab.report.statistics.comparison import comparisons
 from reslab.report.statistics.summary import runs_table, summarize
+from reslab.runs.records import write_record
 
 TRAIN = {"train": {"epochs": 2, "batch_size": 8}, "optimizer": {"name": "sgd", "lr": 0.1}}
 
@@ -32,7 +32,7 @@ def findings(folder, errors: dict[str, list], **changes) -> page.Findings:
         for run in runs:
             run |= {"config": experiment.sections, "steps": 10, "multiply_adds": 1e6 * experiment.model["depth"], "test_loss": 0.5}
             run |= {"test_images": 200, "test_top5_error": 0.0, "test_ece": 0.01}
-        (folder / f"{name}.json").write_text(json.dumps({"experiment": name, "runs": runs}))
+        write_record(folder / f"{name}.json", {"experiment": name, "runs": runs})
     runs = runs_table(study, folder)
     pairs = study.report.compare
     return page.Findings(

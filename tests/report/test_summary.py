@@ -1,6 +1,5 @@
 """Statistics against scipy and by hand; diverged seeds are counted, not averaged."""
 
-import json
 import math
 
 import matplotlib.pyplot as plt
@@ -15,6 +14,7 @@ from reslab.report.figures.errors import draw_series, plot_depth_and_tau
 from reslab.report.statistics.samples import wilson_interval
 from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
 from reslab.report.tables.results import networks_markdown, results_markdown
+from reslab.runs.records import read_record, write_record
 
 PARAMS = {
     "study": "test",
@@ -60,7 +60,7 @@ def record(seed: int, error: float | None, depth: int) -> dict:
 def folder(tmp_path):
     for name, errors in ERRORS.items():
         runs = [record(seed, error, 110 if name == "bad" else 20) for seed, error in enumerate(errors)]
-        (tmp_path / f"{name}.json").write_text(json.dumps({"experiment": name, "runs": runs}))
+        write_record(tmp_path / f"{name}.json", {"experiment": name, "runs": runs})
     return tmp_path
 
 
@@ -82,9 +82,9 @@ def test_headline_is_small_rounded_and_in_percent(study, folder):
 
 
 def test_a_seed_without_a_record_is_said(study, folder):
-    content = json.loads((folder / "good.json").read_text())
+    content = read_record(folder / "good.json")
     content["runs"].pop()
-    (folder / "good.json").write_text(json.dumps(content))
+    write_record(folder / "good.json", content)
     with pytest.raises(UserError, match=r"good\.json: no record of seed 2; run `dvc repro`"):
         runs_table(study, folder)
     (folder / "good.json").unlink()
@@ -121,10 +121,10 @@ def test_epoch_means_are_over_the_seeds_that_did_not_diverge():
 
 def test_a_validation_split_is_in_the_table_and_the_headline(study, folder):
     for path in folder.glob("*.json"):
-        content = json.loads(path.read_text())
+        content = read_record(path)
         for run in content["runs"]:
             run["validation_error"] = 0.25
-        path.write_text(json.dumps(content))
+        write_record(path, content)
     runs = runs_table(study, folder)
     summary = summarize(study, runs)
     assert headline(summary)["good"]["validation_percent"] == 25.0
@@ -136,12 +136,12 @@ def test_a_validation_split_is_in_the_table_and_the_headline(study, folder):
 
 def test_top5_and_calibration_are_means_over_the_seeds_that_finished(study, folder):
     for path in folder.glob("*.json"):
-        content = json.loads(path.read_text())
+        content = read_record(path)
         for run in content["runs"]:
             diverged = run["status"] == "diverged"
             scores = {"test_top5_error": 1.0 if diverged else run["seed"] / 100, "test_ece": None if diverged else 0.02}
             run |= {"test_images": 200, "test_loss": None if diverged else 0.5} | scores
-        path.write_text(json.dumps(content))
+        write_record(path, content)
     runs = runs_table(study, folder)
     summary = summarize(study, runs).set_index("experiment")
     assert summary["test_top5_error"].tolist() == pytest.approx([0.01, 0.005, math.nan], nan_ok=True)
@@ -207,7 +207,7 @@ def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):
     for name, (_, depth) in names.items():
         error = None if name == "plain-110" else 0.05
         runs = [record(seed, error, depth) for seed in range(3)]
-        (tmp_path / f"{name}.json").write_text(json.dumps({"experiment": name, "runs": runs}))
+        write_record(tmp_path / f"{name}.json", {"experiment": name, "runs": runs})
     runs = runs_table(study, tmp_path)
     summary = summarize(study, runs)
     figure, axes = plt.subplots()
@@ -225,8 +225,10 @@ def test_networks_without_a_depth_have_none_in_the_table_and_the_figure(tmp_path
     changes = {"model": {"name": "vgg"}, "experiments": {"one": {}, "two": {"train": {"epochs": 2}}}, "report": {}}
     study = config.parse(PARAMS | changes)
     for name in study.experiments:
-        found = [record(seed, 0.1, 0) | {"config": {"model": {"name": "vgg"}}, "tau": math.nan} for seed in study.seeds]
-        (tmp_path / f"{name}.json").write_text(json.dumps({"runs": found}))
+        found = [record(seed, 0.1, 0) | {"config": {"model": {"name": "vgg"}}} for seed in study.seeds]
+        for run in found:
+            del run["tau"]
+        write_record(tmp_path / f"{name}.json", {"experiment": name, "runs": found})
     runs = runs_table(study, tmp_path)
     summary = summarize(study, runs)
     assert summary["depth"].isna().all()

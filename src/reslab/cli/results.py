@@ -14,7 +14,8 @@ from reslab.cli.docs import gallery, markdown
 from reslab.cli.options import Params
 from reslab.config.study import Study
 from reslab.errors import UserError
-from reslab.runs.records import read_record
+from reslab.runs.checksums import read_bytes
+from reslab.runs.network_files import experiment_record
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
 SHORT = ("experiment", "tau", "n", "test error % (mean ± std)", "diverged", "s per run")  # the columns that a README has room for
@@ -47,14 +48,23 @@ def keep(
 
 def _check_same(study: Study, params: Path, metrics: Path) -> None:
     """Raise UserError unless the records are of this study: its experiments as params.yaml has them, its seeds."""
-    different = sorted(set(read_record(metrics / "summary.json")) ^ set(study.experiments))
+    different = sorted(set(_summary(metrics / "summary.json")) ^ set(study.experiments))
     for name in () if different else study.experiments:
-        records = read_record(metrics / "runs" / f"{name}.json")["runs"]
+        records = experiment_record(metrics / "runs" / f"{name}.json", older=True)["runs"]
         sections = json.loads(json.dumps(study.experiments[name].sections))
         if [record["seed"] for record in records] != study.seeds or any(record["config"] != sections for record in records):
             different.append(name)
     if different:
         raise UserError(f"{metrics} is not of the study in {params} ({', '.join(different[:3])}); run `dvc repro`")
+
+
+def _summary(path: Path) -> dict:
+    """The experiments of the last `aggregate`, which DVC compares as they are; raises UserError for a missing or damaged file."""
+    content = read_bytes(path)
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError, RecursionError):
+        raise UserError(f"{path}: damaged; run `dvc repro -f aggregate`") from None
 
 
 def _copy(study: Study, metrics: Path, folder: Path) -> None:
@@ -98,6 +108,6 @@ def short_table(study: Study, metrics: Path) -> str:
     from reslab.report.statistics.summary import runs_table, summarize
     from reslab.report.tables.results import footnote, render, results_columns
 
-    runs = runs_table(study, metrics / "runs")
+    runs = runs_table(study, metrics / "runs", older=True)
     columns = results_columns(summarize(study, runs))
     return render({name: columns[name] for name in SHORT if name in columns}, title=study.report.title, note=footnote(runs))

@@ -59,9 +59,10 @@ class SeedFolder:
         return self.draft
 
     def finish(self) -> None:
-        """Publish the draft in one step and drop the checkpoint."""
+        """Publish the draft in one step and drop the checkpoints."""
         self.draft.replace(self.finished)
-        self.checkpoint.unlink(missing_ok=True)
+        for checkpoint in self.path.glob(f"{self.checkpoint.name}*"):  # and the one before it
+            checkpoint.unlink()
 
 
 @contextmanager

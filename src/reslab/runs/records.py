@@ -1,21 +1,32 @@
-"""The files of a run: the record of its numbers (JSON) and its history (CSV, one row an epoch)."""
+"""The files of a run: the record of its numbers (JSON) and its history (CSV, one row an epoch).
+
+A record carries a checksum of itself, and in `checksums` those of the files beside it, by name.
+"""
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line
+from reslab.runs import checksums
+from reslab.runs.checksums import AGAIN
 from reslab.storage import writes
 
 METADATA_KEY = "reslab"  # of a safetensors file; one key only: several are written in random order, and equal runs give equal bytes
+FORMAT, CHECKSUM = "file_format", "file_checksum"
+LATEST = 2  # 1 had neither mark
+FIRST_KEYS = {"identity", "experiment", "config"}  # of format 1; a file of format 2 begins with its marks, even if they are damaged
 
 
 @writes
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record; a number that is not finite becomes null, for JSON has no other word for it."""
-    path.write_text(json.dumps(_finite(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    """Write a record with its checksum; a number that is not finite becomes null, for JSON has no other word for it."""
+    content = {FORMAT: LATEST} | json.loads(json.dumps(_finite(record), allow_nan=False))
+    marked = {FORMAT: LATEST, CHECKSUM: checksums.of_value(content)} | content
+    path.write_bytes((json.dumps(marked, indent=1) + "\n").encode())
 
 
 def _finite(value: Any) -> Any:
@@ -26,29 +37,66 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a record; raises UserError for a missing or damaged file."""
+def read_record(path: Path, *, mend: str = AGAIN, older: bool = False) -> dict[str, Any]:
+    """Read what `write_record` wrote, without its marks; raises UserError for a missing, damaged or edited file.
+
+    `older`: also one of format 1, which has no checksum; a line on stderr says so.
+    """
+    content = checksums.read_bytes(path, mend=mend)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro`") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: damaged record ({error}); delete it and run `dvc repro`") from error
+        record = json.loads(content.decode(), parse_constant=_refuse)
+        if not isinstance(record, dict):
+            raise ValueError("no JSON object")
+        unmarked = not {FORMAT, CHECKSUM} & record.keys()
+        if not unmarked:
+            check_marks(record)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged record ({first_line(error)}); {mend}") from None
+    if unmarked:
+        accept_older(path, record, mend=mend, older=older)
+    return {key: value for key, value in record.items() if key not in (FORMAT, CHECKSUM)}
+
+
+def check_marks(record: dict[str, Any]) -> None:
+    """Raise ValueError unless the record has the checksum that it carries."""
+    if record.get(FORMAT) != LATEST:
+        raise ValueError(f"its {FORMAT} is not {LATEST}, the one that this version writes")
+    if record.get(CHECKSUM) != checksums.of_value({key: value for key, value in record.items() if key != CHECKSUM}):
+        raise ValueError("its checksum differs: it was changed after it was written")
+
+
+def accept_older(path: Path, described: dict[str, Any], *, mend: str, older: bool) -> None:
+    """Raise UserError for a file that should carry a checksum and does not; where `older` ones may be read, say so."""
+    if not older or next(iter(described), None) not in FIRST_KEYS:
+        raise UserError(f"{path}: carries no checksum: damaged, or written by an older version; {mend}")
+    checksums.note_unverified(path.parent)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 @writes
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write rows with the same keys, every number as Python prints it: equal runs give equal bytes."""
+def write_history(path: Path, rows: list[dict[str, float]]) -> str:
+    """Write rows with the same keys, every number as Python prints it: equal runs give equal bytes. Returns the checksum."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    return checksums.of_file(path)
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Read what `write_history` wrote; every value is a number."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+def read_history(path: Path, checksum: str | None = None, *, mend: str = AGAIN) -> list[dict[str, float]]:
+    """Read what `write_history` wrote; every value is a number. Raises UserError if it is damaged or has another `checksum`."""
+    content = checksums.read_bytes(path, checksum, mend=mend)
+    try:
+        header, *lines = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+        rows = [dict(zip(header, map(_number, line), strict=True)) for line in lines]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}: damaged history ({first_line(error)}); {mend}") from None
+    if not rows:
+        raise UserError(f"{path}: damaged history (no rows); {mend}")
+    return rows
 
 
 def _number(text: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.config.settings import flatten
-from reslab.runs import records
+from reslab.runs import network_files
 
 # One key a run in MLflow, whatever it shows; the others are what the UI filters, groups and nests by.
 RUN_KEY, KIND, PARENT = "reslab.run", "kind", "mlflow.parentRunId"
@@ -28,8 +28,8 @@ class TrainedNetwork:
 
     @classmethod
     def read(cls, experiment: str, folder: Path) -> "TrainedNetwork":
-        """Read what train wrote into a seed's folder."""
-        record, history = records.read_record(folder / "record.json"), records.read_history(folder / "history.csv")
+        """Read what train wrote into a seed's folder; raises UserError if it is missing or damaged."""
+        record, history = network_files.read(folder, older=True)
         return cls(experiment, record, history, folder)
 
     @property

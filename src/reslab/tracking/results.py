@@ -9,7 +9,7 @@ from typing import Any
 
 from reslab.config.study import Study
 from reslab.errors import UserError, first_line, shown
-from reslab.runs import records
+from reslab.runs.network_files import experiment_record
 from reslab.tracking.networks import COUNTS, params
 
 # Column of results.csv -> metric of an experiment's run; its own prefix keeps means out of the networks' charts.
@@ -54,7 +54,7 @@ def read_results(study: Study, metrics: Path) -> list[ExperimentResult]:
     found = []
     for name in study.experiments:
         if (path := metrics / "runs" / f"{name}.json").exists() and name in statistics:
-            runs = [record for record in records.read_record(path)["runs"] if record["seed"] in study.seeds]
+            runs = [record for record in experiment_record(path, older=True)["runs"] if record["seed"] in study.seeds]
             if runs:
                 numbers = seed_statistics(statistics[name]) | {key: float(runs[0][key]) for key in COUNTS}
                 found.append(ExperimentResult(name, runs, numbers, verdicts.get(name, {})))

@@ -15,9 +15,10 @@ from reslab.config.train import Precision as PrecisionName
 from reslab.data.normalize import Mean, spread
 from reslab.errors import UserError, located
 from reslab.experiment.bound import build_network
+from reslab.runs import network_files
 from reslab.training.precision import PRECISIONS, Precision
 from reslab.weights.check import check_constants, check_fits, check_header, read_shapes
-from reslab.weights.file import load_weights, read_metadata
+from reslab.weights.file import load_weights, read_sealed
 
 
 class RawPixelClassifier(nn.Module):
@@ -101,22 +102,25 @@ class StoredNetwork:
         return network
 
 
-def load_network(path: Path) -> StoredNetwork:
+def load_network(path: Path, *, older: bool = True) -> StoredNetwork:
     """The network of a folder, or of a .safetensors file; all it needs is stored with the weights.
 
-    Raises UserError if it is missing or damaged.
+    Raises UserError if there is none, if it is damaged, or if the record beside it tells of others. `older`: also one of a version
+    that wrote no checksums, which a line on stderr then says.
     """
-    stored = read_network(path)
+    stored = read_network(path, older=older)
     stored.classifier  # noqa: B018 - read at once, so that damaged weights are refused here
     return stored
 
 
-def read_network(path: Path) -> StoredNetwork:
-    """What `load_network` gives, before its weights are read."""
+def read_network(path: Path, *, older: bool = True) -> StoredNetwork:
+    """What `load_network` gives, its bytes verified, before its weights are read."""
     weights = weights_file(path)
     with located(weights):
         check_header(weights)
-    described = read_metadata(weights)
+    found = read_sealed(weights, older=older)
+    network_files.check_weights(weights, found, older=older)
+    described = found.description
     with located(weights):
         said = schema.check(Description, described, "metadata")
         check_constants(said.normalization.mean, said.normalization.std, said.dataset.image_shape)

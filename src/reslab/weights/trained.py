@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from reslab import config, stop
 from reslab.data import prepared
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
-from reslab.runs import processes, records
+from reslab.runs import network_files, processes, records
 from reslab.runs.folders import SeedFolder
 from reslab.runs.jobs import Job
 from reslab.training import checkpoint, loop
@@ -34,12 +35,13 @@ def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
         data = prepared.load(job.data)
         network = assemble(experiment, data, seed=job.seed, device=device)
         step, log = network.step(), Log()
-        if folder.checkpoint.exists():
-            log = checkpoint.restore(folder.checkpoint, step, network.schedule)
+        owner = f"seed {job.seed} of {job.identity}"
+        if checkpoint.exists(folder.checkpoint):
+            log = checkpoint.restore(folder.checkpoint, step, network.schedule, owner=owner)
         reporter = processes.Reporter(job.seed, network.budget.steps)
         reporter.report(log.position.step, "preparing")
         launch, level = levels.choose_level(step, run_size(job, network))
-        checkpointer = checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log)
+        checkpointer = checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log, owner=owner)
 
         facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
         recorded = partial(record_of, job, log, precision=network.rule.precision.name, hardware_facts=facts)
@@ -82,18 +84,22 @@ def reported_if_stopped(folder: SeedFolder, log: Log, recorded: Callable[[str], 
         yield
     except stop.Stopped:
         draft = folder.start_draft()
-        records.write_history(draft / "history.csv", log.history or [{"epoch": 0}])
-        records.write_record(draft / "record.json", recorded("killed"))
+        write_told(draft, log.history or [{"epoch": 0}], recorded("killed"), {})
         raise
 
 
 def publish(network: Run, log: Log, folder: SeedFolder, *, description: dict, record: dict) -> None:
     """Write weights, their description, history and record into the seed folder, all or nothing."""
     draft = folder.start_draft()
-    save_weights(draft / "model.safetensors", network.result, description)
-    records.write_history(draft / "history.csv", log.history)
-    records.write_record(draft / "record.json", record)
+    checksums = {network_files.WEIGHTS: save_weights(draft / network_files.WEIGHTS, network.result, description)}
+    write_told(draft, log.history, record, checksums)
     folder.finish()
+
+
+def write_told(draft: Path, history: list[dict[str, float]], record: dict, checksums: dict[str, str]) -> None:
+    """Write history and record, with the checksums of all files beside it."""
+    listed = checksums | {network_files.HISTORY: records.write_history(draft / network_files.HISTORY, history)}
+    records.write_record(draft / network_files.RECORD, record | {"checksums": listed})
 
 
 def record_of(job: Job, log: Log, status: str, *, precision: str, hardware_facts: dict) -> dict:

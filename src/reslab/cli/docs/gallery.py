@@ -44,7 +44,7 @@ def kept(results: Path) -> list[Path]:
 def _row(folder: Path, study: Study) -> dict[str, str]:
     from reslab.report.statistics.summary import runs_table  # pandas and scipy take longer to load than most commands take
 
-    runs = runs_table(study, folder / "runs")
+    runs = runs_table(study, folder / "runs", older=True)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     errors = [row["error_percent"] for row in summary.values() if "error_percent" in row]
     epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}

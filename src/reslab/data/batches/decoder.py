@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, get_worker_info
 from reslab import stop
 from reslab.data.batches.waiting import SHORT, has_room_for_addresses
 from reslab.data.decode import Form, Unreadable, centre, corners, window
+from reslab.data.whole import CHANGED, is_whole
 from reslab.errors import first_line
 
 
@@ -29,6 +30,7 @@ class Request:
     offsets: np.ndarray
     lengths: np.ndarray
     view: str  # centre, corners or window
+    digests: np.ndarray | None = None  # uint8 (B, 32): the sha256 that each must have
     boxes: np.ndarray | None = None  # int64 (B, 4): top, left, height, width of each window
 
 
@@ -74,6 +76,8 @@ class Decoder(Dataset):
         pixels = images.numpy()
         for i in range(len(request.offsets)):
             content = os.pread(self._descriptor(), int(request.lengths[i]), int(request.offsets[i]))
+            if not is_whole(content, None if request.digests is None else request.digests[i]):
+                return Broken(int(request.samples[i]), CHANGED)
             try:
                 pixels[i] = self._view(content, request, i)
             except Unreadable as error:

@@ -25,6 +25,7 @@ from reslab.data.batches.raw import FromHost, RawBatch, moved
 from reslab.data.batches.waiting import check_addresses, check_shared_memory, not_for_ever, own_child_signal
 from reslab.data.decode import unreadable
 from reslab.data.prepared.splits import Files
+from reslab.data.whole import CHANGED, changed
 from reslab.errors import UserError
 
 Crop = tuple[str, Callable[[Draws, Tensor, Tensor], tuple[Tensor, ...]]]  # its name; heights, widths -> top, left, height, width
@@ -122,8 +123,9 @@ class Streamed(FromHost):
             yield images, moved(self.labels[samples], self.device), moved(places, self.device)
 
     def _request(self, samples: Tensor, places: Tensor, epoch: int) -> Request:
-        rows = self.files.table[samples.numpy()]
+        rows, digests = self.files.table[samples.numpy()], self.files.digests
         wanted = {"samples": samples.numpy(), "offsets": rows["offset"].copy(), "lengths": rows["length"].copy()}
+        wanted["digests"] = None if digests is None else digests[samples.numpy()]
         if isinstance(self.cut, str):
             return Request(**wanted, view=self.cut)
         name, windows = self.cut
@@ -139,7 +141,8 @@ class Streamed(FromHost):
             loader.sampler.requests = requests
             for images in _batches(loader):
                 if isinstance(images, Broken):
-                    raise unreadable(self.files.name(images.sample), images.reason)
+                    name = self.files.name(images.sample)
+                    raise changed(name) if images.reason == CHANGED else unreadable(name, images.reason)
                 if isinstance(images, Failed):
                     raise UserError(f"{self.files.archive}: cannot decode a batch ({images.reason})")
                 yield moved(images.movedim(-1, -3), self.device)

@@ -1,15 +1,17 @@
 """The dataset as preprocess stores it: the splits, as arrays or as files, with statistics and a checksum."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from reslab.data.prepared import arrays, files
-from reslab.data.prepared.splits import Dataset, Files, Split
-from reslab.errors import UserError
+from reslab.data.prepared.splits import AGAIN, Dataset, Files, Split
+from reslab.errors import UserError, first_line
+from reslab.runs.records import read_record, write_record
 from reslab.storage import writes
+
+FACTS = "dataset.json"
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,25 @@ def save(dataset: Dataset, folder: Path, *, name: str, validation: int, workers:
     else:
         found = arrays.save(dataset, folder, validation=validation)
     facts = {"name": name, "class_names": dataset.class_names} | found | dataset.found
-    (folder / "dataset.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_record(folder / FACTS, facts)
     return facts
 
 
 def load(folder: Path) -> Prepared:
-    """Read what `save` stored; raises UserError if something is missing."""
+    """Read what `save` stored, and verify it: all of arrays; of files the index, and each image when it is decoded.
+
+    Raises UserError if something is missing or damaged.
+    """
+    facts = read_facts(folder)
     try:
-        facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        splits = files.load(folder, facts) if facts.get("stored") == "files" else arrays.load(folder)
-    except (FileNotFoundError, EOFError, KeyError, ValueError) as error:
-        raise UserError(f"{folder}: prepared data missing or damaged ({error}); run `dvc repro preprocess`") from None
+        splits = files.load(folder, facts) if facts.get("stored") == "files" else arrays.load(folder, facts)
+    except (OSError, EOFError, KeyError, ValueError) as error:
+        raise UserError(f"{folder}: prepared data missing or damaged ({first_line(error)}); {AGAIN}") from None
     return Prepared(**splits, facts=facts)
+
+
+def read_facts(folder: Path) -> dict:
+    """What is known of the dataset in a folder; raises UserError if it is missing or damaged."""
+    if not (folder / FACTS).is_file():
+        raise UserError(f"{folder}: prepared data missing or damaged (no {FACTS}); run `dvc repro preprocess`")
+    return read_record(folder / FACTS, mend=AGAIN)

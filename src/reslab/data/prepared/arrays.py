@@ -1,12 +1,14 @@
 """A dataset in memory as stored: images, labels and validation indices, each a .npy file."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
+from reslab.data.prepared import stored
 from reslab.data.prepared.splits import Arrays, Dataset
 from reslab.data.prepared.statistics import channel_statistics, validation_indices
+
+NAMES = ("train_images", "train_labels", "test_images", "test_labels", "validation_indices")
 
 
 def save(dataset: Dataset, folder: Path, *, validation: int) -> dict:
@@ -18,16 +20,7 @@ def save(dataset: Dataset, folder: Path, *, validation: int) -> dict:
     held_out = validation_indices(train.labels, validation, len(dataset.class_names))
     kept = np.setdiff1d(np.arange(len(train)), held_out)
     mean, std = channel_statistics(train.images[kept])
-    arrays = {
-        "train_images": train.images,
-        "train_labels": train.labels,
-        "test_images": test.images,
-        "test_labels": test.labels,
-        "validation_indices": held_out,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for key, array in arrays.items():
-        np.save(folder / f"{key}.npy", array)
+    arrays = dict(zip(NAMES, (train.images, train.labels, test.images, test.labels, held_out), strict=True))
     return {
         "image_shape": list(train.images.shape[1:]),
         "train": len(kept),
@@ -35,13 +28,14 @@ def save(dataset: Dataset, folder: Path, *, validation: int) -> dict:
         "test": len(test),
         "mean": mean,
         "std": std,
-        "checksum": _checksum(arrays),
+        "checksum": stored.checksum(arrays),
+        "files": stored.save(folder, arrays),
     }
 
 
-def load(folder: Path) -> dict[str, Arrays | None]:
-    """The splits that `save` stored; one without images is None. Raises an error of numpy's or KeyError if damaged."""
-    arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+def load(folder: Path, facts: dict) -> dict[str, Arrays | None]:
+    """The splits that `save` stored; one without images is None. Raises what `stored.load` raises if damaged."""
+    arrays = stored.load(folder, NAMES, facts["files"])
     images, labels, held_out = arrays["train_images"], arrays["train_labels"], arrays["validation_indices"]
     kept = np.setdiff1d(np.arange(len(labels)), held_out)
     return {
@@ -49,11 +43,3 @@ def load(folder: Path) -> dict[str, Arrays | None]:
         "validation": Arrays(images[held_out], labels[held_out]) if len(held_out) else None,
         "test": Arrays(arrays["test_images"], arrays["test_labels"]),
     }
-
-
-def _checksum(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(arrays):
-        digest.update(f"{key} {arrays[key].dtype} {arrays[key].shape}".encode())
-        digest.update(np.ascontiguousarray(arrays[key]).data)
-    return digest.hexdigest()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from reslab.data.decode import Form
+from reslab.data.prepared import stored
 from reslab.data.prepared.inspection import Inspection, inspect
 from reslab.data.prepared.splits import MEAN_IMAGE, Dataset, Files
 from reslab.data.prepared.statistics import mean_and_std, validation_indices
@@ -52,10 +53,10 @@ def save(dataset: Dataset, folder: Path, *, validation: int, workers: int) -> di
     found = inspect(archive, both, form, counted=counted, workers=workers)
     found.refuse_broken()
     splits = dict(zip(SPLITS, (found.table[counted], found.table[held_out], found.table[len(train) :]), strict=True))
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in splits.items():
-        np.save(folder / f"{split}.npy", rows)
-    np.save(folder / MEAN_IMAGE, found.pixel_sums / counted.sum() / 255)
+    digests = (found.digests[counted], found.digests[held_out], found.digests[len(train) :])
+    index = splits | {_digests_of(split): rows for split, rows in zip(SPLITS, digests, strict=True)}
+    index[MEAN_IMAGE] = found.pixel_sums / counted.sum() / 255
+    listed = stored.save(folder, index)
     _link_or_copy(archive, folder / ARCHIVE)
     mean, std = mean_and_std(found.histograms)
     return {
@@ -66,19 +67,31 @@ def save(dataset: Dataset, folder: Path, *, validation: int, workers: int) -> di
         "stored": "files",
         "resize": form.resize,
         "checksum": _checksum(form, found, splits),
+        "files": listed,
     }
 
 
 def load(folder: Path, facts: dict) -> dict[str, Files | None]:
-    """The splits that `save` stored; one without images is None. Raises FileNotFoundError, KeyError or ValueError if damaged."""
+    """The splits that `save` stored; one without images is None. Raises what `stored.load` raises, or ValueError, if damaged.
+
+    An image is verified when it is decoded: reading all of them here would take longer than many an epoch.
+    """
     channels, side, _ = facts["image_shape"]
     form, archive = Form(side, facts["resize"], channels), folder / ARCHIVE
-    tables = {split: np.load(folder / f"{split}.npy", allow_pickle=False) for split in SPLITS}
+    names = [*SPLITS, *map(_digests_of, SPLITS), MEAN_IMAGE]
+    index = stored.load(folder, names, facts["files"])
     size = archive.stat().st_size
-    for rows in tables.values():
+    for split in SPLITS:
+        rows = index[split]
         if any((rows["offset"] + rows["length"]) > size):
             raise ValueError(f"{archive} is shorter than its index says")
-    return {split: Files(archive, form, rows) if len(rows) else None for split, rows in tables.items()}
+    kept = {split: (form, index[split], index[_digests_of(split)], index[MEAN_IMAGE]) for split in SPLITS if len(index[split])}
+    return {split: Files(archive, *kept[split]) if split in kept else None for split in SPLITS}
+
+
+def _digests_of(split: str) -> str:
+    """The array with the sha256 of each image of a split."""
+    return f"{split}_digests"
 
 
 def _link_or_copy(archive: Path, target: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from reslab.data.decode import Form, as_evaluated
+from reslab.data.whole import changed, is_whole
 
-MEAN_IMAGE = "mean_image.npy"
+MEAN_IMAGE = "mean_image"
+AGAIN = "delete data/prepared and run `dvc repro preprocess`"
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,16 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Files:
-    """A split in an uncompressed tar: `table` has a row for each image, label, place in the archive, height, width and name."""
+    """A split in an uncompressed tar: `table` has a row for each image, label, place in the archive, height, width and name.
+
+    `digests`, uint8 (N, 32): the sha256 of each encoded image as preprocess saw it; None before that.
+    """
 
     archive: Path
     form: Form
     table: np.ndarray
+    digests: np.ndarray | None = None
+    mean: np.ndarray | None = None  # image of those that train, as preprocess measured it
 
     @property
     def labels(self) -> np.ndarray:
@@ -51,11 +58,14 @@ class Files:
         return bytes(self.table["name"][number]).decode()
 
     def contents(self, numbers: Iterable[int]) -> Iterator[tuple[str, bytes]]:
-        """Name and encoded bytes of some of the images."""
+        """Name and encoded bytes of some of the images; raises UserError naming one that is not as preprocess read it."""
         with self.archive.open("rb") as archive:
             for number in numbers:
                 archive.seek(int(self.table["offset"][number]))
-                yield self.name(number), archive.read(int(self.table["length"][number]))
+                name, content = self.name(number), archive.read(int(self.table["length"][number]))
+                if not is_whole(content, None if self.digests is None else self.digests[number]):
+                    raise changed(name)
+                yield name, content
 
     def pictures(self, numbers: list[int]) -> np.ndarray:
         """Some of the images as they are evaluated, uint8 (n, C, H, W)."""
@@ -66,7 +76,7 @@ class Files:
 
     def mean_image(self) -> np.ndarray:
         """Mean of each pixel of the training images' centres, float64 (C, H, W) in [0, 1], as preprocess measured it."""
-        return np.load(self.archive.parent / MEAN_IMAGE)
+        return self.mean
 
 
 Split = Arrays | Files

@@ -8,6 +8,7 @@ import pandas as pd
 
 from reslab.report import predictions
 from reslab.report.predictions.scores import class_errors, confused, confusion, reliability
+from reslab.runs.network_files import checksum_of
 
 NO_ANSWER = "(no answer)"
 
@@ -27,7 +28,8 @@ Digests = dict[tuple[str, int], Digest]  # (experiment, seed) -> digest
 def read(runs: pd.DataFrame, folder: Path) -> tuple[Digests, list[str]]:
     """The digests of the runs that did not diverge, and the names of the networks whose predictions are not in `folder`.
 
-    A clone has records and tables from git, predictions only once DVC has fetched or made them.
+    A clone has records and tables from git, predictions only once DVC has fetched or made them. Raises UserError for damaged ones,
+    and for those that are not the ones that the record was made of.
     """
     digests, missing = {}, []
     for run in runs[runs["status"] != "diverged"].to_dict("records"):
@@ -35,7 +37,7 @@ def read(runs: pd.DataFrame, folder: Path) -> tuple[Digests, list[str]]:
         if not path.exists():
             missing.append(f"{run['experiment']}-s{run['seed']}")
             continue
-        found = predictions.load(path)
+        found = predictions.load(path, checksum_of(run, "test.safetensors"))
         digests[run["experiment"], run["seed"]] = Digest(
             found.wrong,
             confusion(found.logits, found.labels, found.class_names),

@@ -1,6 +1,5 @@
 """Stored predictions: one file a network and split, with the logits and the label of every image."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,10 @@ from safetensors.numpy import save_file
 
 from reslab.errors import UserError, first_line
 from reslab.report.predictions.scores import answers, probabilities, wrong
-from reslab.runs.records import METADATA_KEY
+from reslab.runs import sealed
 from reslab.storage import usual_mode, writes
+
+MEND = "delete it and run `dvc repro evaluate`"
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,24 @@ class Predictions:
 
 
 @writes
-def save(path: Path, predictions: Predictions) -> None:
-    """Write predictions as safetensors."""
+def save(path: Path, predictions: Predictions) -> str:
+    """Write predictions as safetensors; return the file's checksum."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"logits": np.ascontiguousarray(predictions.logits, dtype=np.float32), "labels": predictions.labels.astype(np.int64)}
     with usual_mode(path):
-        save_file(arrays, path, metadata={METADATA_KEY: json.dumps({"class_names": predictions.class_names})})
+        save_file(arrays, path, metadata=sealed.metadata({"class_names": predictions.class_names}))
+    return sealed.seal(path)
 
 
-def load(path: Path) -> Predictions:
-    """Read what `save` wrote; raises UserError for a missing or damaged file."""
+def load(path: Path, checksum: str | None = None) -> Predictions:
+    """Read what `save` wrote; raises UserError for a missing or damaged file, or for one of another `checksum`."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run `dvc repro`")
+    found = sealed.read(path, failed="damaged predictions", mend=MEND)
+    if checksum is not None and found.checksum != checksum:
+        raise UserError(f"{path}: not the predictions that its experiment's record tells of (another checksum); {MEND}")
     try:
         with safe_open(path, "numpy") as file:
-            described = json.loads(file.metadata()[METADATA_KEY])
-            return Predictions(file.get_tensor("logits"), file.get_tensor("labels"), described["class_names"])
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro`") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged predictions ({first_line(error)}); run `dvc repro -f evaluate`") from error
+            return Predictions(file.get_tensor("logits"), file.get_tensor("labels"), found.description["class_names"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: damaged predictions ({first_line(error)}); {MEND}") from error

@@ -1,5 +1,6 @@
 """Statistics of runs, of networks and of experiments, from run records. Errors are fractions; only tables have percent."""
 
+import io
 import math
 from pathlib import Path
 
@@ -9,24 +10,36 @@ import pandas as pd
 from reslab.config.study import Study
 from reslab.errors import UserError
 from reslab.report.statistics.samples import NOTHING, statistics, wilson_interval
-from reslab.runs.records import read_record
+from reslab.runs.checksums import read_bytes
+from reslab.runs.network_files import checksum_of, experiment_record
 
 MEANS = ("test_top5_error", "test_loss", "test_ece", "validation_error")  # of these the table has the mean over seeds
 
 
-def runs_table(study: Study, folder: Path) -> pd.DataFrame:
+def runs_table(study: Study, folder: Path, *, older: bool = False) -> pd.DataFrame:
     """One row a trained network, in the study's order, from `folder`/<experiment>.json.
 
-    Raises UserError if an experiment or a seed has no record.
+    Raises UserError if an experiment or a seed has no record, or if one is damaged. `older`: also records without a checksum.
     """
     rows = []
     for name in study.experiments:
-        found = {record["seed"]: record for record in read_record(folder / f"{name}.json")["runs"]}
+        path = folder / f"{name}.json"
+        found = {run["seed"]: run for run in experiment_record(path, older=older)["runs"]}
         missing = [str(seed) for seed in study.seeds if seed not in found]
         if missing:
-            raise UserError(f"{folder / name}.json: no record of seed {', '.join(missing)}; run `dvc repro`")
+            raise UserError(f"{path}: no record of seed {', '.join(missing)}; run `dvc repro`")
         rows += [{"experiment": name, **found[seed]} for seed in study.seeds]
     return pd.DataFrame(rows)
+
+
+def histories(study: Study, metrics: Path) -> dict[str, pd.DataFrame]:
+    """Experiment -> its history, one row a seed and epoch, from METRICS/history; raises UserError if one is damaged."""
+    found = {}
+    for name in study.experiments:
+        path = metrics / "history" / f"{name}.csv"
+        listed = checksum_of(experiment_record(metrics / "runs" / f"{name}.json"), path.name)
+        found[name] = pd.read_csv(io.BytesIO(read_bytes(path, listed)))
+    return found
 
 
 def summarize(study: Study, runs: pd.DataFrame) -> pd.DataFrame:

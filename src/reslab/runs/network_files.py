@@ -1,0 +1,62 @@
+"""What train leaves of a network: weights, history, and a record that holds the checksums of both."""
+
+from pathlib import Path
+from typing import Any
+
+from reslab.errors import UserError, shown
+from reslab.runs import sealed
+from reslab.runs.checksums import AGAIN
+from reslab.runs.records import read_history, read_record
+
+WEIGHTS, HISTORY, RECORD = "model.safetensors", "history.csv", "record.json"
+NEEDED = {"identity": str, "seed": int, "status": str, "config": dict}  # of a record, by whoever reads one
+
+
+def read(folder: Path, *, mend: str = AGAIN, older: bool = False) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """The record and the history of a network, verified; raises UserError if one is missing or damaged.
+
+    `older`: also those of a version that wrote no checksums.
+    """
+    record = read_record(folder / RECORD, mend=mend, older=older)
+    for key, kind in NEEDED.items():
+        if not isinstance(record.get(key), kind):
+            raise UserError(f"{folder / RECORD}: damaged record ({key} is missing or no {kind.__name__}); {mend}")
+    return record, read_history(folder / HISTORY, checksum_of(record, HISTORY), mend=mend)
+
+
+def experiment_record(path: Path, *, older: bool = False) -> dict[str, Any]:
+    """The record of an experiment, one run a seed, as evaluate wrote it; raises UserError if it is damaged or another's.
+
+    `older`: also that of a version that wrote no checksums.
+    """
+    record = read_record(path, older=older)
+    if record.get("experiment") != path.stem:
+        raise UserError(f"{path}: is the record of {shown(record.get('experiment'))}; {AGAIN}")
+    runs = record.get("runs")
+    if not isinstance(runs, list) or not all(isinstance(run, dict) and isinstance(run.get("seed"), int) for run in runs):
+        raise UserError(f"{path}: damaged record (runs is no list of records with a seed); {AGAIN}")
+    return record
+
+
+def checksum_of(record: dict[str, Any], name: str) -> str | None:
+    """The checksum that a record holds of a file; None in the record of a version that wrote none."""
+    listed = record.get("checksums")
+    return listed.get(name) if isinstance(listed, dict) else None
+
+
+def check_weights(weights: Path, found: sealed.Sealed, *, mend: str = AGAIN, older: bool = False) -> None:
+    """Raise UserError if weights are not those of the record beside them; imported ones have none."""
+    if not (weights.parent / RECORD).exists() or weights.name != WEIGHTS:
+        return
+    expected = checksum_of(read_record(weights.parent / RECORD, mend=mend, older=older), WEIGHTS)
+    if expected is not None and found.checksum != expected:
+        raise UserError(f"{weights}: not the weights that {RECORD} beside it tells of (another checksum); {mend}")
+
+
+def check_finished(folder: Path, *, identity: str, seed: int) -> None:
+    """Verify the files of a finished network before they are used; raises UserError saying how to train it again."""
+    mend = f"delete {folder} and run the same command to train seed {seed} again"
+    record, _ = read(folder, mend=mend)
+    check_weights(folder / WEIGHTS, sealed.read(folder / WEIGHTS, failed="cannot take the weights", mend=mend), mend=mend)
+    if (record["identity"], record["seed"]) != (identity, seed):
+        raise UserError(f"{folder}: holds seed {record['seed']} of {shown(record['identity'])}, another network; {mend}")
