@@ -216,7 +216,10 @@ def test_outside_the_main_thread_maps_work_too():
             r"in_order\[0\]\.to: '\(b' is not allowed: should be a valid regular expression",
         ),
         ("about: x\nrename:\n- {from: '" + "(" * 900 + ")" * 900 + "', to: b}\n", r"rename\[0\]\.from: .* at most 1000 characters"),
-        ("about: x\nrename:\n- {from: '" + "(" * 450 + "x{2,1}" + ")" * 450 + "', to: b}\n", r"should be a valid regular expression"),
+        (
+            "about: x\nrename:\n- {from: '" + "(" * 450 + "x{2,1}" + ")" * 450 + "', to: b}\n",
+            r"should be a valid regular expression",
+        ),
         ("about: x\nrename:\n- {from: 3, to: b}\n", r"rename\[0\]\.from: 3 is not allowed: should be a regular expression"),
         (
             "about: x\nrename:\n- {from: 'a', to: \"b\\nc\"}\n",
