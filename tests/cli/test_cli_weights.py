@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from reslab import config
+from reslab.cli import imports
 from reslab.cli import weights as cli
 from reslab.data import prepared
 from reslab.errors import UserError
@@ -52,7 +53,7 @@ def test_an_imported_network_scores_as_the_trained_one_it_was(trained, tmp_path)
     assert imported.keys() == state.keys()
     assert all(torch.equal(imported[name], state[name]) for name in state)
     described = read_metadata(output / "model.safetensors")
-    assert described["imported"].keys() == {"checkpoint", "sha256", "key_map"}
+    assert described["imported"].keys() == {"checkpoint", "sha256", "key_map", "set", "proof"}
     assert call(trained, "reslab", "score", str(output)).stdout == call(trained, "reslab", "score", NETWORK).stdout
 
 
@@ -218,7 +219,7 @@ def test_importing_again_replaces_the_network(project_with_images, untrained, ca
     state = load_file(untrained / "model.safetensors")
     for value in (1.0, 2.0):
         torch.save(as_published(state | {"fc.bias": torch.full((4,), value)}), "x.pt")
-        cli.import_weights(project_with_images / "x.pt", "plain-tau", "tau-resnet")
+        imports.import_weights(project_with_images / "x.pt", "plain-tau", "tau-resnet", force=value == 2.0)
     folder = project_with_images / "data" / "imported" / "plain-tau"
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
     assert load_file(folder / "model.safetensors")["fc.bias"].tolist() == [2.0] * 4
@@ -244,7 +245,7 @@ def test_what_cannot_be_imported_is_named_and_nothing_is_written(project_with_im
     }
     for (path, name, key_map), message in arguments.items():
         with pytest.raises(UserError, match=message):
-            cli.import_weights(Path(path), name, key_map)
+            imports.import_weights(Path(path), name, key_map)
     assert not (project_with_images / "data" / "imported").exists()
 
 

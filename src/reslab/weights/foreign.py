@@ -61,6 +61,7 @@ RUNS_CODE = {
         "pip",
     ),
 }
+OPENS_FILES = {"io.open", "io.FileIO", "_io.open", "_io.FileIO"}
 NOT_ALLOWED = re.compile(r"GLOBAL (\S+) was not an allowed global")
 BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module")
 WRONG_KIND = re.compile(r"Can only (append|extend|SETITEM).* but got <class '([^']+)'>")
@@ -159,7 +160,7 @@ def _asked_for(message: str) -> tuple[str | None, Kind]:
     name = _whole(asked[1])
     module, _, last = name.rpartition(".")
     root = module.partition(".")[0]
-    if root in RUNS_CODE or (root in ("builtins", "__builtin__") and last not in DATA):
+    if root in RUNS_CODE or name in OPENS_FILES or (root in ("builtins", "__builtin__") and last not in DATA):
         raise UserError(f"asks for {cut(name)} to be run when it is loaded, as no file of weights does; nothing was run")
     return name, "object"
 

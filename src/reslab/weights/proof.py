@@ -14,6 +14,7 @@ from reslab.weights.network import RawPixelClassifier
 
 TOLERANCE = 1e-3  # of the largest logit: the other side may have computed in TF32 on a GPU
 SLACK = 2e-4  # of the images, 2 in 10,000, on top of the rounding of a published error: other hardware answers a few otherwise
+COARSEST = 0.005  # rounding that is allowed for: an error without decimals says no more
 AT_ONCE = 50  # images
 PERCENT, FRACTION = re.compile(r"(\d{1,3}(?:\.(\d+))?)\s*%"), re.compile(r"([01]?(?:\.(\d+))?)")
 NOT_PROVEN = (
@@ -91,12 +92,12 @@ def by_error(answers: Predictions, expected: str, split: str) -> dict[str, Any]:
 
 
 def parse_error(text: str) -> tuple[float, float]:
-    """An error such as 8.57% or 0.0857 as a fraction, and half a unit of its last digit; raises UserError."""
+    """An error such as 8.57% or 0.0857 as a fraction, and half a unit of its last digit, at most COARSEST; raises UserError."""
     text = text.strip()
     for pattern, whole in ((PERCENT, 100), (FRACTION, 1)):
         found = pattern.fullmatch(text)
         if found and found[1] and float(found[1]) <= whole:
-            return float(found[1]) / whole, 0.5 * 10 ** -len(found[2] or "") / whole
+            return float(found[1]) / whole, min(COARSEST, 0.5 * 10 ** -len(found[2] or "") / whole)
     raise UserError(f"--expected-error: {cut(text)} is no error; write it as 8.57% or as 0.0857")
 
 
