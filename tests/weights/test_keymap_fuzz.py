@@ -1,5 +1,6 @@
 """Key maps as a stranger or a slip of the hand makes them: one line names what is wrong, within a second, or the names are new."""
 
+import random
 import re
 import threading
 import time
@@ -80,9 +81,37 @@ FILLED = [
     "\n",
     "\ud800",
 ]
-pattern = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.text(max_size=12) | st.integers() | st.none()
-new = st.lists(st.sampled_from(FILLED + PIECES), max_size=5).map("".join) | st.text(max_size=12)
-flag = {"optional": st.booleans() | st.just("yes")}
+
+
+def joined(pieces: list[str], most: int) -> st.SearchStrategy[str]:
+    """Up to so many of the pieces in a row, from one number: a draw for each would take ten times as long."""
+
+    def text(seed: int) -> str:
+        draw = random.Random(seed)
+        return "".join(draw.choices(pieces, k=draw.randint(0, most)))
+
+    return st.integers(0, 2**40).map(text)
+
+
+GOOD = [
+    "layer",
+    r"\d+",
+    r"\.",
+    r"(?P<s>\d+)",
+    "(?P<n>[a-z]+)",
+    "bn1",
+    "conv",
+    r"\w*",
+    ".",
+    "first_block",
+    "(?:a|b)?",
+    "(?=l)",
+    "(.*)*x",
+]
+FITS = ["stages.", "{s}", "{s-1}", "{n}", "{last}.", "x", "fc."]
+pattern = joined(GOOD, 4) | joined(GOOD, 2) | joined(PIECES, 6) | joined(PIECES, 2) | st.sampled_from([3, None, True, "a" * 2000])
+new = joined(FITS, 4) | joined(FITS, 2) | joined(FILLED + PIECES, 5) | joined(FILLED, 1)
+flag = {"optional": st.sampled_from([True, True, True, False, "yes"])}
 rename = st.fixed_dictionaries({"from": pattern, "to": new}, optional=flag)
 sections = {
     "drop": st.lists(st.fixed_dictionaries({"match": pattern, "because": new}), max_size=2),
