@@ -117,8 +117,8 @@ def test_links_are_followed_once_within_the_source(tmp_path, form):
         ({"train/cat/8.png": "../../../outside/8.png"}, "'train/cat/8.png' is a link out of the source"),
         ({"train/cat/8.png": "/etc/hostname"}, "'train/cat/8.png' is a link out of the source"),
         ({"train/cat/8.png": "9.png", "train/cat/9.png": "1.png"}, "'train/cat/8.png' is a link to another link"),
-        ({"train/cat/all": "../.."}, "'train/cat/all' is a link to a folder that it lies in"),
-        ({"train/cat/all": ".."}, "'train/cat/all' is a link to a folder that it lies in"),
+        ({"train/cat/all": "../.."}, "'train/cat/all' is a link to a folder that contains it"),
+        ({"train/cat/all": ".."}, "'train/cat/all' is a link to a folder that contains it"),
         ({"train/fox": "cat", "train/cat/9.png": "1.png"}, "'train/fox' is a link to a folder with another link in it"),
     ],
 )
@@ -159,7 +159,7 @@ def moved(*prefixes: str) -> dict[str, bytes]:
         ),
         (moved("", "old/"), "'test', 'train' and 'old/test', 'old/train'"),
         ({f"{name.split('/')[0]}s/{name}": content for name, content in FILES.items()}, "'tests/test' and 'trains/train'"),
-        (FILES | {"train/cat/test/1.png": png(9)}, "'train/cat/test' lies in 'train'"),
+        (FILES | {"train/cat/test/1.png": png(9)}, "'train/cat/test' is inside 'train'"),
         (moved("a/", "b/", "c/"), "'b/train' (and 1 more)"),
     ],
 )

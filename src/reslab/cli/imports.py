@@ -63,7 +63,7 @@ def import_weights(  # noqa: PLR0913, PLR0917 - a command's parameters are its o
 
     target = (output or Path("data/imported") / experiment) / "model.safetensors"
     if target.exists() and not force:
-        raise UserError(f"{target}: there is a network already; say --force to replace it, or give another --output")
+        raise UserError(f"{target}: there is a network already; pass --force to replace it, or another --output")
     if reference is not None and expected_error is not None:
         raise UserError("give --reference or --expected-error, one proof is enough")
     study = config.load(params)
@@ -101,7 +101,7 @@ def _facts(
             return loaded, imported.facts_of(loaded, outputs.order_of_outputs(names, loaded.facts["class_names"]))
     if names is None:
         why = "--image" if image is not None else f"{data}: no prepared dataset (`dvc repro preprocess` makes it)"
-        raise UserError(f"{why}: say what the outputs are, --classes FILE with one class a line in their order")
+        raise UserError(f"{why}: name the outputs by --classes FILE, one class a line, in their order")
     return None, imported.facts_without_data(dataset, names, image)
 
 

@@ -37,7 +37,7 @@ class _Composer(Composer):
         elif id(node) in self.sizes:
             self.count = before + self.sizes[id(node)]
         else:
-            raise UserError(f"line {place.line + 1}: an alias is part of what it stands for")
+            raise UserError(f"line {place.line + 1}: an alias refers to a value that contains it")
         if self.count > MOST:
             raise UserError(f"line {place.line + 1}: more than {MOST} values up to here, aliases written out; at most that many")
         return node

@@ -64,7 +64,7 @@ def check_fits(model: Mapping[str, Any], facts: Mapping[str, Any], shapes: Mappi
 
 
 def _check_layers(model: Mapping[str, Any], tensors: int) -> None:
-    """Raise UserError if a network is said to have more layers than the file has tensors."""
+    """Raise UserError if the described network has more layers than the file has tensors."""
     for key in ("depth", "blocks", "layers"):
         given = model.get(key)
         numbers = [number for number in (given if isinstance(given, list) else [given]) if isinstance(number, int)]

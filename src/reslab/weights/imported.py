@@ -58,8 +58,8 @@ def constants(experiment: BoundExperiment, data: Prepared | None, facts: Mapping
     name = experiment.sections["normalize"]["name"]
     if name not in WRITTEN_OUT:
         raise UserError(
-            f"normalize.name: {name} takes the images of a prepared dataset, and there is none; write down what the network was"
-            " trained with, normalize: {name: constants, mean: [...], std: [...]}, or one of {name: published, ...}"
+            f"normalize.name: {name} needs a prepared dataset, and there is none; give the constants that the network was trained"
+            " with, normalize: {name: constants, mean: [...], std: [...]}, or one of {name: published, ...}"
         )
     mean, std = experiment.constants(facts)
     return mean, std

@@ -79,7 +79,7 @@ def _usable(tree: Tree, name: str, link: Entry) -> bool:
         tree.broken.append(name)
         return False
     if link.target == "." or name.startswith(f"{link.target}/"):
-        raise UserError(f"{shown(name)} is a link to a folder that it lies in; remove it")
+        raise UserError(f"{shown(name)} is a link to a folder that contains it; remove it")
     return True
 
 

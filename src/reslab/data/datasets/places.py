@@ -43,7 +43,7 @@ def split_layout(images: Iterable[str]) -> tuple[Layout, set[str]] | None:
         inner = next((position for position in range(found + 2, len(parts) - 1) if parts[position] in SPLITS), None)
         if inner is not None:
             both = shown("/".join(parts[: inner + 1])), shown("/".join(parts[: found + 1]))
-            raise UserError(f"{both[0]} lies in {both[1]}: is it a class or a split? Give each split its own folder")
+            raise UserError(f"{both[0]} is inside {both[1]}: a class or a split? Give each split its own folder")
         roots.setdefault("/".join(parts[:found]), set()).add(parts[found])
     if len(roots) > 1:
         first, second = (_split_folders(root, roots[root]) for root in sorted(roots)[:2])
