@@ -89,7 +89,7 @@ def restore(path: Path, step: TrainingStep, schedule: Schedule, *, owner: str = 
         schedule.restore(state["schedule"])
         log = Log.of(state["log"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise _unusable(path, f"does not fit this network: {first_line(error)}") from error
+        raise UserError(f"{path}: damaged checkpoint ({first_line(error)}); {_mend(path)}") from error
     log.resumed += 1
     return log
 
@@ -103,7 +103,7 @@ def _newest(path: Path, owner: str) -> dict[str, Any]:
         try:
             state = read(candidate)
             if state.get("owner") != owner:
-                raise UserError(f"{candidate}: of another network ({state.get('owner')})")
+                raise UserError(f"{candidate}: damaged checkpoint (of another network, {state.get('owner')})")
         except UserError as error:
             problems.append(str(error))
             continue
@@ -111,7 +111,7 @@ def _newest(path: Path, owner: str) -> dict[str, Any]:
             print(f"warning: {problems[0]}; going on from the one before, step {state['log']['position']['step']}", file=sys.stderr)
             path.replace(path.with_name(f"{path.name}.damaged"))
         return state
-    raise _unusable(path, "; ".join(problems) or "no such file")
+    raise UserError(f"{'; '.join(problems)}; {_mend(path)}")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -131,10 +131,8 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: damaged checkpoint ({first_line(error)})") from error
 
 
-def _unusable(path: Path, reason: str) -> UserError:
-    return UserError(
-        f"{path}: damaged checkpoint ({reason}); delete it and {path.name}.* beside it to train this seed from the start"
-    )
+def _mend(path: Path) -> str:
+    return f"delete it and {path.name}.* beside it to train this seed from the start"
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
