@@ -11,7 +11,16 @@ from ruamel.yaml import YAML
 
 STAGES = ("names", "fetch", "preprocess", "check", "describe", "train", "evaluate", "aggregate", "layers")
 # These decide whether, where and how visibly something is computed, never what comes out.
-NO_RESULT = ("reslab.config", "reslab.environment", "reslab.errors", "reslab.git", "reslab.runs", "reslab.tracking")
+NO_RESULT = (
+    "reslab.config",
+    "reslab.environment",
+    "reslab.errors",
+    "reslab.git",
+    "reslab.runs",
+    "reslab.stop",
+    "reslab.storage",
+    "reslab.tracking",
+)
 # The description pins these: it holds the merged parameters and the losses of three real steps, and train depends on it.
 PACKAGES = ("reslab", "reslab.data", "reslab.weights")  # __init__.py that say what is in the folder
 PINNED = {"train": ("reslab.experiment", "reslab.data", "reslab.models", "reslab.rng", "reslab.targets")}
