@@ -117,7 +117,7 @@ def test_the_padding_elsewhere_fits_and_is_found_out(theirs, tmp_path):
 def test_a_network_is_not_replaced_without_force(theirs, tmp_path):
     run()
     before = (tmp_path / "out" / "model.safetensors").read_bytes()
-    with pytest.raises(UserError, match=r"out/model\.safetensors: there is a network already; say --force to replace it"):
+    with pytest.raises(UserError, match=r"out/model\.safetensors: there is a network already; pass --force to replace it"):
         run("after")
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
     run("after", force=True)
