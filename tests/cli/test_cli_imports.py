@@ -169,8 +169,8 @@ def test_an_expected_error_that_is_not_met_is_refused(with_data, tmp_path, optio
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": None}, r"data/prepared: no prepared dataset .*: say what the outputs are, --classes FILE"),
-        ({"classes": None, "image": (3, 32, 32)}, "--image: say what the outputs are, --classes FILE"),
+        ({"classes": None}, r"data/prepared: no prepared dataset .*: name the outputs by --classes FILE"),
+        ({"classes": None, "image": (3, 32, 32)}, "--image: name the outputs by --classes FILE"),
         ({"expected_error": "8%"}, "--expected-error is measured on the prepared dataset, and there is none"),
         ({"image": (1, 32, 32)}, "mean .* expected 1 numbers each|is 16x3x3x3, the network's 16x1x3x3"),
     ],
