@@ -1,7 +1,6 @@
-"""import-weights, export, predict and score, on the pipeline's own networks and on what users may give them."""
+"""import-weights, export and predict, on the pipeline's own networks and on what users may give them."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +12,14 @@ from project import SMALL_PARAMS, call
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from reslab import config
 from reslab.cli import imports
 from reslab.cli import weights as cli
 from reslab.data import prepared
 from reslab.errors import UserError
-from reslab.experiment.assemble import assemble
-from reslab.experiment.bound import bound, build_network
-from reslab.report import predictions
-from reslab.report.statistics.samples import wilson_interval
+from reslab.experiment.bound import build_network
 from reslab.training import checkpoint
 from reslab.weights.file import read_metadata, save_weights
 from reslab.weights.network import load_network
-from reslab.weights.predict import logits_of, predict_held_out
 
 NETWORK = "data/runs/plain-tau/seed0"
 
@@ -55,71 +49,6 @@ def test_an_imported_network_scores_as_the_trained_one_it_was(trained, tmp_path)
     described = read_metadata(output / "model.safetensors")
     assert described["imported"].keys() == {"checkpoint", "sha256", "key_map", "set", "proof"}
     assert call(trained, "reslab", "score", str(output)).stdout == call(trained, "reslab", "score", NETWORK).stdout
-
-
-def test_score_is_what_the_pipeline_measured(trained, monkeypatch, capsys):
-    monkeypatch.chdir(trained)
-    cli.score(trained / NETWORK)
-    (record,) = (run for run in json.loads((trained / "metrics/runs/plain-tau.json").read_text())["runs"] if run["seed"] == 0)
-    row = capsys.readouterr().out.splitlines()[-1].replace(" %", "").split()
-    low, high = (100 * bound for bound in wilson_interval(round(360 * record["test_error"]), 360))
-    top5, ece = (f"{100 * record[key]:.2f}" for key in ("test_top5_error", "test_ece"))
-    error, interval = f"{100 * record['test_error']:.2f}", [f"[{low:.2f},", f"{high:.2f}]"]
-    assert row == ["test", "360", error, *interval, top5, f"{record['test_loss']:.4f}", ece]
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "pure_bfloat16", "pure_float16", "float64"])
-def test_score_is_in_the_precision_of_the_training(tmp_path, small_images, precision):
-    """The score is the one that the pipeline's own evaluation gives to the same weights."""
-    prepared.save(small_images, tmp_path / "prepared", name="digits", validation=0)
-    data, sections = prepared.load(tmp_path / "prepared"), config.parse_yaml(SMALL_PARAMS)
-    sections = {key: sections[key] for key in config.SECTIONS} | {"train": {"epochs": 1, "batch_size": 8, "precision": precision}}
-    run = assemble(bound(config.from_sections("it", sections)), data, seed=0, device=torch.device("cpu"))
-    mean, std = bound(config.from_sections("it", sections)).normalization(data)
-    description = {"config": sections, "dataset": data.facts, "normalization": {"mean": mean, "std": std}}
-    save_weights(tmp_path / "model.safetensors", run.model, description)
-    (expected,) = logits_of([run.model], run.held_out["test"], precision=run.rule.precision)
-    found = predict_held_out([load_network(tmp_path)], data, torch.device("cpu"))[0]["test"]
-    assert np.array_equal(found.logits, expected)
-    save_weights(tmp_path / "model.safetensors", run.model, description | {"config": {"model": sections["model"]}})
-    plain = predict_held_out([load_network(tmp_path)], data, torch.device("cpu"))[0]["test"]
-    assert np.array_equal(plain.logits, expected) == (precision == "float32")
-
-
-def test_score_refuses_other_images_and_classes(trained, small_images, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    prepared.save(small_images, tmp_path / "data" / "prepared", name="x", validation=0)
-    with pytest.raises(UserError, match=r"image_shape is \[1, 8, 8\] in the network, \[3, 8, 8\] in the dataset"):
-        cli.score(trained / NETWORK)
-
-
-def test_score_on_another_test_set_is_the_same_for_the_same_images(trained, tmp_path, monkeypatch, capsys):
-    data, network = prepared.load(trained / "data" / "prepared"), trained / NETWORK
-    np.save(tmp_path / "new.npy", data.test.images[:50, 0])
-    np.save(tmp_path / "labels.npy", data.test.labels[:50].astype(np.int32))
-    for i in range(50):
-        folder = tmp_path / "folder" / "test" / data.facts["class_names"][data.test.labels[i]]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(data.test.images[i, 0]).save(folder / f"{i}.png")
-    monkeypatch.chdir(tmp_path)
-    cli.score(network, images=tmp_path / "new.npy", labels=tmp_path / "labels.npy", output=tmp_path / "logits")
-    from_arrays = capsys.readouterr().out.splitlines()[-1].split()
-    cli.score(network, images=tmp_path / "folder")
-    assert capsys.readouterr().out.splitlines()[-1].split()[1:] == from_arrays[1:]
-    assert from_arrays[:2] == ["new", "50"]
-    stored_answers = predictions.load(trained / "data" / "predictions" / "plain-tau" / "seed0" / "test.safetensors")
-    saved = predictions.load(tmp_path / "logits" / "new.safetensors")
-    np.testing.assert_allclose(saved.logits, stored_answers.logits[:50], atol=1e-5)
-    assert saved.labels.tolist() == data.test.labels[:50].tolist()
-
-
-def test_score_says_what_is_wrong_with_another_test_set(trained, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="--labels goes with --images"):
-        cli.score(trained / NETWORK, labels=tmp_path / "labels.npy")
-    Image.new("L", (8, 8)).save(tmp_path / "cat.png")
-    with pytest.raises(UserError, match=r"the folder names must be the network's classes, .*; unknown: \['"):
-        cli.score(trained / NETWORK, images=tmp_path)
 
 
 def test_export(trained, tmp_path, capsys):
@@ -276,31 +205,3 @@ def test_metadata_that_does_not_describe_a_network_is_named(tmp_path, change, me
 def test_a_folder_is_no_file_to_write(tmp_path):
     with pytest.raises(UserError, match="is a folder, not a file"):
         checkpoint.replace_file(tmp_path, lambda draft: None)
-
-
-def test_images_that_are_none_are_refused_and_never_run(trained, tmp_path, monkeypatch):
-    """An EPS under another name would start Ghostscript; a pipe would be waited for."""
-    monkeypatch.chdir(trained)
-    Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
-    (tmp_path / "x.eps").rename(tmp_path / "x.png")
-    os.mkfifo(tmp_path / "pipe.png")
-    for path, message in (
-        (tmp_path / "x.png", "unknown image format"),
-        (tmp_path / "pipe.png", "not a plain file"),
-        (tmp_path / "no.png", "no such"),
-    ):
-        with pytest.raises(UserError, match=message):
-            cli.predict(Path(NETWORK), [path])
-
-
-def test_score_says_what_it_leaves_out(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(trained)
-    for i in range(10):
-        for name in (f"test/{i}/{i}.png", f"test/{i}/deep/er.png", f"train/{i}/{i}.png"):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            Image.new("L", (8, 8), 10 * i).save(tmp_path / name)
-    (tmp_path / "test" / "0" / "photo.HEIC").write_bytes(b"")
-    cli.score(Path(NETWORK), images=tmp_path)
-    said = capsys.readouterr()
-    assert "10 images in train/ (" in said.err and "1 .heic ('test/0/photo.HEIC')" in said.err
-    assert " 20 " in said.out

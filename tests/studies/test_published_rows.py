@@ -8,7 +8,6 @@ import pytest
 
 from reslab import config
 from reslab.config import library
-from reslab.config.study import Experiment
 
 FOLDER = Path(__file__).parents[2] / "studies"
 REFERENCE = Path(os.environ.get("RESLAB_REFERENCE", FOLDER.parents[2] / "shared" / "reference"))
@@ -143,7 +142,7 @@ def stated(row: dict) -> dict:
     return {key: value for key, value in numbers.items() if value is not None}
 
 
-def written(experiment: Experiment) -> dict:
+def written(experiment: config.Experiment) -> dict:
     """The same numbers of an experiment."""
     steps = {step["name"]: step for step in experiment.augment}
     return {
