@@ -62,8 +62,8 @@ def test_an_order_leaves_out_only_what_it_is_told(split):
     order = Order(40, 12, seed=0, drop_last=True)
     assert [len(samples) for samples, _ in order.batches(1)] == [12, 12, 12]
     assert list(order.batches(1, 3)) == []
-    assert list(Order(5, 12, seed=0, drop_last=True).iterate(1)) == []
-    samples, places = next(Order(40, 40, seed=0, replacement=True).iterate(1))
+    assert list(Order(5, 12, seed=0, drop_last=True).batches(1)) == []
+    samples, places = next(Order(40, 40, seed=0, replacement=True).batches(1))
     assert places.tolist() == list(range(40))
     assert len(set(samples.tolist())) < 40
 
