@@ -3,6 +3,7 @@
 import re
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from reslab.errors import UserError
 
 LONGEST = 1000  # characters of a pattern, of a new name and of a tensor's name: real ones have under 100
 SECONDS = 1.0  # of computing: a network of 1,202 layers takes a tenth of it
+LEAST = 1e-4  # seconds for a timer: of too few it makes zero, which means none
+AGAIN = 0.05  # seconds to the next signal, should the error of the first get lost, as it does in a finalizer
 
 
 def compiled(text: Any) -> re.Pattern[str]:
@@ -46,15 +49,19 @@ class Limit:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        if self.left <= 0:
+        if self.left < LEAST:
             self._stop()
-        before = signal.signal(signal.SIGVTALRM, self._stop)
-        signal.setitimer(signal.ITIMER_VIRTUAL, self.left)
+        before, started = signal.signal(signal.SIGVTALRM, self._stop), time.process_time()
         try:
-            yield
-        finally:
-            self.left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            try:
+                signal.setitimer(signal.ITIMER_VIRTUAL, self.left, AGAIN)
+                yield
+            finally:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        finally:  # also if a second signal came in the first
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             signal.signal(signal.SIGVTALRM, before)
+            self.left -= time.process_time() - started
 
     def _stop(self, *_: Any) -> None:
         raise UserError(
