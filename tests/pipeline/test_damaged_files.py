@@ -1,0 +1,118 @@
+"""Files of a trained study that were damaged, edited or swapped: every stage and command that reads one refuses it by name."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import reslab, stage, stage_here
+from project import records
+
+from reslab.errors import UserError
+from reslab.runs.records import read_record, write_record
+
+NETWORK = "data/runs/own-tau/seed0"
+TRAIN = ("train.py", "own-tau", "metrics/models/own-tau.json", "data/runs/own-tau")
+EVALUATE = ("evaluate.py", "own-tau", "data/runs/own-tau", "a.json", "a.csv", "predictions")
+
+
+def flip(path: Path, at: float = 0.7) -> None:
+    """Change one bit of a file, of a weight where it is a file of weights."""
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content))] ^= 64
+    path.unlink()  # a link into DVC's cache stays whole there
+    path.write_bytes(content)
+
+
+def refused(done, *said: str) -> None:
+    """A stage ended in one line that says this."""
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for part in said:
+        assert part in done.stderr, done.stderr
+
+
+def test_a_damaged_finished_network_is_refused_and_trains_again_once_it_is_deleted(project):
+    identity = records(project)["own-tau", 0]["identity"]
+    finished = project / "checkpoints" / identity / "seed0" / "finished"
+    weights = (finished / "model.safetensors").read_bytes()
+    history = (finished / "history.csv").read_bytes()
+    for name in ("model.safetensors", "history.csv", "record.json"):
+        whole = (finished / name).read_bytes()
+        flip(finished / name, 0.5)
+        refused(stage_here(project, *TRAIN), f"{finished}", f"; delete {finished} and run the same command to train seed 0 again")
+        (finished / name).write_bytes(whole)
+    shutil.rmtree(finished)
+    done = stage(project, *TRAIN)
+    assert done.returncode == 0, done.stderr
+    assert (project / NETWORK / "model.safetensors").read_bytes() == weights
+    assert (project / NETWORK / "history.csv").read_bytes() == history
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "history.csv", "record.json"])
+def test_a_damaged_network_is_refused_wherever_it_is_read(project, name, tmp_path, monkeypatch):
+    flip(project / NETWORK / name, 0.5)
+    monkeypatch.chdir(project)
+    refused(stage_here(project, *EVALUATE), f"{NETWORK}/{name}: ", "; delete it and run `dvc repro`")
+    assert not (project / "a.json").exists()
+    commands = [["relog"], ["register", "own-tau"]]
+    if name != "history.csv":  # which these do not read
+        commands += [["score", NETWORK], ["predict", NETWORK, "x.png"], ["export", NETWORK, "--safetensors", str(tmp_path / "x")]]
+    if name == "model.safetensors":
+        commands.remove(["relog"])
+    for command in commands:
+        with pytest.raises(UserError, match=rf"{NETWORK}/{re.escape(name)}: "):
+            reslab(*command)
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_error_other_than_the_trainings_is_no_result(project):
+    path = project / NETWORK / "record.json"
+    record = read_record(path)
+    write_record(path, record | {"test_error": 1 - record["test_error"]})
+    mend = f"delete checkpoints/{record['identity']}"
+    refused(stage_here(project, *EVALUATE), "own-tau seed 0: test error", "when it was trained", mend)
+
+
+def edit_error(path: Path) -> None:
+    path.write_text(re.sub(r'"test_error": 0\.\d+', '"test_error": 0.0', path.read_text()))
+
+
+def empty(path: Path) -> None:
+    path.write_text("")
+
+
+def swap_seed(path: Path) -> None:
+    shutil.copy(path.parents[1] / "seed1" / path.name, path)
+
+
+HARM = {
+    "metrics/runs/own-tau.json": edit_error,
+    "metrics/history/own-tau.csv": empty,
+    "data/predictions/own-tau/seed0/test.safetensors": swap_seed,
+}
+
+
+def test_an_edited_record_an_empty_history_and_swapped_predictions_make_no_tables(project):
+    table = project / "metrics/tables/results.md"
+    before = table.read_bytes()
+    for name, harm in HARM.items():
+        path = project / name
+        whole = path.read_bytes()
+        path.unlink()  # a link into DVC's cache stays whole there
+        path.write_bytes(whole)
+        harm(path)
+        refused(stage_here(project, "aggregate.py", "metrics"), f"{name}: ", "dvc repro")
+        path.write_bytes(whole)
+    assert table.read_bytes() == before
+
+
+def test_damaged_prepared_data_trains_and_scores_nothing(project):
+    prepared = project / "data/prepared"
+    for path in prepared.iterdir():
+        whole = path.read_bytes()
+        flip(path, 0.9)
+        for command in (EVALUATE, ("describe.py", "own-tau", "m.json"), ("check.py", "data/prepared", "c.txt")):
+            refused(stage_here(project, *command), "data/prepared", "; delete data/prepared and run `dvc repro preprocess`")
+        path.write_bytes(whole)
