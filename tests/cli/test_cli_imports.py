@@ -184,7 +184,7 @@ def test_constants_of_images_that_are_not_there_are_asked_for(theirs, tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"normalize": {"name": "computed"}}))
     with pytest.raises(
-        UserError, match=r"normalize\.name: computed takes the images of a prepared dataset, and there is none; write down"
+        UserError, match=r"normalize\.name: computed needs a prepared dataset, and there is none; give the constants"
     ):
         run()
 
