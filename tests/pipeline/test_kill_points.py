@@ -1,8 +1,10 @@
 """kill -9 just before every kind of change to a file, a lock or a store: the same command again ends in the same bytes."""
 
 import json
+import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -36,9 +38,14 @@ class Watched:
         eyes = {"PYTHONPATH": str(Path(__file__).parents[1] / "support" / "kill_points")}
         variables = environment() | eyes | {f"KILL_POINTS_{name}": str(value) for name, value in watch.items()}
         with self.folder.with_name("printed").open("w") as printed:
-            return subprocess.run(
-                command, cwd=self.folder, env=variables, start_new_session=True, stdout=printed, stderr=printed, check=False
-            ).returncode
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=variables, start_new_session=True, stdout=printed, stderr=printed
+            )
+        while process.poll() is None:
+            time.sleep(0.1)
+            if at and self.done.exists():  # the queue's worker has a group of its own, and DVC would wait for it for ever
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
 
     def points(self) -> list[str]:
         """The names of all points that were reached, in order, each once."""

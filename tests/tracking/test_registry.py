@@ -49,7 +49,7 @@ def test_without_a_choice_that_is_allowed_nothing_is_chosen(networks, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--best"], "the test set selects nothing: hold images out by `dataset.validation`"),
+        (["--best"], "because the test set selects nothing: set `dataset.validation` in params.yaml"),
         (["--best", "own-tau"], "--best chooses by validation error: leave out EXPERIMENT and --seed"),
         (["--best", "--seed", "1"], "leave out EXPERIMENT and --seed"),
         ([], "EXPERIMENT is one of plain-tau, own-tau; or --best"),
