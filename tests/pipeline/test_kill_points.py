@@ -1,10 +1,8 @@
 """kill -9 just before every kind of change to a file, a lock or a store: the same command again ends in the same bytes."""
 
 import json
-import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -13,13 +11,11 @@ from test_survival import wait_for_processes_to_end
 
 ONE_EXPERIMENT = SMALL_PARAMS.replace("  own-tau:\n    model:\n      norm: none\n      tau: 1/sqrt(L)\n", "")
 REPRO = ["dvc", "repro"]
-QUEUE = ["sh", "-c", "dvc exp run --queue -S train.epochs=1 && dvc exp run --run-all"]
 SAMPLE = [
-    (REPRO, "os.rename checkpoints/*/seedN/checkpoint.pt"),
-    (REPRO, "os.rename checkpoints/*/seedN/finished"),
-    (REPRO, "open data/runs/plain-tau/seedN/model.safetensors"),
-    (REPRO, "COMMIT in a store of MLflow"),
-    (QUEUE, "os.rename checkpoints/*/seedN/draft/model.safetensors"),
+    "os.rename checkpoints/*/seedN/checkpoint.pt",
+    "os.rename checkpoints/*/seedN/finished",
+    "open data/runs/plain-tau/seedN/model.safetensors",
+    "COMMIT in a store of MLflow",
 ]
 SHARDS = 12  # of all points, so that workers share them
 FEWEST = 100  # points of `dvc repro`; the promise is 60
@@ -38,14 +34,9 @@ class Watched:
         eyes = {"PYTHONPATH": str(Path(__file__).parents[1] / "support" / "kill_points")}
         variables = environment() | eyes | {f"KILL_POINTS_{name}": str(value) for name, value in watch.items()}
         with self.folder.with_name("printed").open("w") as printed:
-            process = subprocess.Popen(
-                command, cwd=self.folder, env=variables, start_new_session=True, stdout=printed, stderr=printed
-            )
-        while process.poll() is None:
-            time.sleep(0.1)
-            if at and self.done.exists():  # the queue's worker has a group of its own, and DVC would wait for it for ever
-                os.killpg(process.pid, signal.SIGKILL)
-        return process.wait()
+            return subprocess.run(
+                command, cwd=self.folder, env=variables, start_new_session=True, stdout=printed, stderr=printed, check=False
+            ).returncode
 
     def points(self) -> list[str]:
         """The names of all points that were reached, in order, each once."""
@@ -68,21 +59,15 @@ def straight(untouched, shared) -> Path:
     return built_once(shared / "straight" / "reslab", build)
 
 
-@pytest.fixture(scope="session")
-def queued(straight, shared) -> Path:
-    """The same after a queue of one experiment, never killed."""
-    return built_once(shared / "queued" / "reslab", lambda folder: call(copy(straight, folder), *QUEUE) and None)
-
-
-def kill_and_run_again(before: Path, after: Path, folder: Path, command: list[str], point: str) -> None:
+def kill_and_run_again(before: Path, after: Path, folder: Path, point: str) -> None:
     """Kill everything at the point, run the same command again, and compare with what was never killed."""
     watched = Watched(copy(before, folder))
-    status = watched.run(command, at=point)
+    status = watched.run(REPRO, at=point)
     if not watched.done.exists():
         pytest.fail(f"{point}: never reached (status {status})")
     assert status == -signal.SIGKILL
     wait_for_processes_to_end(watched.folder)
-    call(watched.folder, *command)
+    call(watched.folder, *REPRO)
     assert contents(watched.folder) == contents(after), point
     assert call(watched.folder, *REPRO).stdout.count("Running stage") == 0
     expected = sorted(run.info.run_name for run in runs_in_mlflow(after))
@@ -104,10 +89,9 @@ def contents(folder: Path) -> dict:
     return found
 
 
-@pytest.mark.parametrize(("command", "point"), SAMPLE, ids=[point for _, point in SAMPLE])
-def test_a_kill_loses_nothing(untouched, straight, queued, tmp_path, command, point):
-    before, after = (untouched, straight) if command == REPRO else (straight, queued)
-    kill_and_run_again(before, after, tmp_path / "reslab", command, point)
+@pytest.mark.parametrize("point", SAMPLE)
+def test_a_kill_loses_nothing(untouched, straight, tmp_path, point):
+    kill_and_run_again(untouched, straight, tmp_path / "reslab", point)
 
 
 @pytest.mark.exhaustive
@@ -117,5 +101,5 @@ def test_a_kill_anywhere_loses_nothing(untouched, straight, tmp_path, shard):
     points = Watched(straight).points()
     assert len(points) >= FEWEST
     for number, point in enumerate(points[shard::SHARDS]):
-        kill_and_run_again(untouched, straight, tmp_path / str(number) / "reslab", REPRO, point)
+        kill_and_run_again(untouched, straight, tmp_path / str(number) / "reslab", point)
         print(f"survived: {point}")
