@@ -165,7 +165,7 @@ def test_what_the_layer_study_cannot_measure_is_refused(folder, asked, message):
         ("name: cifar11", "params.yaml: dataset.name: unknown name 'cifar11' (did you mean 'cifar10'?)"),
         ("name: mnist\n  source: .", "missing t10k-images-idx3-ubyte"),
         ("name: image_folder\n  source: one-class\n  image_size: 8", "only one class in train/ (cat)"),
-        ("name: image_folder\n  source: http://[bad\n  image_size: 8", "http://[bad: download failed"),
+        ("name: image_folder\n  source: http://[bad\n  image_size: 8", "is no address (Invalid IPv6 URL)"),
     ],
 )
 def test_bad_datasets_are_refused_and_leave_nothing(folder, source, message):
