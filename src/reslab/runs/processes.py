@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from reslab import stop
 from reslab.errors import UserError
-from reslab.runs.progress import Display
+
+if TYPE_CHECKING:  # rich, which only the parent needs; every process that trains imports this module
+    from reslab.runs.progress import Display
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -34,7 +36,7 @@ def _start_worker(queue: SimpleQueue) -> None:
     _Channel.send = queue.put
 
 
-def report_to(display: Display) -> None:
+def report_to(display: "Display") -> None:
     """Show the reports of this process on a display."""
     _Channel.send = lambda message: _show_one(message, display)
 
@@ -58,7 +60,7 @@ class Reporter:
         self.report(done, "training")
 
 
-def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Display) -> Iterator[Job]:
+def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: "Display") -> Iterator[Job]:
     """Call `function` with each job in a pool of new processes and yield each job when it is done.
 
     The first exception is raised when the others have ended, UserError if a process was killed. If one of the processes or this
@@ -120,12 +122,12 @@ def _raise(failure: BaseException | None) -> None:
         raise failure
 
 
-def _show(queue: SimpleQueue, display: Display) -> None:
+def _show(queue: SimpleQueue, display: "Display") -> None:
     while (message := queue.get()) is not None:
         _show_one(message, display)
 
 
-def _show_one(message: tuple, display: Display) -> None:
+def _show_one(message: tuple, display: "Display") -> None:
     """Show a report. If the display fails (a closed pipe), reading goes on: otherwise every process would wait in `send`."""
     with contextlib.suppress(Exception):
         display.update(*message)

@@ -1,6 +1,5 @@
 """Weights from elsewhere: a published checkpoint, fitted to one of our networks."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reslab.errors import UserError, cut, located
+from reslab.runs import checksums
 from reslab.weights import foreign, sets
 from reslab.weights.check import compare, shapes_of, some
 from reslab.weights.keymaps import KeyMap
@@ -117,5 +117,4 @@ def account(checkpoint: Checkpoint, mapped: Mapped, kept: list[str]) -> str:
 
 def origin(path: Path, key_map: str) -> dict[str, str]:
     """Where imported weights come from, for their metadata."""
-    with path.open("rb") as file:
-        return {"checkpoint": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest(), "key_map": key_map}
+    return {"checkpoint": path.name, "sha256": checksums.of_file(path), "key_map": key_map}

@@ -1,6 +1,5 @@
 """A user's own images: `train/<class>/` and `test/<class>/` in a folder or an archive."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ from reslab.data.decode import Form, decode
 from reslab.data.prepared.files import ARCHIVE, scan, table
 from reslab.data.prepared.splits import Arrays, Dataset, Files
 from reslab.errors import UserError, first_line, located, shown
+from reslab.runs import checksums
 
 LAYOUT = "expected train/<class>/<image> and test/<class>/<image>"
 FOUND = "found.json"  # beside the archive: what fetch left out, and equal files
@@ -143,7 +143,6 @@ def _check_classes(places: dict[str, tuple[str, str]]) -> None:
 def _check_sha256(path: Path, expected: str) -> None:
     if not path.is_file():
         raise UserError(f"{path}: dataset.sha256 needs an archive; this is not a file")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = checksums.of_file(path)
     if found != expected.lower():
         raise UserError(f"{path.name}: sha256 is {found}, dataset.sha256 says {expected}; fetch the right file")
