@@ -43,7 +43,7 @@ def under_way(pictures):
 def test_a_process_that_is_killed_is_said(under_way):
     epoch, processes = under_way
     processes[0].kill()
-    with pytest.raises(UserError, match=r"DataLoader worker .* \(out of memory\? RESLAB_DECODERS sets the number"):
+    with pytest.raises(UserError, match=r"(DataLoader worker|a decoding process was killed).* \(out of memory\? RESLAB_DECODERS "):
         list(epoch)
 
 
@@ -154,9 +154,11 @@ def forget(task) -> None:
 def test_inspecting_images_ends_when_nothing_comes_back(monkeypatch):
     monkeypatch.setattr(inspection, "SECONDS_OF_A_MINUTE", 0.5)
     monkeypatch.setattr(inspection, "_inspect", forget)
+    threads, processes = set(threading.enumerate()), set(multiprocessing.active_children())
     with pytest.raises(UserError, match="no image was decoded for 5 minutes"):
         list(inspection._run(iter([0, 1]), 2))
-    assert not [thread for thread in threading.enumerate() if "Executor" in thread.name and thread.is_alive()]
+    assert set(threading.enumerate()) <= threads
+    assert set(multiprocessing.active_children()) <= processes
 
 
 def die(task) -> None:

@@ -68,11 +68,12 @@ def not_for_ever(processes: list[BaseProcess]) -> Iterator[None]:
     key = _waits.begin(processes)
     try:
         yield
-    except RuntimeError as error:  # torch's, of a process that is not there any more
+    except (RuntimeError, ConnectionError, EOFError) as error:  # torch's, or a socket's, of a process that is not there any more
         if _waits.end(key):
             reason = f"decoding made no progress for {MINUTES} minutes: is the disk or the network of data/prepared slow or gone?"
             raise UserError(f"{reason} {DECODERS}=0 decodes without processes") from error
-        raise UserError(f"{first_line(error)} (out of memory? {DECODERS} sets the number of decoding processes)") from error
+        said = first_line(error) if isinstance(error, RuntimeError) else "a decoding process was killed"
+        raise UserError(f"{said} (out of memory? {DECODERS} sets the number of decoding processes)") from error
     except BaseException:
         _waits.end(key)
         raise
