@@ -7,8 +7,10 @@ import pytest
 import torch
 from families import CASES, SMALLEST, build, sizes
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from reslab.models import MODELS
+from reslab.models.analysis.count import MultiplyAdds, count
 from reslab.models.analysis.fingerprint import fill
 from reslab.rng import NetworkDraws, advance
 
@@ -38,6 +40,28 @@ def freeze_batch_norm(model: nn.Module) -> nn.Module:
 
 def test_every_family_is_walked():
     assert list(SMALLEST) == list(MODELS)
+
+
+@pytest.mark.parametrize(("name", "options"), FIRST)
+def test_multiply_adds_are_half_of_torchs_operations(name, options):
+    model, side = build(name, options).to("meta"), sizes(name)[0]
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model.eval()(torch.empty(1, 3, side, side, device="meta"))
+    assert count(model, (3, side, side))["multiply_adds"] == counter.get_total_flops() // 2
+
+
+def test_multiply_adds_of_operations_that_no_family_has():
+    query = torch.empty(2, 4, 8, 16)
+    x, transposed = torch.empty(2, 8, 5, 5), torch.nn.ConvTranspose2d(8, 6, 3)
+    with torch.no_grad():
+        for call in (lambda: torch.nn.functional.scaled_dot_product_attention(query, query, query), lambda: transposed(x)):
+            ours, torchs = MultiplyAdds(), FlopCounterMode(display=False)
+            with ours:
+                call()
+            with torchs:
+                call()
+            assert ours.multiply_adds == torchs.get_total_flops() // 2 > 0
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

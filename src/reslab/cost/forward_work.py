@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from reslab.cost.counts import ForwardWork
-from reslab.models.analysis.count import FlopCount
+from reslab.models.analysis.count import MultiplyAdds
 
 IMAGES = 2  # batch norm refuses to train on one
 
 
-class Traffic(FlopCount):
-    """Count the operations under it, the bytes of images and features that they read and write, and their floating point work."""
+class Traffic(MultiplyAdds):
+    """Count the operations under it, the bytes of images and features that they read and write, and their multiply-adds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def forward_work(model: nn.Module, image_shape: tuple[int, int, int]) -> Forward
         model.train()(images)
     parameters = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
     return ForwardWork(
-        multiply_adds=traffic.flops / 2 / IMAGES,
+        multiply_adds=traffic.multiply_adds / IMAGES,
         bytes=traffic.bytes / IMAGES,
         operations=traffic.operations,
         parameters=sum(parameters),

@@ -37,7 +37,7 @@ def load(folder: Path, facts: dict) -> dict[str, Arrays | None]:
     """The splits that `save` stored; one without images is None. Raises what `stored.load` raises if damaged."""
     arrays = stored.load(folder, NAMES, facts["files"])
     images, labels, held_out = arrays["train_images"], arrays["train_labels"], arrays["validation_indices"]
-    kept = np.setdiff1d(np.arange(len(labels)), held_out)
+    kept = np.delete(np.arange(len(labels)), held_out)
     return {
         "train": Arrays(images[kept], labels[kept]),
         "validation": Arrays(images[held_out], labels[held_out]) if len(held_out) else None,

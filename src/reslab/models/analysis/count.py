@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from reslab.errors import UserError, first_line
 
@@ -23,15 +22,12 @@ class Reach(NamedTuple):
         return Reach(self.field + (kernel - 1) * self.stride, self.stride * stride)
 
 
-class FlopCount(TorchDispatchMode):
-    """The floating point operations under it, by torch's own table, which its FlopCounterMode uses too.
-
-    Unlike that mode it does not follow modules, which takes longer, and does not load torch's compiler.
-    """
+class MultiplyAdds(TorchDispatchMode):
+    """The multiply-adds, in convolutions and matrix products, under it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops = 0
+        self.multiply_adds = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -39,12 +35,28 @@ class FlopCount(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         outputs = function(*args, **(kwargs or {}))
-        if function.overloadpacket in flop_registry:
-            self.flops += flop_registry[function.overloadpacket](*args, **(kwargs or {}), out_val=outputs)
+        self.multiply_adds += _multiply_adds(function.overloadpacket, args, kwargs or {}, outputs)
         return outputs
 
 
-class ReceptiveField(FlopCount):
+def _multiply_adds(operation: Any, args: tuple, kwargs: dict, outputs: Any) -> int:
+    """Those of one operation. Torch's own table has more operations, but takes a third of a second to load: with it comes Triton."""
+    name = operation.__name__
+    if name == "convolution" and not args[6]:  # not transposed
+        return outputs.numel() * args[1][0].numel()
+    if name in ("mm", "bmm"):
+        return args[0].numel() * args[1].shape[-1]
+    if name == "addmm":
+        return args[1].numel() * args[2].shape[-1]
+    if any(part in name for part in ("conv", "mm", "attention")):
+        from torch.utils.flop_counter import flop_registry
+
+        if operation in flop_registry:
+            return flop_registry[operation](*args, **kwargs, out_val=outputs) // 2  # it counts two operations each
+    return 0
+
+
+class ReceptiveField(MultiplyAdds):
     """Follow the receptive field through every operation; where paths meet, the widest counts.
 
     `last` is that of the last feature map: (B, C, H, W) before pooling over the whole image or flattening.
@@ -93,8 +105,7 @@ def _window(function: Any, args: tuple) -> tuple[int, int]:
 def count(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]:
     """Trainable parameters, multiply-adds of one image (C, H, W), layers used, receptive field and stride of the last feature map.
 
-    Multiply-adds, in convolutions and matrix products, come from torch's own table (which counts two operations each). On the
-    meta device all this costs nothing. The receptive field, in pixels, is the theoretical one of the deepest path.
+    On the meta device this computes nothing. The receptive field, in pixels, is the theoretical one of the deepest path.
     Raises UserError for an image that is too small for the network.
     """
     device = next(model.parameters()).device
@@ -107,7 +118,7 @@ def count(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]
     layers = list(model.modules())
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-        "multiply_adds": receptive.flops // 2,
+        "multiply_adds": receptive.multiply_adds,
         "conv_layers": sum(isinstance(layer, nn.Conv2d) for layer in layers),
         "batch_norm_layers": sum(isinstance(layer, nn.BatchNorm2d) for layer in layers),
         "receptive_field": receptive.last.field,
