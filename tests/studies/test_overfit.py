@@ -21,8 +21,8 @@ from reslab.training.evaluation import wrong
 from reslab.training.loop import set_rate
 from reslab.training.step import train_step
 
-IMAGES, STEPS, USUAL_RATE = 32, 100, 0.05
-MODEL = {"name": "resnet", "depth": 8, "width": 16}  # what is trained is the recipe
+IMAGES, STEPS, USUAL_RATE = 32, 60, 0.05
+MODEL = {"name": "resnet", "depth": 8, "width": 8}  # what is trained is the recipe
 
 
 def distance(experiment: Experiment) -> float:

@@ -40,7 +40,7 @@ class MultiplyAdds(TorchDispatchMode):
 
 
 def _multiply_adds(operation: Any, args: tuple, kwargs: dict, outputs: Any) -> int:
-    """Those of one operation. Torch's table has more operations, but with it comes Triton, which takes a third of a second to load."""
+    """Those of one operation. Torch's table has more operations, but it takes Triton along, a third of a second to load."""
     name = operation.__name__
     if name == "convolution" and not args[6]:  # not transposed
         return outputs.numel() * args[1][0].numel()
