@@ -21,8 +21,7 @@ from reslab.training.evaluation import wrong
 from reslab.training.loop import set_rate
 from reslab.training.step import train_step
 
-IMAGES, STEPS, USUAL_RATE = 32, 60, 0.05
-MODEL = {"name": "resnet", "depth": 8, "width": 8}  # what is trained is the recipe
+IMAGES, STEPS, USUAL_RATE = 32, 100, 0.05
 
 
 def distance(experiment: Experiment) -> float:
@@ -60,7 +59,8 @@ def test_every_recipe_fits_32_images(name, row):
     dataset = study(name).dataset["name"]
     chunk = {"ghost_batch_size": IMAGES // 2} if experiment.train.ghost_batch_size else {}
     train = experiment.train.model_copy(update={"batch_size": IMAGES, "evaluation": None} | chunk)
-    trained = replace(experiment, model=MODEL, train=train)
+    width = 16 if len(facts(dataset)["class_names"]) > 100 else 8  # what is trained is the recipe
+    trained = replace(experiment, model={"name": "resnet", "depth": 8, "width": width}, train=train)
     run = assemble(bound(trained), digits(dataset), seed=0, device=torch.device("cpu"))
     run.model.train()
     for step in range(STEPS):
