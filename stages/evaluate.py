@@ -67,11 +67,11 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
         raise UserError(f"{runs}: no trained networks; run `dvc repro train@{experiment}`")
     device, loaded = hardware.choose_device(), prepared.load(data)
     stored = [read_network(folder, older=False) for folder in folders]
-    told = [trained(folder) for folder in folders]
+    records_read = [trained(folder) for folder in folders]
     hardware.prepare(device, precision=stored[0].precision.name, fast=False)
     shutil.rmtree(output, ignore_errors=True)
     scored, finished, epochs = [], [], []
-    for folder, (record, rows), found in zip(folders, told, predict_held_out(stored, loaded, device), strict=True):
+    for folder, (record, rows), found in zip(folders, records_read, predict_held_out(stored, loaded, device), strict=True):
         agreement.check(experiment, record, found)
         record["checksums"] |= write_predictions(found, output / folder.name)
         for split, answers in found.items():

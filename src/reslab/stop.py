@@ -1,7 +1,7 @@
-"""How a process is told to stop, and does so within ten seconds: by a signal, or by the end of who started it.
+"""Stopping a process within ten seconds of a signal, or of the end of its parent.
 
-A thread hears of it, also while the main thread computes. The main thread is interrupted, unless it cooperates: then whoever works
-asks `requested` where its state is whole. What has not stopped in time is ended.
+A thread watches for both while the main thread computes. The main thread is interrupted, unless it cooperates: then the code that
+runs there checks `requested` where its state is consistent. What has not stopped in time is killed.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of batch schedulers and of Ctrl-C
 SECONDS_BETWEEN_LOOKS = 0.5
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
-GO_ON = "what was done is kept; run the same command again to go on"
+GO_ON = "finished work is kept; run the same command again to resume"
 
 
 class Stopped(SystemExit):
-    """Told to stop, by `reason`. As a SystemExit it ends an idle worker without a word."""
+    """A request to stop, with its `reason`. As a SystemExit it ends an idle worker silently."""
 
     def __init__(self, reason: str, code: int = 1) -> None:
         super().__init__(code)
@@ -41,7 +41,7 @@ class Stopped(SystemExit):
 
 
 class _Request:
-    """What this process was told, and whether it has been interrupted for it."""
+    """The request to stop this process, and whether it has been interrupted for it."""
 
     def __init__(self) -> None:
         self.stopped: Stopped | None = None
@@ -64,25 +64,25 @@ _request = _Request()
 
 
 def requested() -> bool:
-    """Whether this process is to stop."""
+    """Whether this process has been asked to stop."""
     return _request.stopped is not None
 
 
 def check() -> None:
-    """Raise Stopped if this process is to stop."""
+    """Raise Stopped if this process has been asked to stop."""
     if _request.stopped is not None:
         _request.interrupted = True
         raise Stopped(_request.stopped.reason, _request.stopped.code)
 
 
 def follow(stopped: Stopped) -> None:
-    """Stop as another process of this command was told to."""
+    """Take over the request to stop that another process of this command got."""
     _request.stopped, _request.interrupted = _request.stopped or stopped, True
 
 
 @contextlib.contextmanager
 def cooperating() -> Iterator[None]:
-    """Not to be interrupted: whoever works in this context asks `requested`."""
+    """A context that is not interrupted: the code in it checks `requested`."""
     with _request.counting:
         _request.cooperating += 1
     try:
@@ -93,8 +93,8 @@ def cooperating() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told(listener: Callable[[], None]) -> Iterator[None]:
-    """Call the listener, in another thread, when this process is to stop."""
+def on_request(listener: Callable[[], None]) -> Iterator[None]:
+    """Call the listener, in another thread, when this process is asked to stop."""
     _request.listeners.append(listener)
     try:
         if requested():
@@ -106,7 +106,7 @@ def told(listener: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-    """Heed signals and, in a DVC stage, the end of DVC or of its shell; only the main thread can."""
+    """Handle signals and, in a DVC stage, the end of DVC or of its shell; does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -129,7 +129,7 @@ def listening() -> Iterator[None]:
 
 
 def in_worker() -> None:
-    """Heed signals in a process of a pool, and end it when its parent is gone: idle, it would wait for ever."""
+    """Handle signals in a process of a pool, and end it when its parent is gone: idle, it would wait for ever."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     _install(writer)
@@ -155,20 +155,20 @@ def _install(writer: int) -> dict[int, Any]:
     What is ignored stays so: a command in the background of a script does not end by Ctrl-C.
     """
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    return {number: signal.signal(number, _request.interrupt) for number in heeded}
+    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, _request.interrupt) for number in handled}
 
 
 class _Listener:
-    """What the thread `stop` does: it hears of signals and of the end of `parents`, and ends the process `seconds` later."""
+    """The thread `stop`: it watches for signals and for the end of `parents`, and kills the process `seconds` later."""
 
     def __init__(self, pipe: int, seconds: float, parents: "list[psutil.Process]") -> None:
         self.pipe, self.seconds, self.parents = pipe, seconds, parents
-        self.request, self.deadline, self.told = _request, None, time.monotonic()
+        self.request, self.deadline, self.interrupted = _request, None, time.monotonic()
 
     def listen(self) -> None:
         """Listen until the pipe is closed."""
-        while self._hear():
+        while self._wait():
             if not self.request.stopped and not all(map(_is_running, self.parents)):
                 self.request.stopped = Stopped("the end of DVC")
             if self.request.stopped:
@@ -176,7 +176,7 @@ class _Listener:
         os.close(self.pipe)
 
     def _stop(self) -> None:
-        """Tell the others once, the main thread again and again, and end the process when it is time."""
+        """Call the listeners once, interrupt the main thread until it reacts, and kill the process when the time is over."""
         if self.deadline is None:
             self.deadline = time.monotonic() + self.seconds
             for listener in list(self.request.listeners):
@@ -185,11 +185,12 @@ class _Listener:
             if multiprocessing.parent_process() is None:
                 print(self.request.stopped, file=sys.stderr, flush=True)
             os._exit(self.request.stopped.code)
-        if not (self.request.cooperating or self.request.interrupted) and time.monotonic() > self.told + SECONDS_BETWEEN_LOOKS:
-            self.told = time.monotonic()
+        unheard = not (self.request.cooperating or self.request.interrupted)
+        if unheard and time.monotonic() > self.interrupted + SECONDS_BETWEEN_LOOKS:
+            self.interrupted = time.monotonic()
             signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # another thread may have taken the signal
 
-    def _hear(self) -> bool:
+    def _wait(self) -> bool:
         """Wait a moment for signals; False once the pipe is closed."""
         if not wait([self.pipe], SECONDS_BETWEEN_LOOKS):
             return True

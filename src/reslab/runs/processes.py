@@ -74,7 +74,7 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
     futures = {pool.submit(_call, function, job): job for job in jobs}
     failure = None
     try:
-        with stop.told(lambda: _tell_to_stop(pool, futures)):
+        with stop.on_request(lambda: _tell_to_stop(pool, futures)):
             for future in as_completed(futures):
                 if error := _error(future):
                     failure = failure or error

@@ -115,8 +115,8 @@ def shape_text(shape: Iterable[int]) -> str:
 def some(names: Iterable[str]) -> str:
     """The first names of many, at most SHOWN and as many as fit."""
     names = list(names)
-    told = [cut(name) for name in names[:SHOWN]]
-    while len(told) > 1 and sum(map(len, told)) > ROOM:
-        told.pop()
-    rest = len(names) - len(told)
-    return ", ".join(told) + (f" and {rest} more" if rest > 0 else "")
+    listed = [cut(name) for name in names[:SHOWN]]
+    while len(listed) > 1 and sum(map(len, listed)) > ROOM:
+        listed.pop()
+    rest = len(names) - len(listed)
+    return ", ".join(listed) + (f" and {rest} more" if rest > 0 else "")

@@ -109,5 +109,5 @@ def said(proof: dict[str, Any] | None) -> str:
     if "split" in proof:
         return f"proven: the error on {proof['split']} is {proof['error']:.2%} of {count} images, as expected ({proof['expected']})"
     share = proof["largest_difference"] / proof["largest_logit"]
-    told = f"proven: the logits of {count} reference {proof['of']} differ by at most {share:.1e} of the largest"
-    return told if proof["of"] == "images" else f"{told}; they are normalized already, so that the normalization here is not proven"
+    text = f"proven: the logits of {count} reference {proof['of']} differ by at most {share:.1e} of the largest"
+    return text if proof["of"] == "images" else f"{text}; they are normalized already, so that the normalization here is not proven"

@@ -31,10 +31,10 @@ def of_file(path: Path, chosen: str | None) -> list[str]:
         path = weights_file(path)
         return [*lines(read_shapes(path)), *outputs.lines(read_network(path).facts["class_names"])]
     read = read_checkpoint(path, chosen)
-    told = (
+    text = (
         [f"of {read.place}" + (f"; there are also {', '.join(map(cut, read.others))}" if read.others else "")] if read.place else []
     )
-    return [*told, *lines(shapes_of(read.tensors))]
+    return [*text, *lines(shapes_of(read.tensors))]
 
 
 def lines(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:

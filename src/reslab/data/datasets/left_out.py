@@ -27,11 +27,11 @@ class LeftOut:
     def facts(self) -> dict[str, dict]:
         """Kind -> how many and the names of some, for JSON, the most frequent kinds first."""
         ordered = sorted(self.kinds.items(), key=lambda item: (-len(item[1]), item[0]))
-        told = dict(ordered[:KINDS])
+        counted = dict(ordered[:KINDS])
         if others := [name for _, names in ordered[KINDS:] for name in names]:
-            told[OTHERS] = others
+            counted[OTHERS] = others
         return {
-            kind: {"count": len(names), "some": [shown(name) for name in sorted(names)[:NAMED]]} for kind, names in told.items()
+            kind: {"count": len(names), "some": [shown(name) for name in sorted(names)[:NAMED]]} for kind, names in counted.items()
         }
 
     def lines(self) -> list[str]:
