@@ -9,6 +9,7 @@ from families import CASES, SMALLEST, build, sizes
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from reslab.cost.forward_work import forward_work
 from reslab.models import MODELS
 from reslab.models.analysis.count import MultiplyAdds, count
 from reslab.models.analysis.fingerprint import fill
@@ -49,6 +50,14 @@ def test_multiply_adds_are_half_of_torchs_operations(name, options):
     with torch.no_grad(), counter:
         model.eval()(torch.empty(1, 3, side, side, device="meta"))
     assert count(model, (3, side, side))["multiply_adds"] == counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_and_relu_are_counted_as_torch_runs_them(training, monkeypatch):
+    model = build("tau_resnet", {"depth": 8}).to("meta")
+    shortcut = forward_work(model, (3, 16, 16)) if training else count(model, (3, 16, 16))
+    monkeypatch.setattr("reslab.models.analysis.count._known_outputs", lambda name, args: None)
+    assert shortcut == (forward_work(model, (3, 16, 16)) if training else count(model, (3, 16, 16)))
 
 
 def test_multiply_adds_of_operations_that_no_family_has():

@@ -34,9 +34,21 @@ class MultiplyAdds(TorchDispatchMode):
         return False  # nothing is compiled under it; otherwise torch loads its compiler to find out
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        outputs = function(*args, **(kwargs or {}))
+        outputs = _known_outputs(function.overloadpacket.__name__, args)
+        if outputs is None:
+            outputs = function(*args, **(kwargs or {}))
         self.multiply_adds += _multiply_adds(function.overloadpacket, args, kwargs or {}, outputs)
         return outputs
+
+
+def _known_outputs(name: str, args: tuple) -> Tensor | tuple[Tensor, ...] | None:
+    """What batch norm and ReLU return on the meta device, where torch would trace each: most of the time of a count."""
+    if name not in ("native_batch_norm", "relu") or not args[0].is_meta:
+        return None
+    if name == "relu":
+        return torch.empty_like(args[0])
+    statistics = args[0].new_empty(args[0].shape[1] if args[5] else 0)  # none without training
+    return torch.empty_like(args[0]), statistics, torch.empty_like(statistics)
 
 
 def _multiply_adds(operation: Any, args: tuple, kwargs: dict, outputs: Any) -> int:
