@@ -1,6 +1,8 @@
 """Shared by all tests: no DVC environment leaks in, one CPU thread, one trained study for all workers."""
 
 import os
+import tarfile
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,19 @@ def shared(tmp_path_factory, request) -> Path:
     """A folder of this session that all workers see."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if hasattr(request.config, "workerinput") else own
+
+
+@pytest.fixture(scope="session")
+def some_jpegs(local_data, shared) -> Path:
+    """A tenth of CIFAR-10's JPEGs, as an archive."""
+
+    def build(path: Path) -> None:
+        with tarfile.open(local_data / "cifar10-jpeg.tar.xz") as whole, tarfile.open(path, "w") as part:
+            images = (member for member in whole if member.isfile())
+            for member in islice(images, 0, None, 10):
+                part.addfile(member, whole.extractfile(member))
+
+    return built_once(shared / "jpegs" / "some.tar", build)
 
 
 @pytest.fixture(scope="session")

@@ -145,9 +145,9 @@ def test_parallel_gives_the_same_networks(trained, tmp_path):
 
 
 @pytest.mark.local_data
-def test_cifar10_as_a_folder_of_jpegs_trains(tmp_path, local_data):
-    """The real images end to end, one short epoch."""
-    dataset = f"  name: image_folder\n  source: {local_data.resolve()}/cifar10-jpeg.tar.xz\n  image_size: 32"
+def test_cifar10_as_a_folder_of_jpegs_trains(tmp_path, some_jpegs):
+    """Real images end to end, one short epoch."""
+    dataset = f"  name: image_folder\n  source: {some_jpegs}\n  image_size: 32"
     params = SMALL_PARAMS.replace("  name: digits", dataset).replace("  epochs: 2", "  iterations: 60").replace("- 1\n", "")
     folder = clone(tmp_path / "reslab", params)
     call(folder, "dvc", "repro", "evaluate@plain-tau")
