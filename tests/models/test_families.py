@@ -53,7 +53,7 @@ def test_multiply_adds_are_half_of_torchs_operations(name, options):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_norm_and_relu_are_counted_as_torch_runs_them(training, monkeypatch):
+def test_known_operations_are_counted_as_torch_runs_them(training, monkeypatch):
     model = build("tau_resnet", {"depth": 8}).to("meta")
     shortcut = forward_work(model, (3, 16, 16)) if training else count(model, (3, 16, 16))
     monkeypatch.setattr("reslab.models.analysis.count._known_outputs", lambda name, args: None)

@@ -42,13 +42,15 @@ class MultiplyAdds(TorchDispatchMode):
 
 
 def _known_outputs(name: str, args: tuple) -> Tensor | tuple[Tensor, ...] | None:
-    """What batch norm and ReLU return on the meta device, where torch would trace each: most of the time of a count."""
-    if name not in ("native_batch_norm", "relu") or not args[0].is_meta:
+    """What batch norm, ReLU and sums return on the meta device, where torch would trace each: most of the time of a count."""
+    if name not in ("native_batch_norm", "relu", "add") or not args[0].is_meta:
         return None
-    if name == "relu":
-        return torch.empty_like(args[0])
-    statistics = args[0].new_empty(args[0].shape[1] if args[5] else 0)  # none without training
-    return torch.empty_like(args[0]), statistics, torch.empty_like(statistics)
+    if name == "native_batch_norm":
+        statistics = args[0].new_empty(args[0].shape[1] if args[5] else 0)  # none without training
+        return torch.empty_like(args[0]), statistics, torch.empty_like(statistics)
+    if name == "add" and not (isinstance(args[1], Tensor) and args[1].shape == args[0].shape and args[1].dtype == args[0].dtype):
+        return None
+    return torch.empty_like(args[0])
 
 
 def _multiply_adds(operation: Any, args: tuple, kwargs: dict, outputs: Any) -> int:
