@@ -34,7 +34,7 @@ def test_help_loads_nothing_heavy(repository):
         ("report",),
         ("keep", "--help"),
         ("readme", "--help"),
-        ("show", "he2015-cifar10", "--machine", "intel-xeon-1-thread"),
+        ("show", "wilber-gamma", "--machine", "intel-xeon-1-thread"),
         ("estimate", "digits-tau", "--machine", "intel-xeon-1-thread"),
     ],
     ids=" ".join,
