@@ -40,7 +40,7 @@ def main(
         shutil.rmtree(output, ignore_errors=True)
         try:
             with stop.cooperating():
-                for job in train_all(jobs, shown, on_gpu=on_gpu):
+                for job in train_all(jobs, shown, log, on_gpu=on_gpu):
                     take_over(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
                     log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
         except stop.Stopped:
@@ -56,7 +56,7 @@ def take_over(finished: Path, output: Path) -> None:
         shutil.copytree(finished, output)
 
 
-def train_all(jobs: list[Job], shown: Display, *, on_gpu: bool) -> Iterator[Job]:
+def train_all(jobs: list[Job], shown: Display, log: BackgroundLog, *, on_gpu: bool) -> Iterator[Job]:
     """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes.
 
     A network that was finished before is verified and yielded at once: no process is started for it. Raises UserError, before
@@ -67,6 +67,7 @@ def train_all(jobs: list[Job], shown: Display, *, on_gpu: bool) -> Iterator[Job]
         network_files.check_finished(SeedFolder.of(job.identity, job.seed).finished, identity=job.identity, seed=job.seed)
     yield from finished
     if remaining := [job for job in jobs if job not in finished]:
+        log.prepare()
         yield from (train_on_gpu(remaining, shown) if on_gpu else train_on_cpu(remaining, shown))
 
 

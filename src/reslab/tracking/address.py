@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from reslab.errors import UserError
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+FILE = "mlflow.db"  # of a project, where the variable is not set
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 SECRET_KEYS = re.compile(r"pass|pwd|secret|token|key|sig", re.IGNORECASE)
 IN_ADDRESS = re.compile(r"(?<=://)[^\s'\"]*@")  # user and password, also with signs that should have been quoted
@@ -18,7 +19,7 @@ def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI if set, else the sqlite store in the main checkout; a relative path in it counts from there."""
     given = os.environ.get(VARIABLE)
     if not given:
-        return database_uri(root / "mlflow.db")
+        return database_uri(root / FILE)
     scheme, _, rest = given.partition(":")
     if scheme.partition("+")[0] == "sqlite" and rest.startswith("///"):
         path, mark, query = rest[3:].partition("?")
