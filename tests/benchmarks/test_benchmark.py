@@ -117,10 +117,8 @@ def test_an_experiment_of_a_study_takes_the_case_s_place(repository):
 def test_the_pipeline_s_own_repro_does_not_benchmark(tmp_path):
     folder = clone(tmp_path / "reslab")
     assert "engine.py" not in call(folder, "dvc", "repro", "--dry", "--force").stdout
-    listed = call(folder, "dvc", "stage", "list", "benchmarks/dvc.yaml").stdout
-    assert "benchmarks/dvc.yaml:cpu" in listed
-    assert "benchmarks/dvc.yaml:h200" in listed
-    assert "engine.py --preset cpu" in call(folder, "dvc", "repro", "--dry", "--force", "benchmarks/dvc.yaml:cpu").stdout
+    assert "engine.py --preset cpu" in call(folder, "dvc", "repro", "--dry", "--force", "benchmarks/dvc.yaml").stdout
+    assert call(folder, "dvc", "status", "--quiet", "benchmarks/dvc.yaml").returncode == 0  # in every clone
 
 
 def test_the_guard_marks_a_loop_that_learns_worse(tmp_path):
