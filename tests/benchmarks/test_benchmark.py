@@ -43,6 +43,7 @@ def peer(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_quick_measures_every_loop_side_by_side(repository, tmp_path, monkeypatch, peer):
     monkeypatch.setenv("RESLAB_DEVICE", "cpu")
     output = tmp_path / "results"

@@ -8,7 +8,7 @@ import pytest
 from project import SMALL_PARAMS, call, clone, edit, records, runs_in_mlflow, starts
 
 EXPERIMENTS = ("plain-tau", "own-tau")
-SHIPPED = ("resnet020-bn", "resnet110-nobn", "resnet110-nobn-tau")
+SHIPPED = ("resnet110-nobn", "resnet110-nobn-tau")
 
 
 def test_the_shipped_study_shows_tau_rescuing_the_deep_net(tmp_path):
@@ -22,7 +22,6 @@ def test_the_shipped_study_shows_tau_rescuing_the_deep_net(tmp_path):
     assert table["diverged"]["resnet110-nobn"] == 1
     assert table["diverged"]["resnet110-nobn-tau"] == 0
     assert table["mean"]["resnet110-nobn-tau"] < 0.10
-    assert table["mean"]["resnet020-bn"] < 0.05
     assert "diverged (1 of 1)" in (folder / "metrics" / "tables" / "results.md").read_text()
     assert "Data and pipelines are up to date." in call(folder, "dvc", "repro").stdout
     assert {run.info.run_name for run in runs_in_mlflow(folder, "digits-tau")} == {f"{name}-s0" for name in SHIPPED}

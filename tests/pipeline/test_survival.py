@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from project import SMALL_PARAMS, built_once, call, copy, digest, records, runs_in_mlflow, start, starts
 
-LONG = SMALL_PARAMS.replace("epochs: 2", "epochs: 90").replace(
+LONG = SMALL_PARAMS.replace("epochs: 2", "epochs: 60").replace(
     "  own-tau:\n    model:\n      norm: none\n      tau: 1/sqrt(L)\n", ""
 )
 

@@ -53,6 +53,7 @@ def digits(dataset: str) -> Prepared:
     return Prepared(split, None, split, facts(dataset) | {"train": IMAGES})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "row"), recipes())
 def test_every_recipe_fits_32_images(name, row):
     experiment = study(name).experiment(row)

@@ -103,10 +103,10 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """This interpreter's tools first, as in an activated virtual environment; git may commit."""
+    """This interpreter's tools first, as in an activated virtual environment; git may commit; compiled Python is kept."""
     who = {f"GIT_{role}_{what}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return os.environ | who | {"PATH": path, "COLUMNS": "200"}
+    return os.environ | who | {"PATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def call(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess:
