@@ -9,10 +9,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from reslab import storage
 from reslab.environment import project_root
 from reslab.errors import UserError
 
-LOCK = "lock"
+LOCK, STARTED = "lock", "started"
 
 
 def checkpoints() -> Path:
@@ -43,6 +44,17 @@ class SeedFolder:
     def draft(self) -> Path:
         return self.path / "draft"
 
+    def first_start(self) -> float:
+        """When the training of this network first began, in seconds since 1970: also if that was killed before a checkpoint."""
+        file = self.path / STARTED
+        try:
+            return float(file.read_text())
+        except (OSError, ValueError):  # not there yet, or half written
+            now = time.time()
+            with storage.writing(file):
+                file.write_text(repr(now))
+            return now
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder: a second process with the same network waits, then finds it finished. Freed when a process dies."""
@@ -63,6 +75,7 @@ class SeedFolder:
         self.draft.replace(self.finished)
         for checkpoint in self.path.glob(f"{self.checkpoint.name}*"):  # and the one before it
             checkpoint.unlink()
+        (self.path / STARTED).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,20 +1,18 @@
-"""Several networks at once, one process each: the parent shows their progress, and none outlives it."""
+"""Several networks at once, one process each: the parent hears of their progress, and none outlives it."""
 
 import contextlib
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from reslab import stop
 from reslab.errors import UserError
-
-if TYPE_CHECKING:  # rich, which only the parent needs; every process that trains imports this module
-    from reslab.runs.progress import Display
+from reslab.runs.reports import Began, EpochEnded, Report
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -25,10 +23,16 @@ class Job(Protocol):
     seed: int
 
 
-class _Channel:
-    """Where this process sends its reports: to the parent's queue or to the display; nowhere unless one of them is set."""
+class Listener(Protocol):
+    """Who hears the reports of all networks, between two steps of one of them: at once done with it, whatever it does later."""
 
-    send: ClassVar[Callable[[tuple], None] | None] = None
+    def update(self, report: Report | Began) -> None: ...
+
+
+class _Channel:
+    """Where this process sends its reports: to the parent's queue or to the listener; nowhere unless one of them is set."""
+
+    send: ClassVar[Callable[[Report | Began], None] | None] = None
 
 
 def _start_worker(queue: SimpleQueue) -> None:
@@ -36,31 +40,58 @@ def _start_worker(queue: SimpleQueue) -> None:
     _Channel.send = queue.put
 
 
-def report_to(display: "Display") -> None:
-    """Show the reports of this process on a display."""
-    _Channel.send = lambda message: _show_one(message, display)
+def report_to(listeners: Sequence[Listener]) -> None:
+    """Hand the reports of this process to listeners."""
+    _Channel.send = lambda report: _tell(report, listeners)
 
 
 class Reporter:
-    """Reports the progress of one seed, which trains for `total` steps."""
+    """Reports the progress of one seed, which trains for `steps` steps in `epochs` epochs.
 
-    def __init__(self, seed: int, total: int) -> None:
-        self.seed, self.total, self.last = seed, total, 0.0
+    `images_per_step` is that of a whole batch; `history` has the epochs that a resumed run has done before.
+    """
 
-    def report(self, done: int, text: str) -> None:
-        """Report the number of steps done, with a few words."""
-        if _Channel.send is not None:
-            _Channel.send((self.seed, done, self.total, text))
+    def __init__(
+        self, seed: int, steps: int, *, epochs: int = 1, images_per_step: int = 0, history: Sequence[Mapping[str, float]] = ()
+    ) -> None:
+        self.seed, self.steps, self.epochs, self.images_per_step = seed, steps, epochs, images_per_step
+        self.epoch, self.row = len(history), dict(history[-1]) if history else {}
+        self.images_per_second = 0.0
+        self.last, self.first = 0.0, None  # times of heartbeats; the first one also with its step
 
-    def heartbeat(self, done: int) -> None:
+    def begin(self, experiment: str, record: dict[str, Any], history: Sequence[dict[str, float]]) -> None:
+        """Report that training begins, with what its record says so far."""
+        self._send(Began(experiment, record, list(history)))
+
+    def report(self, step: int, doing: str, ended: EpochEnded | None = None) -> None:
+        """Report the number of steps done, and what is done."""
+        arguments = (self.seed, step, self.steps, self.epoch, self.epochs, doing, self.row, self.images_per_second, ended)
+        self._send(Report(*arguments))
+
+    def heartbeat(self, step: int) -> None:
         """Call this between steps: it reports every half second."""
-        if time.monotonic() - self.last < SECONDS_BETWEEN_REPORTS:
+        now = time.monotonic()
+        if now - self.last < SECONDS_BETWEEN_REPORTS:
             return
-        self.last = time.monotonic()
-        self.report(done, "training")
+        self.last = now
+        if self.first is None:
+            self.first = (step, now)
+        elif not self.row:  # the speed of the first epoch under way; later that of the last epoch
+            self.images_per_second = (step - self.first[0]) * self.images_per_step / (now - self.first[1])
+        self.report(step, "training")
+
+    def report_epoch(self, row: Mapping[str, float], *, step: int, images: int, seconds: float) -> None:
+        """Report the end of an epoch: its row of the history, its images, and its seconds of training."""
+        self.epoch, self.row = int(row["epoch"]), dict(row)
+        self.images_per_second = images / seconds if seconds else 0.0
+        self.report(step, "training", EpochEnded(self.row, self.images_per_second, seconds, time.time()))
+
+    def _send(self, report: Report | Began) -> None:
+        if _Channel.send is not None:
+            _Channel.send(report)
 
 
-def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: "Display") -> Iterator[Job]:
+def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, listeners: Sequence[Listener]) -> Iterator[Job]:
     """Call `function` with each job in a pool of new processes and yield each job when it is done.
 
     The first exception is raised when the others have ended, UserError if a process was killed. If one of the processes or this
@@ -68,8 +99,8 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
     """
     context = multiprocessing.get_context("spawn")  # a forked process would hang in torch's threads or in CUDA
     queue = context.SimpleQueue()
-    listener = threading.Thread(target=_show, args=(queue, display), daemon=True)
-    listener.start()
+    telling = threading.Thread(target=_tell_all, args=(queue, listeners), daemon=True)
+    telling.start()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(queue,))
     futures = {pool.submit(_call, function, job): job for job in jobs}
     failure = None
@@ -89,7 +120,7 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
     finally:
         pool.shutdown(cancel_futures=True)
         queue.put(None)
-        listener.join()
+        telling.join()
     _raise(failure)
 
 
@@ -122,12 +153,13 @@ def _raise(failure: BaseException | None) -> None:
         raise failure
 
 
-def _show(queue: SimpleQueue, display: "Display") -> None:
-    while (message := queue.get()) is not None:
-        _show_one(message, display)
+def _tell_all(queue: SimpleQueue, listeners: Sequence[Listener]) -> None:
+    while (report := queue.get()) is not None:
+        _tell(report, listeners)
 
 
-def _show_one(message: tuple, display: "Display") -> None:
-    """Show a report. If the display fails (a closed pipe), reading goes on: otherwise every process would wait in `send`."""
-    with contextlib.suppress(Exception):
-        display.update(*message)
+def _tell(report: Report | Began, listeners: Sequence[Listener]) -> None:
+    """Hand a report over. If a listener fails (a closed pipe), reading goes on: otherwise every process would wait in `send`."""
+    for listener in listeners:
+        with contextlib.suppress(Exception):
+            listener.update(report)

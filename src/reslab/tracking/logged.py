@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 from reslab.tracking.address import FILE, VARIABLE
-from reslab.tracking.networks import PARENT, RUN_KEY, TrainedNetwork, experiment_key
+from reslab.tracking.networks import PARENT, RUN_KEY, STATUS, TrainedNetwork, experiment_key
 
-# Tables of MLflow's store. The run of the network is finished and lies below that of its experiment, and nothing of it was deleted.
+# Tables of MLflow's store. The run of the network is finished, or diverged, and lies below that of its experiment, and nothing of it was deleted.
 FIND = f"""
 SELECT network.run_uuid FROM experiments AS study
 JOIN runs AS network ON network.experiment_id = study.experiment_id
@@ -17,7 +17,8 @@ JOIN tags AS link ON link.run_uuid = network.run_uuid AND link.key = '{PARENT}'
 JOIN runs AS above ON above.run_uuid = link.value
 JOIN tags AS theirs ON theirs.run_uuid = above.run_uuid AND theirs.key = '{RUN_KEY}'
 WHERE study.name = :study AND own.value = :network AND theirs.value = :experiment AND study.lifecycle_stage = 'active'
-AND network.lifecycle_stage = 'active' AND network.status = 'FINISHED'
+AND network.lifecycle_stage = 'active' AND (network.status = 'FINISHED' OR (network.status = 'FAILED' AND EXISTS
+  (SELECT 1 FROM tags WHERE run_uuid = network.run_uuid AND key = '{STATUS}' AND value = 'diverged')))
 AND above.lifecycle_stage = 'active' AND above.status = 'FINISHED'
 """
 

@@ -3,25 +3,26 @@
 import hashlib
 import os
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from reslab.errors import UserError
+from reslab.runs.reports import EpochEnded
 from reslab.tracking import networks, opening, views
 from reslab.tracking.address import is_http, is_remote, tracking_uri
-from reslab.tracking.networks import KIND, PARENT, RUN_KEY, TrainedNetwork
+from reslab.tracking.networks import KIND, PARENT, RUN_KEY, STATUS, TrainedNetwork
 from reslab.tracking.patience import Watched
 from reslab.tracking.results import ExperimentResult
+from reslab.tracking.study_runs import StudyRuns, complete
 
 if TYPE_CHECKING:  # mlflow takes seconds to import
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs, not on GenAI pages
-PARAMS_PER_CALL, METRICS_PER_CALL = 100, 1000  # the server's limits
 SECONDS_FOR_THE_OTHERS = 60  # one that makes the database takes a few
 HTTP_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -46,6 +47,7 @@ class Store:
             client = opening.client(uri)
             self.client = Watched(client) if is_remote(uri) else client
             self.experiment_id = self._experiment()
+        self.runs = StudyRuns(self.client, self.experiment_id)
 
     def _experiment(self) -> str:
         """The id of the study's experiment, made if it is not there, restored if it was deleted."""
@@ -58,24 +60,79 @@ class Store:
             print(f"note: MLflow's experiment {self.study} had been deleted; it is restored", file=sys.stderr)
         return found.experiment_id
 
-    def log(self, network: TrainedNetwork) -> str:
+    def begin(self, network: TrainedNetwork) -> "LiveRun | None":
+        """Show that a network trains: its run and its experiment's, new or taken up again. None if its run is complete."""
+        found = self.runs.find(network.key)
+        if found is not None and complete(found):
+            return None
+        experiment = self._experiment_run(network, running=True)
+        run = self._network_run(network, experiment, found)
+        self.runs.add_history(run, _metrics(network))  # epochs of before, if the server was away then
+        done = self.runs.epochs(run) | {int(row["epoch"]) for row in network.history}
+        return LiveRun(run.info.run_id, experiment, done)
+
+    def log_epochs(self, live: "LiveRun", epochs: Sequence[EpochEnded]) -> None:
+        """Log epochs in one call, with the times when they ended; those that the run has already are left."""
+        from mlflow.entities import Metric
+
+        new = [epoch for epoch in epochs if int(epoch.row["epoch"]) not in live.epochs]
+        live.epochs |= {int(epoch.row["epoch"]) for epoch in new}
+        self.runs.log_metrics(
+            live.run_id,
+            [
+                Metric(key, value, int(epoch.at * 1000), int(epoch.row["epoch"]))
+                for epoch in new
+                for key, value in networks.live_metrics(epoch)
+            ],
+        )
+
+    def end(self, live: "LiveRun", status: str) -> None:
+        """End the run of a network that did not come to its end: KILLED, or FAILED."""
+        self.client.set_tag(live.run_id, STATUS, status.lower())
+        self.client.set_terminated(live.run_id, status)
+
+    def log(self, network: TrainedNetwork, live: "LiveRun | None" = None) -> str:
         """Log a network with its whole history, below its experiment's run, and return the run's id.
 
-        Of a run that is complete only the place is mended, if its experiment's run was deleted or never made. The run of a network
-        that was told to stop is logged anew when there is more to say.
+        What its run has already is not logged again. Of a run that is complete only the place is mended, if its experiment's run
+        was deleted or never made. A `live` run ends now, and its experiment's later; otherwise both end when the training did.
         """
-        parent = self._experiment_run(network)
-        if found := self._complete_run(network.key):
-            if found.data.tags.get(PARENT) != parent:
-                self._set_tags(found, {PARENT: parent, KIND: "network"})
-            return found.info.run_id
-        run_id = self._start(network.name, networks.network_tags(network, parent), network.started)
-        self._log_params(run_id, networks.params(network.record))
-        self._log_metrics(run_id, network)
+        experiment = live.experiment if live else self._experiment_run(network)
+        run = self.runs.find(network.key)
+        if run is None or not complete(run):
+            run = self._complete(network, experiment, run, ended=None if live else network.ended)
+        else:
+            self.runs.set_tags(run, {PARENT: experiment, KIND: "network"})
+            if network.run_status not in (run.info.status, "KILLED"):
+                self.client.set_terminated(run.info.run_id, network.run_status, end_time=run.info.end_time)
+        if live is None:
+            self.runs.settle(experiment)
+        return run.info.run_id
+
+    def _complete(self, network: TrainedNetwork, experiment: str, found: "Run | None", *, ended: int | None) -> "Run":
+        """Bring the run of a network to its end, as its files tell; one that tells of another history is replaced."""
+        run = self._network_run(network, experiment, found)
+        if not self.runs.add_history(run, _metrics(network)):  # it went on on another device
+            self.client.delete_run(run.info.run_id)
+            run = self._network_run(network, experiment, None)
+            self.runs.add_history(run, _metrics(network))
+        self.runs.update_metrics(run, networks.totals(network.record))
         for name in ("record.json", "history.csv"):  # not the weights: DVC has them
-            self.client.log_artifact(run_id, str(network.folder / name))
-        self.client.set_terminated(run_id, "KILLED" if network.killed else "FINISHED", end_time=network.ended)
-        return run_id
+            self.client.log_artifact(run.info.run_id, str(network.folder / name))
+        self.client.set_terminated(run.info.run_id, network.run_status, end_time=ended)
+        return run
+
+    def _network_run(self, network: TrainedNetwork, experiment: str, found: "Run | None") -> "Run":
+        """The run of a network under way, with all that is known before it trains."""
+        tags = networks.network_tags(network, experiment)
+        if found is None:
+            run = self.runs.start(network.name, tags, network.started)
+        else:
+            run = found
+            self.runs.take_up(run, tags)
+        self.runs.log_params(run, networks.params(network.record))
+        self.runs.log_dataset(run, network.record)
+        return run
 
     def log_results(self, results: list[ExperimentResult]) -> None:
         """Add evaluate's scores to the networks' runs, statistics over seeds and verdicts to the experiments'.
@@ -92,13 +149,13 @@ class Store:
         """Log one experiment's results and return the names of the networks that have no run."""
         missing = []
         for record in result.runs:
-            if run := self._complete_run(networks.network_key(result.experiment, record)):
-                self._update_metrics(run, networks.final_scores(record))
+            if run := self.runs.find_complete(networks.network_key(result.experiment, record)):
+                self.runs.update_metrics(run, networks.final_scores(record))
             else:
                 missing.append(f"{result.experiment}-s{record['seed']}")
-        if run := self._complete_run(networks.experiment_key(result.experiment, result.runs[0])):
-            self._update_metrics(run, result.statistics)
-            self._set_tags(run, result.tags)
+        if run := self.runs.find_complete(networks.experiment_key(result.experiment, result.runs[0])):
+            self.runs.update_metrics(run, result.statistics)
+            self.runs.set_tags(run, result.tags)
         return missing
 
     def log_report(self, folders: list[Path]) -> str:
@@ -108,9 +165,10 @@ class Store:
         """
         files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
         key = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
-        if found := self._complete_run(key):
+        if found := self.runs.find_complete(key):
             return found.info.run_id
-        run_id = self._start("summary", {RUN_KEY: key, KIND: "report", "experiment": "summary"})
+        tags = {RUN_KEY: key, KIND: "report", "experiment": "summary"} | networks.origin({})
+        run_id = self.runs.start("summary", tags).info.run_id
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), folder.name)
         self.client.set_terminated(run_id, "FINISHED")
@@ -123,54 +181,37 @@ class Store:
             if found.get(tag) != view:
                 self.client.set_experiment_tag(self.experiment_id, tag, view)
 
-    def _experiment_run(self, network: TrainedNetwork) -> str:
+    def _experiment_run(self, network: TrainedNetwork, *, running: bool = False) -> str:
         """The id of the run of a network's experiment, which lasts from its first network to its last."""
         tags = networks.experiment_tags(network.experiment, network.record)
         with self.lock:
-            if found := self._complete_run(tags[RUN_KEY], ("FINISHED", "KILLED")):
-                run_id, before, ended = found.info.run_id, found.info.status, found.info.end_time
-            else:
-                run_id, before, ended = self._start(network.experiment, tags, network.started), None, 0
-                self._log_params(run_id, networks.params(network.record))
-            status = "KILLED" if network.killed and before != "FINISHED" else "FINISHED"
-            if network.ended > ended or status != before:
-                self.client.set_terminated(run_id, status, end_time=max(network.ended, ended))
-        return run_id
+            run = self.runs.find(tags[RUN_KEY])
+            if run is None:
+                self._tag_study(network)
+                run = self.runs.start(network.experiment, tags, network.started)
+            elif running or not complete(run):
+                self.runs.take_up(run, tags)
+            self.runs.log_params(run, networks.params(network.record))
+        return run.info.run_id
 
-    def _complete_run(self, key: str, complete: Sequence[str] = ("FINISHED",)) -> "Run | None":
-        """The run that has this key and is `complete`; one that was cut off while it was logged is deleted."""
-        found = self.client.search_runs([self.experiment_id], f"tags.`{RUN_KEY}` = '{key}'")
-        for run in found:
-            if run.info.status not in complete:
-                self.client.delete_run(run.info.run_id)
-        return next((run for run in found if run.info.status in complete), None)
+    def _tag_study(self, network: TrainedNetwork) -> None:
+        """Say of the study who worked on it last, and at which commit."""
+        found = self.client.get_experiment(self.experiment_id).tags
+        for key, value in networks.origin(network.record).items():
+            if found.get(key) != value:
+                self.client.set_experiment_tag(self.experiment_id, key, value)
 
-    def _start(self, name: str, tags: dict[str, str], start_time: int | None = None) -> str:
-        return self.client.create_run(self.experiment_id, start_time=start_time, run_name=name, tags=tags).info.run_id
 
-    def _set_tags(self, run: "Run", tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            if run.data.tags.get(key) != value:
-                self.client.set_tag(run.info.run_id, key, value)
+@dataclass
+class LiveRun:
+    """The run of a network that trains: its id, its experiment's, and the epochs that it has."""
 
-    def _log_params(self, run_id: str, values: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
+    run_id: str
+    experiment: str
+    epochs: set[int]
 
-        params = [Param(key, value) for key, value in values.items()]
-        for start in range(0, len(params), PARAMS_PER_CALL):
-            self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_CALL])
 
-    def _log_metrics(self, run_id: str, network: TrainedNetwork) -> None:
-        from mlflow.entities import Metric
+def _metrics(network: TrainedNetwork) -> "Iterator[Metric]":
+    from mlflow.entities import Metric
 
-        metrics = [Metric(key, value, network.started, step) for key, value, step in networks.metrics(network)]
-        for start in range(0, len(metrics), METRICS_PER_CALL):
-            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-
-    def _update_metrics(self, run: "Run", values: Mapping[str, float]) -> None:
-        """Log the numbers that the run does not have yet, or has otherwise: the latest counts."""
-        from mlflow.entities import Metric
-
-        now, found = int(time.time() * 1000), run.data.metrics
-        if changed := [Metric(key, value, now, 0) for key, value in values.items() if found.get(key) != value]:
-            self.client.log_batch(run.info.run_id, metrics=changed)
+    return (Metric(*values) for values in networks.metrics(network))

@@ -1,5 +1,7 @@
 """Trained networks as MLflow logs them: names, keys, parameters, metrics and tags, all from their records."""
 
+import contextlib
+import getpass
 import json
 import math
 import os
@@ -10,27 +12,34 @@ from typing import Any
 
 from reslab.config.settings import flatten
 from reslab.runs import network_files
+from reslab.runs.reports import Began, EpochEnded
 
 # One key a run in MLflow, whatever it shows; the others are what the UI filters, groups and nests by.
-RUN_KEY, KIND, PARENT = "reslab.run", "kind", "mlflow.parentRunId"
+RUN_KEY, KIND, PARENT, STATUS = "reslab.run", "kind", "mlflow.parentRunId", "status"
 COUNTS = ("parameters", "multiply_adds")
+DIGEST = 36  # characters that MLflow keeps of a dataset's checksum
 SPLITS, SCORES = ("train", "validation", "test"), ("error", "top5_error", "loss", "ece")
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network to log: its record, its history (one row an epoch) and its folder."""
+    """A network to log: its record, its history (one row an epoch) and its folder, None while it trains."""
 
     experiment: str
     record: dict[str, Any]
     history: list[dict[str, float]]
-    folder: Path
+    folder: Path | None
 
     @classmethod
     def read(cls, experiment: str, folder: Path) -> "TrainedNetwork":
         """Read what train wrote into a seed's folder; raises UserError if it is missing or damaged."""
         record, history = network_files.read(folder, older=True)
         return cls(experiment, record, history, folder)
+
+    @classmethod
+    def of(cls, began: Began) -> "TrainedNetwork":
+        """A network that starts to train."""
+        return cls(began.experiment, began.record, began.history, None)
 
     @property
     def name(self) -> str:
@@ -43,9 +52,9 @@ class TrainedNetwork:
         return network_key(self.experiment, self.record)
 
     @property
-    def killed(self) -> bool:
-        """Whether its training was told to stop, and may go on."""
-        return self.record["status"] == "killed"
+    def run_status(self) -> str:
+        """What MLflow calls the status of its training, which may go on if it was told to stop."""
+        return {"running": "RUNNING", "killed": "KILLED", "diverged": "FAILED"}.get(self.record["status"], "FINISHED")
 
     @property
     def started(self) -> int:
@@ -76,14 +85,31 @@ def params(record: Mapping[str, Any]) -> dict[str, str]:
     return {key: json.dumps(value) if isinstance(value, list) else str(value) for key, value in settings.items()}
 
 
-def metrics(network: TrainedNetwork) -> Iterator[tuple[str, float, int]]:
-    """Name, value and step of everything that train measured: train_loss of epoch 3 is (train/loss, ..., 3)."""
-    for row in network.history:
-        for key, value in row.items():
-            if key != "epoch":
-                yield key.replace("_", "/", 1), value, int(row["epoch"])
-    for key in ("seconds", "images_per_second", *COUNTS):
-        yield key, network.record[key], 0
+def metrics(network: TrainedNetwork) -> Iterator[tuple[str, float, int, int]]:
+    """Name, value, milliseconds since 1970 and step of each epoch's numbers: train_loss of epoch 3 is (train/loss, ..., 3).
+
+    When an epoch ended is not recorded: they are spread evenly over the time of training.
+    """
+    each = (network.ended - network.started) / max(1, len(network.history))
+    for number, row in enumerate(network.history, 1):
+        for key, value in row_metrics(row):
+            yield key, value, network.started + round(number * each), int(row["epoch"])
+
+
+def row_metrics(row: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Name and value of the numbers in a row of the history."""
+    yield from ((key.replace("_", "/", 1), value) for key, value in row.items() if key != "epoch")
+
+
+def live_metrics(epoch: EpochEnded) -> Iterator[tuple[str, float]]:
+    """Name and value of what is known of an epoch when it has just ended: also its times, which the history does not have."""
+    yield from row_metrics(epoch.row)
+    yield from (("epoch/seconds", epoch.seconds), ("epoch/images_per_second", epoch.images_per_second))
+
+
+def totals(record: Mapping[str, Any]) -> dict[str, float]:
+    """What a network took in all, and what it costs."""
+    return {key: record[key] for key in ("seconds", "images_per_second", *COUNTS)}
 
 
 def final_scores(record: Mapping[str, Any]) -> dict[str, float]:
@@ -101,19 +127,38 @@ def network_tags(network: TrainedNetwork, parent: str) -> dict[str, str]:
         PARENT: parent,
         "experiment": network.experiment,
         "seed": str(record["seed"]),
-        "status": record["status"],
+        STATUS: record["status"],
         "dataset.checksum": record["dataset_checksum"],
         "device": record["device"],
+        "torch": record.get("torch", ""),
         "git.dirty": str(record["dirty"]),
         "mlflow.source.name": "stages/train.py",
-        "mlflow.source.git.commit": record["commit"] or "",
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
-        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
     }
-    return {key: value for key, value in tags.items() if value}
+    return {key: value for key, value in (tags | origin(record)).items() if value}
 
 
 def experiment_tags(experiment: str, record: Mapping[str, Any]) -> dict[str, str]:
     """The tags of an experiment's run."""
     key = experiment_key(experiment, record)
-    return {RUN_KEY: key, KIND: "experiment", "experiment": experiment, "mlflow.source.name": "params.yaml"}
+    return {RUN_KEY: key, KIND: "experiment", "experiment": experiment, "mlflow.source.name": "params.yaml"} | origin(record)
+
+
+def origin(record: Mapping[str, Any]) -> dict[str, str]:
+    """Whose the work is: the user, the commit and the name of DVC's experiment, so far as they are known."""
+    user = ""
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a container's user may have no name
+        user = getpass.getuser()
+    tags = {"mlflow.user": user, "mlflow.source.git.commit": record.get("commit"), "dvc.exp_name": os.environ.get("DVC_EXP_NAME")}
+    return {key: value for key, value in tags.items() if value}
+
+
+def dataset(record: Mapping[str, Any]) -> tuple[dict[str, str], str] | None:
+    """The prepared dataset as MLflow describes one, and its splits; None in a record of the time before they were recorded."""
+    if (told := record.get("dataset")) is None:
+        return None
+    splits = {key: count for key, count in told.items() if key != "name" and count}
+    checksum = record["dataset_checksum"]
+    source = {"path": "data/prepared", "sha256": checksum}
+    described = {"source": json.dumps(source), "source_type": "local", "profile": json.dumps(splits)}
+    return described | {"name": told["name"], "digest": checksum[:DIGEST]}, ", ".join(splits)

@@ -9,7 +9,7 @@ from typing import Any
 from reslab.errors import one_line
 from reslab.tracking.address import without_secrets
 
-SECONDS = 10.0  # of one call to a server
+SECONDS = 10.0  # of one call to a server, and of all calls that a stage waits for in the end
 
 
 class _Calls:
@@ -45,12 +45,20 @@ class Watched:
         return call
 
 
-def wait_for(thread: threading.Thread) -> None:
-    """Wait for a thread that talks to MLflow; raises TimeoutError and leaves it alone when it has got no answer for too long."""
+def wait_for(thread: threading.Thread, *, in_all: bool = False) -> None:
+    """Wait for a thread that talks to MLflow; raises TimeoutError and leaves it alone when it has got no answer for too long.
+
+    `in_all`: also when it answers, but all the calls take too long together.
+    """
+    waited, before = 0.0, time.monotonic()
     while thread.is_alive():
         thread.join(0.1)
+        now = time.monotonic()
+        waited, before = waited + (now - before if _calls.since is not None else 0.0), now
         if thread.is_alive() and _calls.silent():
             raise TimeoutError(f"no answer for {SECONDS:.0f} s")
+        if thread.is_alive() and in_all and waited > SECONDS:
+            raise TimeoutError(f"too slow: not done after {SECONDS:.0f} s")
 
 
 def patiently(action: Callable[[], Any]) -> Any:

@@ -55,7 +55,7 @@ def train(
         scores = {split: evaluate(scorer) for split, scorer in scorers.items()}
         at.end_epoch()
         log.add(record, scores)
-        reporter.report(at.step, ", ".join(f"{split} error {score.error:.1%}" for split, score in scores.items()))
+        reporter.report_epoch(log.history[-1], step=at.step, images=record.images, seconds=record.seconds)
         checkpointer.save_if_due()
 
 

@@ -34,17 +34,18 @@ def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
         hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
         data = prepared.load(job.data)
         network = assemble(experiment, data, seed=job.seed, device=device)
-        step, log = network.step(), Log()
+        step, log = network.step(), Log(started=folder.first_start())
         owner = f"seed {job.seed} of {job.identity}"
         if checkpoint.exists(folder.checkpoint):
             log = checkpoint.restore(folder.checkpoint, step, network.schedule, owner=owner)
-        reporter = processes.Reporter(job.seed, network.budget.steps)
+        reporter = reporter_of(job, network, log)
         reporter.report(log.position.step, "preparing")
         launch, level = levels.choose_level(step, run_size(job, network))
         checkpointer = checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log, owner=owner)
 
         facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
         recorded = partial(record_of, job, log, precision=network.rule.precision.name, hardware_facts=facts)
+        reporter.begin(job.experiment, recorded("running"), log.history)
 
         def take_turn_of_scoring() -> None:
             checkpointer.save_if_told_to_stop()  # the state of the training stays whole while the network is scored
@@ -68,6 +69,12 @@ def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
         description = job.description | {"normalization": {"mean": mean, "std": std}}
         publish(network, log, folder, description=description, record=record)
         reporter.report(network.budget.steps, record["status"])
+
+
+def reporter_of(job: Job, network: Run, log: Log) -> processes.Reporter:
+    """What reports the progress of a network, which may go on from an earlier run's log."""
+    length, images = network.budget, network.batches.batch_sizes[0]
+    return processes.Reporter(job.seed, length.steps, epochs=length.epochs, images_per_step=images, history=log.history)
 
 
 def run_size(job: Job, network: Run) -> levels.RunSize:
@@ -111,6 +118,7 @@ def record_of(job: Job, log: Log, status: str, *, precision: str, hardware_facts
         **log.summary(),
         "config": job.description["config"],
         **job.description["model"],
+        "dataset": {key: job.description["dataset"][key] for key in ("name", "train", "validation", "test")},
         "dataset_checksum": job.description["dataset"]["checksum"],
         **hardware_facts,
         "precision": precision,
