@@ -14,6 +14,7 @@ from orphans import assert_ends_with
 
 from reslab.errors import UserError
 from reslab.runs import processes
+from reslab.runs.reports import Began
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,15 @@ class Recorder:
     def __init__(self):
         self.seen = []
 
-    def update(self, *message):
-        self.seen.append(message)
+    def update(self, report):
+        self.seen.append(report)
 
 
 def work(job: Job) -> None:
-    reporter = processes.Reporter(job.seed, 2)
-    reporter.report(1, "half")
-    reporter.report(2, "done")
+    reporter = processes.Reporter(job.seed, 2, epochs=2)
+    reporter.begin("plain", {"seed": job.seed}, [])
+    reporter.report_epoch({"epoch": 1, "train_loss": 0.5}, step=1, images=30, seconds=2.0)
+    reporter.report(2, "finished")
 
 
 def refuse(job: Job) -> None:
@@ -47,15 +49,36 @@ def die(job: Job) -> None:
 
 def test_every_job_runs_and_reports():
     shown = Recorder()
-    done = list(processes.run_all(work, [Job(seed) for seed in range(3)], workers=2, display=shown))
+    done = list(processes.run_all(work, [Job(seed) for seed in range(3)], workers=2, listeners=[shown]))
     assert {job.seed for job in done} == {0, 1, 2}
-    assert {(seed, text) for seed, _, _, text in shown.seen} == {(seed, text) for seed in range(3) for text in ("half", "done")}
+    for seed in range(3):
+        began, epoch, finished = of_seed(shown.seen, seed)
+        assert (began.experiment, began.record, began.history) == ("plain", {"seed": seed}, [])
+        assert (epoch.ended.row["train_loss"], epoch.ended.seconds, epoch.images_per_second) == (0.5, 2.0, 15.0)
+        assert (finished.doing, finished.step, finished.epoch, finished.row["train_loss"]) == ("finished", 2, 1, 0.5)
+
+
+def of_seed(reports: list, seed: int) -> list:
+    return [report for report in reports if (report.record["seed"] if isinstance(report, Began) else report.seed) == seed]
+
+
+def test_a_resumed_network_tells_its_last_epoch_at_once(monkeypatch):
+    shown, clock = Recorder(), iter([10.0, 12.0, 20.0])
+    monkeypatch.setattr(processes.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(processes._Channel, "send", shown.update)
+    history = [{"epoch": 1, "train_loss": 0.5, "test_error": 0.25}]
+    processes.Reporter(0, 40, epochs=4, images_per_step=8, history=history).heartbeat(12)
+    assert (shown.seen[0].epoch, shown.seen[0].row["test_error"]) == (1, 0.25)
+    fresh = processes.Reporter(0, 40, epochs=4, images_per_step=8)
+    for step in (1, 9):  # of the first epoch, which may last for hours
+        fresh.heartbeat(step)
+    assert shown.seen[-1].images_per_second == 8.0
 
 
 class Broken:
     """A display whose pipe was closed."""
 
-    def update(self, *message):
+    def update(self, report):
         raise BrokenPipeError
 
 
@@ -66,20 +89,22 @@ def chatter(job: Job) -> None:
 
 
 def test_a_display_that_fails_stops_nobody():
-    assert len(list(processes.run_all(chatter, [Job(0)], workers=1, display=Broken()))) == 1
+    heard = Recorder()
+    assert len(list(processes.run_all(chatter, [Job(0)], workers=1, listeners=[Broken(), heard]))) == 1
+    assert len(heard.seen) == 5000
 
 
 def test_a_failure_comes_through_after_the_others_finished():
     done = []
     with pytest.raises(UserError, match="seed 1 is refused"):
-        for job in processes.run_all(refuse, [Job(seed) for seed in range(3)], workers=1, display=Recorder()):
+        for job in processes.run_all(refuse, [Job(seed) for seed in range(3)], workers=1, listeners=[Recorder()]):
             done.append(job.seed)
     assert done == [0, 2]
 
 
 def test_a_killed_worker_is_said_in_plain_words():
     with pytest.raises(UserError, match="a training process was killed"):
-        list(processes.run_all(die, [Job(0)], workers=1, display=Recorder()))
+        list(processes.run_all(die, [Job(0)], workers=1, listeners=[Recorder()]))
 
 
 PARENT = """
@@ -94,8 +119,8 @@ if __name__ == "__main__":
     {command}
 """
 COMMANDS = {
-    "at work": "list(processes.run_all(endless, [job], workers=1, display=Recorder()))",
-    "idle": "done = processes.run_all(note, [job], workers=1, display=Recorder()); next(done); time.sleep(600)",
+    "at work": "list(processes.run_all(endless, [job], workers=1, listeners=[Recorder()]))",
+    "idle": "done = processes.run_all(note, [job], workers=1, listeners=[Recorder()]); next(done); time.sleep(600)",
     "idle, decoding": "inspection._inspect = note; list(inspection._run(slowly(job), 2))",
 }
 

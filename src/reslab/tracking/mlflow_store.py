@@ -77,6 +77,7 @@ class Store:
 
         new = [epoch for epoch in epochs if int(epoch.row["epoch"]) not in live.epochs]
         live.epochs |= {int(epoch.row["epoch"]) for epoch in new}
+        live.ended = max([live.ended, *(int(epoch.at * 1000) for epoch in epochs)])
         self.runs.log_metrics(
             live.run_id,
             [
@@ -95,12 +96,12 @@ class Store:
         """Log a network with its whole history, below its experiment's run, and return the run's id.
 
         What its run has already is not logged again. Of a run that is complete only the place is mended, if its experiment's run
-        was deleted or never made. A `live` run ends now, and its experiment's later; otherwise both end when the training did.
+        was deleted or never made. A `live` run ends with its last epoch, and its experiment's run later; others by the record.
         """
         experiment = live.experiment if live else self._experiment_run(network)
         run = self.runs.find(network.key)
         if run is None or not complete(run):
-            run = self._complete(network, experiment, run, ended=None if live else network.ended)
+            run = self._complete(network, experiment, run, ended=max(network.ended, live.ended if live else 0))
         else:
             self.runs.set_tags(run, {PARENT: experiment, KIND: "network"})
             if network.run_status not in (run.info.status, "KILLED"):
@@ -109,7 +110,7 @@ class Store:
             self.runs.settle(experiment)
         return run.info.run_id
 
-    def _complete(self, network: TrainedNetwork, experiment: str, found: "Run | None", *, ended: int | None) -> "Run":
+    def _complete(self, network: TrainedNetwork, experiment: str, found: "Run | None", *, ended: int) -> "Run":
         """Bring the run of a network to its end, as its files tell; one that tells of another history is replaced."""
         run = self._network_run(network, experiment, found)
         if not self.runs.add_history(run, _metrics(network)):  # it went on on another device
@@ -204,11 +205,12 @@ class Store:
 
 @dataclass
 class LiveRun:
-    """The run of a network that trains: its id, its experiment's, and the epochs that it has."""
+    """The run of a network that trains: its id, its experiment's, the epochs that it has, and when the last one ended."""
 
     run_id: str
     experiment: str
     epochs: set[int]
+    ended: int = 0  # milliseconds since 1970
 
 
 def _metrics(network: TrainedNetwork) -> "Iterator[Metric]":
