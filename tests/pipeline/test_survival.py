@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 from project import SMALL_PARAMS, built_once, call, copy, digest, records, runs_in_mlflow, start, starts
 
 LONG = SMALL_PARAMS.replace("epochs: 2", "epochs: 60").replace(
@@ -52,6 +53,7 @@ def test_kill_and_repro_again_ends_in_the_same_bytes(straight, tmp_path):
     call(killed, "dvc", "repro", "train")
     assert {seed: record["resumed"] for (_, seed), record in records(killed).items()} == {0: interruptions[0], 1: interruptions[1]}
     assert_same_bytes(killed, straight)
+    assert_each_epoch_is_once_in_mlflow(killed)
 
 
 def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(straight, tmp_path, monkeypatch):
@@ -88,6 +90,19 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on_where_it_was(straight, tmp
     assert {seed for (_, seed), record in records(folder).items() if record["resumed"] == 1} == stopped
     assert [run.info.status for run in runs_in_mlflow(folder)] == ["FINISHED", "FINISHED"]
     assert_same_bytes(folder, straight)
+    assert_each_epoch_is_once_in_mlflow(folder)
+
+
+def assert_each_epoch_is_once_in_mlflow(folder: Path) -> None:
+    """Two networks, each one run, whatever was logged before it was interrupted and after."""
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    found = {run.info.run_name: run for run in runs_in_mlflow(folder) if run.data.params["train.epochs"] == "90"}
+    assert sorted(found) == ["plain-tau-s0", "plain-tau-s1"]
+    for run in found.values():
+        for key in ("train/loss", "epoch/seconds"):
+            steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
+            assert len(steps) == len(set(steps))
+            assert key == "epoch/seconds" or len(steps) == 90
 
 
 def wait_for_a_new_checkpoint(folder: Path, process: subprocess.Popen, began: float) -> None:

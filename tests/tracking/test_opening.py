@@ -15,9 +15,11 @@ import pytest
 import small_disk
 from mlflow.tracking import MlflowClient
 from project import free_port
+from test_live import LIVE, ended
 from test_tracking import network
 
 from reslab.errors import UserError
+from reslab.runs.reports import Began
 from reslab.tracking import BackgroundLog, Store, attempt, opening, patience, tracking_uri
 from reslab.tracking.address import without_secrets
 
@@ -158,6 +160,10 @@ def test_a_server_that_does_not_answer_is_asked_once_for_all_networks(tmp_path, 
     monkeypatch.setattr(patience, "SECONDS", 1.0)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with BackgroundLog(tmp_path, "silent") as log:
+        for seed in (0, 1):
+            log.update(Began("resnet20", LIVE | {"seed": seed}, []))
+            for epoch in range(1, 6):  # each returns at once
+                log.update(ended(seed, epoch))
         for seed in (0, 1):
             log.log(network(tmp_path / f"s{seed}", seed=seed))
     (line,) = capsys.readouterr().err.splitlines()
