@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from test_tracking import RECORD
@@ -18,6 +19,7 @@ from reslab import stop
 from reslab.runs import records
 from reslab.runs.reports import Began, EpochEnded, Report
 from reslab.tracking import BackgroundLog, Store, TrainedNetwork, patience, tracking_uri
+from reslab.training.execution import hardware
 
 EPOCHS = 5
 LIVE = RECORD | {"status": "running", "torch": "2.15", "dataset": {"name": "digits", "train": 1437, "validation": 0, "test": 360}}
@@ -273,6 +275,12 @@ def test_a_server_that_is_slow_is_left_alone_after_a_while(monkeypatch):
         patience.wait_for(thread, in_all=True)
     stopped.set()
     thread.join()
+
+
+def test_hearing_of_a_network_loads_no_torch():
+    """It would take seconds of the thread that hears of all networks."""
+    told = hardware.describe(torch.device("cpu"))
+    assert {type(value) for value in told.values()} <= {str, int, type(None)}
 
 
 def test_nothing_is_loaded_before_a_network_trains(root):

@@ -36,7 +36,7 @@ def content(folder: Path) -> set:
                 names.get(run.data.tags.get("mlflow.parentRunId")),
                 {key: value for key, value in run.data.tags.items() if not key.startswith(("mlflow.", "dvc."))},
                 run.data.params,
-                {key: round(value, 9) for key, value in run.data.metrics.items()},
+                {key: round(value, 9) for key, value in run.data.metrics.items() if not key.startswith(("epoch/", "system/"))},
             ],
             sort_keys=True,
         )

@@ -57,7 +57,7 @@ def describe(device: torch.device) -> dict:
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # its own class would load torch wherever the record goes
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "python": platform.python_version(),
     }
