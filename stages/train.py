@@ -18,7 +18,7 @@ from reslab.runs import network_files, processes, records
 from reslab.runs.folders import SeedFolder, output_locked
 from reslab.runs.identity import identity
 from reslab.runs.jobs import Job
-from reslab.runs.processes import Listener
+from reslab.runs.processes import Listener, Listeners
 from reslab.runs.progress import display
 from reslab.tracking import BackgroundLog, TrainedNetwork
 
@@ -41,7 +41,7 @@ def main(
         shutil.rmtree(output, ignore_errors=True)
         try:
             with stop.cooperating():
-                for job in train_all(jobs, [shown, log], on_gpu=on_gpu):
+                for job in train_all(jobs, Listeners(shown, log), on_gpu=on_gpu):
                     take_over(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
                     log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
         except stop.Stopped:
@@ -57,7 +57,7 @@ def take_over(finished: Path, output: Path) -> None:
         shutil.copytree(finished, output)
 
 
-def train_all(jobs: list[Job], listeners: list[Listener], *, on_gpu: bool) -> Iterator[Job]:
+def train_all(jobs: list[Job], listener: Listener, *, on_gpu: bool) -> Iterator[Job]:
     """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes.
 
     A network that was finished before is verified and yielded at once: no process is started for it. Raises UserError, before
@@ -68,12 +68,12 @@ def train_all(jobs: list[Job], listeners: list[Listener], *, on_gpu: bool) -> It
         network_files.check_finished(SeedFolder.of(job.identity, job.seed).finished, identity=job.identity, seed=job.seed)
     yield from finished
     if remaining := [job for job in jobs if job not in finished]:
-        yield from (train_on_gpu(remaining, listeners) if on_gpu else train_on_cpu(remaining, listeners))
+        yield from (train_on_gpu(remaining, listener) if on_gpu else train_on_cpu(remaining, listener))
 
 
-def train_on_cpu(jobs: list[Job], listeners: list[Listener]) -> Iterator[Job]:
+def train_on_cpu(jobs: list[Job], listener: Listener) -> Iterator[Job]:
     """Train each network in a process of its own."""
-    return processes.run_all(train_network, jobs, workers=jobs[0].at_once, listeners=listeners)
+    return processes.run_all(train_network, jobs, workers=jobs[0].at_once, display=listener)
 
 
 def train_network(job: Job) -> None:
@@ -83,13 +83,13 @@ def train_network(job: Job) -> None:
     trained.train_network(job)
 
 
-def train_on_gpu(jobs: list[Job], listeners: list[Listener]) -> Iterator[Job]:
+def train_on_gpu(jobs: list[Job], listener: Listener) -> Iterator[Job]:
     """Train all networks in this process."""
     from reslab.runs.shared_gpu import run_together
     from reslab.training.execution import hardware
     from reslab.weights import trained
 
-    processes.report_to(listeners)
+    processes.report_to(listener)
     os.environ.setdefault("RESLAB_DECODERS", str(max(1, (cpu_count() - 1) // jobs[0].at_once)))  # every network decodes its images
     return run_together(trained.train_network, jobs, device=hardware.choose_device(), most=jobs[0].at_once)
 

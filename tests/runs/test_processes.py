@@ -49,7 +49,7 @@ def die(job: Job) -> None:
 
 def test_every_job_runs_and_reports():
     shown = Recorder()
-    done = list(processes.run_all(work, [Job(seed) for seed in range(3)], workers=2, listeners=[shown]))
+    done = list(processes.run_all(work, [Job(seed) for seed in range(3)], workers=2, display=shown))
     assert {job.seed for job in done} == {0, 1, 2}
     for seed in range(3):
         began, epoch, finished = of_seed(shown.seen, seed)
@@ -90,21 +90,21 @@ def chatter(job: Job) -> None:
 
 def test_a_display_that_fails_stops_nobody():
     heard = Recorder()
-    assert len(list(processes.run_all(chatter, [Job(0)], workers=1, listeners=[Broken(), heard]))) == 1
+    assert len(list(processes.run_all(chatter, [Job(0)], workers=1, display=processes.Listeners(Broken(), heard)))) == 1
     assert len(heard.seen) == 5000
 
 
 def test_a_failure_comes_through_after_the_others_finished():
     done = []
     with pytest.raises(UserError, match="seed 1 is refused"):
-        for job in processes.run_all(refuse, [Job(seed) for seed in range(3)], workers=1, listeners=[Recorder()]):
+        for job in processes.run_all(refuse, [Job(seed) for seed in range(3)], workers=1, display=Recorder()):
             done.append(job.seed)
     assert done == [0, 2]
 
 
 def test_a_killed_worker_is_said_in_plain_words():
     with pytest.raises(UserError, match="a training process was killed"):
-        list(processes.run_all(die, [Job(0)], workers=1, listeners=[Recorder()]))
+        list(processes.run_all(die, [Job(0)], workers=1, display=Recorder()))
 
 
 PARENT = """
@@ -119,8 +119,8 @@ if __name__ == "__main__":
     {command}
 """
 COMMANDS = {
-    "at work": "list(processes.run_all(endless, [job], workers=1, listeners=[Recorder()]))",
-    "idle": "done = processes.run_all(note, [job], workers=1, listeners=[Recorder()]); next(done); time.sleep(600)",
+    "at work": "list(processes.run_all(endless, [job], workers=1, display=Recorder()))",
+    "idle": "done = processes.run_all(note, [job], workers=1, display=Recorder()); next(done); time.sleep(600)",
     "idle, decoding": "inspection._inspect = note; list(inspection._run(slowly(job), 2))",
 }
 

@@ -29,6 +29,18 @@ class Listener(Protocol):
     def update(self, report: Report | Began) -> None: ...
 
 
+class Listeners:
+    """Several that hear the same reports, each also when another one fails."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self.listeners = listeners
+
+    def update(self, report: Report | Began) -> None:
+        """Tell all."""
+        for listener in self.listeners:
+            _tell(report, listener)
+
+
 class _Channel:
     """Where this process sends its reports: to the parent's queue or to the listener; nowhere unless one of them is set."""
 
@@ -40,9 +52,9 @@ def _start_worker(queue: SimpleQueue) -> None:
     _Channel.send = queue.put
 
 
-def report_to(listeners: Sequence[Listener]) -> None:
-    """Hand the reports of this process to listeners."""
-    _Channel.send = lambda report: _tell(report, listeners)
+def report_to(listener: Listener) -> None:
+    """Hand the reports of this process to a listener."""
+    _Channel.send = lambda report: _tell(report, listener)
 
 
 class Reporter:
@@ -91,7 +103,7 @@ class Reporter:
             _Channel.send(report)
 
 
-def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, listeners: Sequence[Listener]) -> Iterator[Job]:
+def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Listener) -> Iterator[Job]:
     """Call `function` with each job in a pool of new processes and yield each job when it is done.
 
     The first exception is raised when the others have ended, UserError if a process was killed. If one of the processes or this
@@ -99,7 +111,7 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, l
     """
     context = multiprocessing.get_context("spawn")  # a forked process would hang in torch's threads or in CUDA
     queue = context.SimpleQueue()
-    telling = threading.Thread(target=_tell_all, args=(queue, listeners), daemon=True)
+    telling = threading.Thread(target=_tell_all, args=(queue, display), daemon=True)
     telling.start()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(queue,))
     futures = {pool.submit(_call, function, job): job for job in jobs}
@@ -153,13 +165,12 @@ def _raise(failure: BaseException | None) -> None:
         raise failure
 
 
-def _tell_all(queue: SimpleQueue, listeners: Sequence[Listener]) -> None:
+def _tell_all(queue: SimpleQueue, listener: Listener) -> None:
     while (report := queue.get()) is not None:
-        _tell(report, listeners)
+        _tell(report, listener)
 
 
-def _tell(report: Report | Began, listeners: Sequence[Listener]) -> None:
-    """Hand a report over. If a listener fails (a closed pipe), reading goes on: otherwise every process would wait in `send`."""
-    for listener in listeners:
-        with contextlib.suppress(Exception):
-            listener.update(report)
+def _tell(report: Report | Began, listener: Listener) -> None:
+    """Hand a report over. If the listener fails (a closed pipe), reading goes on: otherwise every process would wait in `send`."""
+    with contextlib.suppress(Exception):
+        listener.update(report)

@@ -8,7 +8,7 @@ from pathlib import Path
 from reslab.tracking.address import FILE, VARIABLE
 from reslab.tracking.networks import PARENT, RUN_KEY, STATUS, TrainedNetwork, experiment_key
 
-# Tables of MLflow's store. The run of the network is finished, or diverged, and lies below that of its experiment, and nothing of it was deleted.
+# Tables of MLflow's store. The run of the network is finished or diverged, below that of its experiment, and none was deleted.
 FIND = f"""
 SELECT network.run_uuid FROM experiments AS study
 JOIN runs AS network ON network.experiment_id = study.experiment_id
