@@ -10,7 +10,7 @@ from small_runs import run
 from torch.utils._python_dispatch import TorchDispatchMode
 from whole_runs import fit
 
-from reslab.data.augment.draws import Draws
+from reslab.data.augment.draws import Draws, Keys
 from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run
@@ -40,7 +40,7 @@ class NoHost(TorchDispatchMode):
 
 def steps_without_host(made: Run) -> None:
     step = made.step()
-    step.batches.draw_on_device()
+    step.batches.keep_keys()
     step.rule.batch_norm.train(step.model)
     for _ in range(2):  # the first one makes lazy state
         step.batches.begin(1)
@@ -196,12 +196,13 @@ def test_a_skipped_first_step_leaves_no_momentum():
     assert all(not state["momentum_buffer"].any() for state in made.optimizer.state.values())
 
 
-def test_seed_and_epoch_as_tensors_draw_the_same_numbers():
-    index = torch.arange(1000)
+def test_kept_keys_draw_the_same_numbers():
+    index, keys = torch.arange(1000), Keys((1 << 62) + 5, CPU)
     for epoch in (0, 1, 200):
-        number, tensor = (Draws(make(3), make(epoch), "flip", index) for make in (int, torch.tensor))
-        for draw in (lambda d: d.uniform("x"), lambda d: d.uniforms("x", 3), lambda d: d.at("batch").seeds("x")):
-            assert torch.equal(draw(number), draw(tensor))
+        keys.begin(epoch)
+        made, kept = (Draws(keys.seed, epoch, "flip", index, *given) for given in ((), (keys,)))
+        for draw in (lambda d: d.uniform("x"), lambda d: d.uniforms("x", 3), lambda d: d.at("batch").substream("s").seeds("x")):
+            assert torch.equal(draw(made), draw(kept))
 
 
 @pytest.mark.parametrize("name", sorted((AUGMENTATIONS | MIXINGS).keys() - BY_TORCHVISION))
@@ -209,7 +210,7 @@ def test_compiled_batches_are_the_same(name, monkeypatch):
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
     batches = run(augment=[{"name": "flip"}, {"name": name} | REQUIRED.get(name, {})]).batches
-    batches.draw_on_device()
+    batches.keep_keys()
     plain = next(batches.iterate(1))
     batches.compile()
     compiled = next(batches.iterate(1))
@@ -232,7 +233,9 @@ def test_all_seeds_share_what_was_compiled(monkeypatch):
         made = run(seed=seed)
         step = made.step()
         step.rule.batch_norm.train(step.model)
-        step.batches.draw_on_device()
+        step.batches.keep_keys()
+        step.batches.begin(1)
+        step(16)  # as the trial does: it makes the keys
         step.network = Compiled(step.model, 16)
         step.batches.compile()
         step.batches.begin(1)
