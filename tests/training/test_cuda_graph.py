@@ -15,7 +15,7 @@ from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run
 from reslab.training.execution.cuda_graph import obstacle
-from reslab.training.execution.levels import Compiled
+from reslab.training.execution.compiler import Compiled
 from reslab.training.execution.trial import Snapshot, changes, check_agreement, tensors
 from reslab.training.loop import set_rate
 from reslab.training.optim.optimizers import OPTIMIZERS
@@ -236,7 +236,7 @@ def test_all_seeds_share_what_was_compiled(monkeypatch):
         step.batches.keep_keys()
         step.batches.begin(1)
         step(16)  # as the trial does: it makes the keys
-        step.network = Compiled(step.model, 16)
+        step.forms.network = Compiled(step.model, 16)
         step.batches.compile()
         step.batches.begin(1)
         step(16)

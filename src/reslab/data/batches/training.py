@@ -38,10 +38,10 @@ class TrainingBatches(Batches):
         """Keep the keys of the draws in a tensor: a recording reads them, one compiled program is for all seeds and epochs."""
         self.keys = Keys(self.raw.order.seed, self.normalize.scale.device)
 
-    def compile(self) -> None:
-        """Make batches by compiled code from now on, after one without; what the host computes once is a constant."""
+    def compile(self, compiled: Callable[[Callable], Callable] | None = None) -> None:
+        """Make batches by `compiled` code from now on, after one without; what the host computes once is a constant."""
         torch.compiler.assume_constant_result(quantiles)
-        self.compiled = torch.compile(self.make, dynamic=False)
+        self.compiled = (compiled or torch.compile)(self.make)
 
     def begin(self, epoch: int = 1, first: int = 0) -> list[int]:
         """Start an epoch at its 0-based batch `first`; its keys are written in place, too."""

@@ -3,16 +3,17 @@
 import os
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor, nn
 
 from reslab.errors import UserError, first_line
 from reslab.training.evaluation import ScoringStep
+from reslab.training.execution.compiler import Compiled, compiled
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.execution.executor import Launch
 from reslab.training.execution.trial import Snapshot, changes, check_agreement
-from reslab.training.step import TrainingStep
+from reslab.training.step import Forms, TrainingStep, add_up, measured
 
 LEVELS = ("graph+compile", "graph", "compile", "eager")  # the fastest first
 CPU_RATE = 5e10  # floating-point operations per second of one CPU thread, roughly
@@ -61,19 +62,6 @@ class ExecutionLevel:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-class Compiled:
-    """A model compiled for batches of one size; batches of another size (the last of an epoch) run eagerly."""
-
-    def __init__(self, model: nn.Module, size: int) -> None:
-        self.model, self.size = model, size
-        # Once more, for the compiler, which was not loaded when hardware.prepare chose.
-        torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
-        self.fast = torch.compile(model, fullgraph=True, dynamic=False)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return (self.fast if len(images) == self.size else self.model)(images)
-
-
 def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, ExecutionLevel]:
     """Prepare the fastest level that works and return what launches the step there.
 
@@ -94,7 +82,7 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
             refused = refused | {level: first_line(error)}
             if isinstance(error, RecordingError):
                 refused = {"graph": BROKEN} | refused
-            step.network, step.batches.compiled = None, None
+            step.forms, step.batches.compiled = Forms(), None
             for group, before in zip(step.optimizer.param_groups, settings, strict=True):
                 group.update(before)
     return step, ExecutionLevel("eager", refused)
@@ -136,20 +124,21 @@ def _no_compiler(device: torch.device) -> str | None:
 
 def _prepared(step: TrainingStep, level: str) -> Launch:
     """What launches the step at a level above eager, after a trial. Raises whatever makes the level unusable."""
-    recorded, compiled = level.startswith("graph"), level.endswith("compile")
+    recorded, compiles = level.startswith("graph"), level.endswith("compile")
     if recorded and (reason := obstacle(step)):
         raise UserError(reason)
-    if compiled and step.rule.recomputes:
+    if compiles and step.rule.recomputes:
         raise UserError("blocks that are computed again are not compiled")
     if recorded:
         count_on_device(step.optimizer, step.sums.device)
-    size = step.batches.begin(1)[0]
+    size, device = step.batches.begin(1)[0], step.sums.device
     step.batches.load(size)
     plain = changes(step, step)
-    if compiled:
-        step.network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
-    if recorded and compiled:
-        step.batches.compile()
+    if compiles:
+        network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
+        step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
+    if recorded and compiles:
+        step.batches.compile(partial(compiled, device=device))
     launch = _recorded(step) if recorded else step
     check_agreement(plain, changes(step, launch))
     return launch
