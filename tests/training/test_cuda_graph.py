@@ -1,6 +1,7 @@
 """What recording a step as a CUDA graph asks of it, as far as it shows without a GPU: no host in the loop, all state in place."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,9 +15,11 @@ from reslab.data.augment.draws import Draws, Keys
 from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run
-from reslab.training.execution.cuda_graph import obstacle
+from reslab.training.batch_norm import CountedTogether
+from reslab.training.casts import CastTogether
 from reslab.training.execution.compiler import Compiled
-from reslab.training.execution.trial import Snapshot, changes, check_agreement, tensors
+from reslab.training.execution.cuda_graph import obstacle
+from reslab.training.execution.trial import Snapshot, changes, changes_in_float32, check_agreement, tensors
 from reslab.training.loop import set_rate
 from reslab.training.optim.optimizers import OPTIMIZERS
 from reslab.training.precision import PRECISIONS
@@ -241,3 +244,64 @@ def test_all_seeds_share_what_was_compiled(monkeypatch):
         step.batches.begin(1)
         step(16)
         assert len(compiled) == 2
+
+
+def in_float16(step, size):
+    """Another format of as few bits: a way to launch the step that differs by rounding alone."""
+    other = copy.copy(step)
+    other.rule = replace(step.rule, precision=PRECISIONS["float16"])
+    other(size)
+
+
+def of_other_labels(step, size):
+    """A wrong graph: it learns something else."""
+    other = copy.copy(step)
+    other.loss = lambda logits, targets: step.loss(logits, (targets + 1) % 4)
+    other(size)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """A network so deep that bfloat16 turns its changes by more than the bound for float32."""
+    torch.manual_seed(0)
+    made = run(model={"depth": 56}, train={"precision": "bfloat16"}).step()
+    made.rule.batch_norm.train(made.model)
+    made.batches.load(made.batches.begin(1)[0])
+    return made, changes(made, made), changes_in_float32(made)
+
+
+def test_a_deep_network_may_differ_by_as_much_as_it_rounds(deep):
+    step, plain, exact = deep
+    other = changes(step, partial(in_float16, step))
+    check_agreement(plain, other, exact)
+    with pytest.raises(UserError, match="changes of"):
+        check_agreement(plain, other)
+
+
+@pytest.mark.parametrize("wrong", [with_one_rate, of_other_labels, without_update])
+def test_more_than_rounding_is_found_in_a_deep_network(deep, wrong):
+    step, plain, exact = deep
+    with pytest.raises(UserError, match="it does not do what the plain step does: changes of"):
+        check_agreement(plain, changes(step, partial(wrong, step)), exact)
+
+
+def test_weights_cast_together_give_the_same_bits():
+    step = run(train={"precision": "bfloat16"}).step()
+    step.rule.batch_norm.train(step.model)
+    found = []
+    for casts in (None, CastTogether(step.model, torch.bfloat16)):
+        step.casts = casts
+        step.batches.begin(1)
+        found.append(changes(step, step))
+    assert all(torch.equal(a, b) for kind in found[0] for a, b in zip(found[0][kind], found[1][kind], strict=True))
+
+
+def test_batch_norms_counted_together_have_the_same_counts():
+    plain, together = run(train={"ghost_batch_size": 8}).step(), run(train={"ghost_batch_size": 8}).step()
+    together.counted = CountedTogether(together.model)
+    for step in (plain, together):
+        for size in step.begin_epoch(1):
+            step(size)
+    other = together.model.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in plain.model.state_dict().items())
+    assert any(name.endswith("num_batches_tracked") and value > 1 for name, value in other.items())

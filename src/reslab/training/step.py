@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from reslab.targets import Batch, Targets, split_targets
 from reslab.training.batch_norm import BatchNormRule, CountedTogether
+from reslab.training.casts import CastTogether
 from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import Batches, Loss, wrong
 from reslab.training.precision import FLOAT32, Precision, forward
@@ -128,7 +129,11 @@ class TrainingStep:
         self.model, self.optimizer, self.loss, self.batches, self.rule = model, optimizer, loss, batches, rule or StepRule()
         self.forms = Forms()
         device = next(model.parameters()).device
-        self.counted = CountedTogether(model) if device.type == "cuda" and self.rule.batch_norm.momentum != "cumulative" else None
+        self.counted, self.casts = None, None
+        if device.type == "cuda" and self.rule.batch_norm.momentum != "cumulative":
+            self.counted = CountedTogether(model)
+        if device.type == "cuda" and self.rule.precision.autocast and not self.rule.recomputes:
+            self.casts = CastTogether(model, self.rule.precision.autocast)
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss summed over images, errors
         self.errors = torch.zeros((), dtype=torch.float64, device=device)  # of the last batch
 
@@ -150,7 +155,6 @@ class TrainingStep:
         (self.forms.add or add_up)(self.sums, self.errors, value, errors, size)
 
     def _forms(self) -> Forms:
-        """The forms, with batch norms that count together where they can."""
-        if self.counted is None:
-            return self.forms
-        return replace(self.forms, network=partial(self.counted, self.forms.network or self.model))
+        """The forms; on a GPU batch norms count together and weights are cast together."""
+        network = self.forms.network or self.casts
+        return replace(self.forms, network=partial(self.counted, network or self.model) if self.counted else network)

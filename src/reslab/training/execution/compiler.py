@@ -5,10 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from reslab.training.casts import CastTogether, called_with
+
 LEAN = {  # a graph of small kernels takes about as long as it has kernels
     "combo_kernels": True,  # independent small kernels become one: casts, gradients, updates
     "combo_kernel_max_num_nodes": 64,
-    "combo_kernel_peak_memory_pct_threshold": None,  # gradients in two formats at once: of small networks little memory
     "triton.cooperative_reductions": True,  # a reduction over the whole GPU, and what follows it, is one kernel instead of three
     "triton.force_cooperative_reductions": True,  # batch norm's reductions too, which torch 2.15 thinks too small
 }
@@ -33,9 +34,11 @@ def options(device: torch.device) -> dict:
 class Compiled:
     """A model compiled for batches of one size; batches of another size (the last of an epoch) run eagerly."""
 
-    def __init__(self, model: nn.Module, size: int) -> None:
-        self.model, self.size = model, size
-        self.fast = compiled(model, next(model.parameters()).device, fullgraph=True)
+    def __init__(self, model: nn.Module, size: int, casts: CastTogether | None = None) -> None:
+        self.model, self.size, self.casts = model, size, casts
+        self.fast = compiled(called_with if casts else model, next(model.parameters()).device, fullgraph=True)
 
     def __call__(self, images: Tensor) -> Tensor:
-        return (self.fast if len(images) == self.size else self.model)(images)
+        if len(images) != self.size:
+            return (self.casts or self.model)(images)
+        return self.fast(self.model, self.casts.cast(), images) if self.casts else self.fast(images)

@@ -7,12 +7,13 @@ from functools import partial
 
 import torch
 
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, telling_line
+from reslab.runs.gpu_memory import out_of_memory
 from reslab.training.evaluation import ScoringStep
 from reslab.training.execution.compiler import Compiled, compiled
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.execution.executor import Launch
-from reslab.training.execution.trial import Snapshot, changes, check_agreement
+from reslab.training.execution.trial import Snapshot, changes, changes_in_float32, check_agreement
 from reslab.training.step import Forms, TrainingStep, add_up, measured
 
 LEVELS = ("graph+compile", "graph", "compile", "eager")  # the fastest first
@@ -76,10 +77,10 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
         settings = [{key: value for key, value in group.items() if key != "params"} for group in step.optimizer.param_groups]
         try:
             return _prepared(step, level), ExecutionLevel(level, refused)
-        except torch.OutOfMemoryError:
-            raise  # a slower level needs as much: what shares the device must make room
-        except Exception as error:  # noqa: BLE001 - compilers and drivers raise many kinds; a slower level may need neither
-            refused = refused | {level: first_line(error)}
+        except Exception as error:
+            if out_of_memory(error):
+                raise  # a slower level needs as much: what shares the device must make room
+            refused = refused | {level: telling_line(error)}
             if isinstance(error, RecordingError):
                 refused = {"graph": BROKEN} | refused
             step.forms, step.batches.compiled = Forms(), None
@@ -96,10 +97,10 @@ def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Launch:
     step.batches.load(step.batches.begin(1)[0])
     try:
         return Recorded(step)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        level.refused["graph of the evaluation"] = first_line(error)
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        level.refused["graph of the evaluation"] = telling_line(error)
         return step
 
 
@@ -133,14 +134,14 @@ def _prepared(step: TrainingStep, level: str) -> Launch:
         count_on_device(step.optimizer, step.sums.device)
     size, device = step.batches.begin(1)[0], step.sums.device
     step.batches.load(size)
-    plain = changes(step, step)
+    plain, exact = changes(step, step), changes_in_float32(step)
     if compiles:
-        network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
+        network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size), step.casts)
         step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
     if recorded and compiles:
         step.batches.compile(partial(compiled, device=device))
     launch = _recorded(step) if recorded else step
-    check_agreement(plain, changes(step, launch))
+    check_agreement(plain, changes(step, launch), exact)
     return launch
 
 
