@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import typer
-
 from reslab import stop, storage
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
@@ -43,6 +41,8 @@ def run(command: Callable[..., None]) -> None:
 
     RESLAB_TRACEBACK=1 shows the traceback instead. Any other exception is a bug of ours and is shown whole, unless a disk is full.
     """
+    import typer  # a machine that only trains may not have it
+
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     guard(app)

@@ -18,7 +18,7 @@ FACTORS = (1.0, 0.5)  # of the base rate: they reveal a recording in which the r
 # Relative to the norm of the plain steps' changes. A format of 16 bits may differ by ROUNDING times as much as it differs from
 # float32: compiled and plain bfloat16 were 0.089, 0.253, 0.546 apart for ResNet-20, 56, 110, and bfloat16 and float32 0.107, 0.258,
 # 0.545; but never by MOST, for two changes that have nothing in common are 1.4 apart. The sums are two numbers, no yardstick of
-# their own: they take SUMS of the weights'. Rounding turns a change but hardly lengthens it; a constant rate lengthens it by a third.
+# their own: they take SUMS of the weights'. Rounding hardly lengthens a change; a constant rate lengthens it by a third.
 TOLERANCE = {"counts": 0.0, "sums": 0.02, "weights": 0.2, "buffers": 0.2, "average": 0.2, "optimizer": 0.2}
 ROUNDING, MOST, SUMS, LENGTH = 1.5, 1.2, 0.1, 0.2
 
