@@ -5,6 +5,7 @@ import statistics
 import numpy as np
 
 CONFIDENCE = 0.95
+TICK = 0.01  # seconds: the step in which the system counts CPU time
 EPOCH_IMAGES, EPOCH_TESTS = 50_000, 10_000  # CIFAR's, for seconds an epoch
 
 
@@ -15,7 +16,7 @@ def steady(segment: dict) -> float:
 
 def per_cpu_second(segment: dict) -> float:
     """Images a second of CPU time, that of workers and of their start included."""
-    return segment["images"] / segment["cpu_seconds"]
+    return segment["images"] / max(segment["cpu_seconds"], TICK)
 
 
 def ratio(reference: list[float], other: list[float]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 
 from contest.entrant import Driven
+from loops.job import LevelRefused
 from reslab.errors import UserError, one_line
 
 Say = Callable[[str], None]
@@ -55,9 +56,11 @@ def _measure(entrant: Driven, epochs: dict[str, int], found: dict[str, dict]) ->
 
 
 def _attempt(step: Callable[[], dict]) -> dict:
-    """What the step found, or why it failed; a mistake of the user's ends everything."""
+    """What the step found, or why it failed; a mistake of the user's ends everything, a level that is refused its row only."""
     try:
         return step()
+    except LevelRefused as error:
+        return {"failed": f"refused: {one_line(error)[:300]}"}
     except UserError:
         raise
     except BrokenProcessPool:

@@ -17,6 +17,10 @@ class Job:
     level: str = ""  # of our engine
 
 
+class LevelRefused(Exception):
+    """The engine cannot execute this network at the level that the row is for."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What was trained: `images`, and the seconds of wall clock in which the device waited for the epochs' first batches."""

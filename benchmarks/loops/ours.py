@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from loops.job import Job, Work
+from loops.job import Job, LevelRefused, Work
 from reslab import config
 from reslab.data import prepared
-from reslab.errors import UserError
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
 from reslab.runs.processes import Reporter
@@ -71,7 +70,7 @@ class Network:
         os.environ["RESLAB_ENGINE"] = level
         self.launch, chosen = levels.choose_level(self.step, ANY_SIZE)
         if chosen.level != level:
-            raise UserError(f"level {level}: {chosen.refused[level]}")
+            raise LevelRefused(f"level {level}: {chosen.refused[level]}")
         scored = run.scoring_steps()["test"]
         self.scorer = Executor(scored, levels.record_scoring(scored, chosen))
 

@@ -53,9 +53,10 @@ def recipe(experiment: Experiment, data: Prepared) -> Recipe:
 
 
 class Trainee:
-    """Our network and all that trains it, on the device, in NCHW; the numerics of this process are set as public code sets them."""
+    """Our network and all that trains it, on the device; the numerics of this process are set as public code sets them."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, layout: torch.memory_format = torch.contiguous_format) -> None:
+        self.layout = layout  # before there is an optimizer: a fused one refuses momentum in another layout than the weights
         experiment = config.from_sections("benchmark", job.sections)
         made = bound(experiment)
         self.device, self.train = torch.device(job.device), experiment.train
@@ -63,7 +64,7 @@ class Trainee:
         self.data = prepared.load(job.data)
         self.recipe = recipe(experiment, self.data)
         self.precision = PRECISIONS[experiment.train.precision]
-        self.model = made.network(self.data.facts, seed=job.seeds[0]).to(self.device)
+        self.model = made.network(self.data.facts, seed=job.seeds[0]).to(self.device, memory_format=self.layout)
         self.draws = [module for module in self.model.modules() if isinstance(module, NetworkDraws)]
         self.loss = bind(LOSSES, experiment.loss, "loss")()
         self.optimizer = made.optimizer(self.model)

@@ -14,8 +14,7 @@ class SpeedRun:
     compiled = False
 
     def __init__(self, job: Job) -> None:
-        self.trainee = trainee = Trainee(job)
-        trainee.model.to(memory_format=torch.channels_last)
+        self.trainee = trainee = Trainee(job, torch.channels_last)
         self.network = torch.compile(trainee.model) if self.compiled else trainee.model
         data, padding = trainee.data, trainee.recipe.padding
         self.side = data.train.images.shape[2:]

@@ -13,8 +13,7 @@ class Tuned:
     """A worker a core, pinned memory, persistent workers, channels_last, autocast, compile, sums that stay on the device."""
 
     def __init__(self, job: Job) -> None:
-        self.trainee = trainee = Trainee(job)
-        trainee.model.to(memory_format=torch.channels_last)
+        self.trainee = trainee = Trainee(job, torch.channels_last)
         self.compiled = torch.compile(trainee.model)
         data = trainee.data
         options = {"workers": job.workers, "pin_memory": trainee.device.type == "cuda", "persistent_workers": job.workers > 0}

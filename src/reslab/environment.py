@@ -5,8 +5,6 @@ import os
 import platform
 from pathlib import Path
 
-import psutil
-
 from reslab.errors import UserError
 
 MOST = 1024  # processes or threads
@@ -49,6 +47,8 @@ def memory_bytes() -> int:
     """The memory of this machine, or of the container or job where that is less."""
     limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
     said = [path.read_text(encoding="ascii").strip() for path in limits if path.is_file()]
+    import psutil
+
     return min([psutil.virtual_memory().total, *(int(text) for text in said if text.isdecimal())])
 
 

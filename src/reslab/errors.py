@@ -2,13 +2,12 @@
 
 import io
 import os
+import re
 import reprlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import typer
 
 from reslab import stop, storage
 
@@ -42,6 +41,8 @@ def run(command: Callable[..., None]) -> None:
 
     RESLAB_TRACEBACK=1 shows the traceback instead. Any other exception is a bug of ours and is shown whole, unless a disk is full.
     """
+    import typer  # a machine that only trains may not have it
+
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     guard(app)
@@ -98,6 +99,16 @@ def cut(text: str) -> str:
 def first_line(error: Exception) -> str:
     """The first line of a library's message, cut where it is long, or the error's type if it has none."""
     return cut(next(iter(str(error).strip().splitlines()), type(error).__name__))
+
+
+def telling_line(error: Exception) -> str:
+    """The line of a compiler's long message that says what is wrong, cut where it is long; of a short message the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().startswith(("#", "//"))]
+    for pattern in (r"\berror: ", r"^[\w.]*(Error|Exception): \S"):
+        for line in lines:
+            if re.search(pattern, line):
+                return cut(line)
+    return cut(lines[0]) if lines else type(error).__name__
 
 
 def one_line(error: Exception) -> str:

@@ -22,16 +22,11 @@ def mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
-def key_of(*parts: int | str | Tensor) -> int | Tensor:
-    """Hash a sequence of integers and names into one 64-bit key.
-
-    Some parts may be int64 () tensors on a device, whose values the host need not know: then the key is one, bit for bit the same.
-    """
-    key: int | Tensor = 0
+def key_of(*parts: int | str) -> int:
+    """Hash a sequence of integers and names into one 64-bit key."""
+    key = 0
     for part in parts:
-        bits = mixed(part + signed(GOLDEN)) if isinstance(part, Tensor) else mix(number_of(part) + GOLDEN)
-        on_device = isinstance(key, Tensor) or isinstance(bits, Tensor)
-        key = mixed(signed(key) ^ signed(bits)) if on_device else mix(key ^ bits)
+        key = mix(key ^ mix(number_of(part) + GOLDEN))
     return key
 
 
@@ -40,9 +35,9 @@ def number_of(part: int | str) -> int:
     return zlib.crc32(part.encode()) if isinstance(part, str) else part
 
 
-def signed(value: int | Tensor) -> int | Tensor:
-    """The int64 with the same bits: torch's integers are signed and wrap around, and a tensor of them is returned as it is."""
-    return value - (1 << 64) if isinstance(value, int) and value >= 1 << 63 else value
+def signed(value: int) -> int:
+    """The int64 with the same bits: torch's integers are signed and wrap around."""
+    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:

@@ -17,7 +17,7 @@ from contest.roofline import needs, reached
 from contest.rounds import contest, rotated
 from contest.workspace import Workspace, generated
 from loops import LOOPS
-from loops.job import Job
+from loops.job import Job, LevelRefused
 from loops.peer import Peer, Script
 from reslab.data import prepared
 from reslab.errors import UserError
@@ -211,3 +211,20 @@ def test_presets_name_only_loops_that_exist():
         assert plan.rounds >= 3
         for sweep in plan.sweeps:
             assert all(case.sections for case in sweep.points.values())
+
+
+class Refused(Failing):
+    """An entrant whose level is refused when it is built."""
+
+    def start(self):
+        raise LevelRefused("level graph: no GPU")
+
+
+def test_a_level_that_is_refused_loses_its_row_only():
+    found = contest([Refused("ours-graph", 9), Failing("well", 9)], rounds=1, seconds=1.0, say=lambda text: None)
+    assert found["ours-graph"]["failed"] == "refused: level graph: no GPU"
+    assert len(found["well"]["segments"]) == 1
+
+
+def test_less_cpu_time_than_the_clock_shows_is_no_division_by_zero():
+    assert compare.per_cpu_second({"images": 128, "cpu_seconds": 0.0}) == 12_800

@@ -25,6 +25,7 @@ from reslab.training.schedule.schedules import Budget
 from reslab.training.step import StepRule, TrainingStep
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:TensorFloat32"),  # the compiler advises it; a study decides
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]

@@ -15,6 +15,7 @@ from reslab.training.log import Log
 from reslab.training.optim.optimizers import OPTIMIZERS
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:TensorFloat32"),  # the compiler advises it; a study decides
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]

@@ -1,6 +1,7 @@
 """What recording a step as a CUDA graph asks of it, as far as it shows without a GPU: no host in the loop, all state in place."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,13 +11,15 @@ from small_runs import run
 from torch.utils._python_dispatch import TorchDispatchMode
 from whole_runs import fit
 
-from reslab.data.augment.draws import Draws
+from reslab.data.augment.draws import Draws, Keys
 from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run
+from reslab.training.batch_norm import CountedTogether
+from reslab.training.casts import CastTogether
+from reslab.training.execution.compiler import Compiled
 from reslab.training.execution.cuda_graph import obstacle
-from reslab.training.execution.levels import Compiled
-from reslab.training.execution.trial import Snapshot, changes, check_agreement, tensors
+from reslab.training.execution.trial import Snapshot, changes, changes_in_float32, check_agreement, tensors
 from reslab.training.loop import set_rate
 from reslab.training.optim.optimizers import OPTIMIZERS
 from reslab.training.precision import PRECISIONS
@@ -40,7 +43,7 @@ class NoHost(TorchDispatchMode):
 
 def steps_without_host(made: Run) -> None:
     step = made.step()
-    step.batches.draw_on_device()
+    step.batches.keep_keys()
     step.rule.batch_norm.train(step.model)
     for _ in range(2):  # the first one makes lazy state
         step.batches.begin(1)
@@ -196,12 +199,13 @@ def test_a_skipped_first_step_leaves_no_momentum():
     assert all(not state["momentum_buffer"].any() for state in made.optimizer.state.values())
 
 
-def test_seed_and_epoch_as_tensors_draw_the_same_numbers():
-    index = torch.arange(1000)
+def test_kept_keys_draw_the_same_numbers():
+    index, keys = torch.arange(1000), Keys((1 << 62) + 5, CPU)
     for epoch in (0, 1, 200):
-        number, tensor = (Draws(make(3), make(epoch), "flip", index) for make in (int, torch.tensor))
-        for draw in (lambda d: d.uniform("x"), lambda d: d.uniforms("x", 3), lambda d: d.at("batch").seeds("x")):
-            assert torch.equal(draw(number), draw(tensor))
+        keys.begin(epoch)
+        made, kept = (Draws(keys.seed, epoch, "flip", index, *given) for given in ((), (keys,)))
+        for draw in (lambda d: d.uniform("x"), lambda d: d.uniforms("x", 3), lambda d: d.at("batch").substream("s").seeds("x")):
+            assert torch.equal(draw(made), draw(kept))
 
 
 @pytest.mark.parametrize("name", sorted((AUGMENTATIONS | MIXINGS).keys() - BY_TORCHVISION))
@@ -209,7 +213,7 @@ def test_compiled_batches_are_the_same(name, monkeypatch):
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
     batches = run(augment=[{"name": "flip"}, {"name": name} | REQUIRED.get(name, {})]).batches
-    batches.draw_on_device()
+    batches.keep_keys()
     plain = next(batches.iterate(1))
     batches.compile()
     compiled = next(batches.iterate(1))
@@ -232,9 +236,72 @@ def test_all_seeds_share_what_was_compiled(monkeypatch):
         made = run(seed=seed)
         step = made.step()
         step.rule.batch_norm.train(step.model)
-        step.batches.draw_on_device()
-        step.network = Compiled(step.model, 16)
+        step.batches.keep_keys()
+        step.batches.begin(1)
+        step(16)  # as the trial does: it makes the keys
+        step.forms.network = Compiled(step.model, 16)
         step.batches.compile()
         step.batches.begin(1)
         step(16)
         assert len(compiled) == 2
+
+
+def in_float16(step, size):
+    """Another format of as few bits: a way to launch the step that differs by rounding alone."""
+    other = copy.copy(step)
+    other.rule = replace(step.rule, precision=PRECISIONS["float16"])
+    other(size)
+
+
+def of_other_labels(step, size):
+    """A wrong graph: it learns something else."""
+    other = copy.copy(step)
+    other.loss = lambda logits, targets: step.loss(logits, (targets + 1) % 4)
+    other(size)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """A network so deep that bfloat16 turns its changes by more than the bound for float32."""
+    torch.manual_seed(0)
+    made = run(model={"depth": 20}, train={"precision": "bfloat16"}).step()
+    made.rule.batch_norm.train(made.model)
+    made.batches.load(made.batches.begin(1)[0])
+    return made, changes(made, made), changes_in_float32(made)
+
+
+def test_a_deep_network_may_differ_by_as_much_as_it_rounds(deep):
+    step, plain, exact = deep
+    other = changes(step, partial(in_float16, step))
+    check_agreement(plain, other, exact)
+    with pytest.raises(UserError, match="changes of"):
+        check_agreement(plain, other)
+
+
+@pytest.mark.parametrize("wrong", [with_one_rate, of_other_labels, without_update])
+def test_more_than_rounding_is_found_in_a_deep_network(deep, wrong):
+    step, plain, exact = deep
+    with pytest.raises(UserError, match="it does not do what the plain step does: changes of"):
+        check_agreement(plain, changes(step, partial(wrong, step)), exact)
+
+
+def test_weights_cast_together_give_the_same_bits():
+    step = run(train={"precision": "bfloat16"}).step()
+    step.rule.batch_norm.train(step.model)
+    found = []
+    for casts in (None, CastTogether(step.model, torch.bfloat16)):
+        step.casts = casts
+        step.batches.begin(1)
+        found.append(changes(step, step))
+    assert all(torch.equal(a, b) for kind in found[0] for a, b in zip(found[0][kind], found[1][kind], strict=True))
+
+
+def test_batch_norms_counted_together_have_the_same_counts():
+    plain, together = run(train={"ghost_batch_size": 8}).step(), run(train={"ghost_batch_size": 8}).step()
+    together.counted = CountedTogether(together.model)
+    for step in (plain, together):
+        for size in step.begin_epoch(1):
+            step(size)
+    other = together.model.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in plain.model.state_dict().items())
+    assert any(name.endswith("num_batches_tracked") and value > 1 for name, value in other.items())

@@ -36,7 +36,7 @@ def test_a_long_run_is_compiled_and_trains_as_the_plain_one():
     step = made.step()
     launch, level = levels.choose_level(step, LONG)
     assert level == levels.ExecutionLevel("compile", NO_GPU)
-    assert step.network.size == 16
+    assert step.forms.network.size == 16
     assert losses(made, step, launch) == pytest.approx(losses(plain, plain.step(), None), rel=1e-4)
 
 
@@ -50,7 +50,7 @@ def test_what_fails_leaves_a_slower_level_and_no_trace(monkeypatch):
     step = made.step()
     launch, level = levels.choose_level(step, SHORT)
     assert level == levels.ExecutionLevel("eager", {"compile": "the compiler crashed"})
-    assert step.network is None
+    assert step.forms.network is None
     assert losses(made, step, launch) == losses(plain, plain.step(), None)
 
 

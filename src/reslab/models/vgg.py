@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,13 +78,23 @@ class Head(nn.Module):
         return x.flatten(1)
 
     def pooled(self, x: Tensor) -> Tensor:
-        """The means over windows; on a GPU the uneven ones have no deterministic backward pass (`train.fast: true` allows it)."""
+        """The means over windows. On a GPU uneven ones are products: torch's own have no deterministic backward pass there."""
         height, width = x.shape[2:]
         if self.pool == 1:
             return global_average_pool(x)
         if height % self.pool == 0 and width % self.pool == 0:
             return F.avg_pool2d(x, (height // self.pool, width // self.pool))
+        if x.is_cuda:
+            rows, columns = (windows(side, self.pool, x) for side in (height, width))
+            return rows @ x @ columns.T
         return F.adaptive_avg_pool2d(x, self.pool)
+
+
+def windows(side: int, count: int, like: Tensor) -> Tensor:
+    """The means of adaptive average pooling along one axis as a matrix (count, side)."""
+    place, window = torch.arange(side, device=like.device), torch.arange(count, device=like.device)[:, None]
+    inside = (place >= window * side // count) & (place < -(-(window + 1) * side // count))
+    return (inside / inside.sum(1, keepdim=True)).to(like.dtype)
 
 
 class VGG(nn.Module):

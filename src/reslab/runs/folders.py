@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from reslab.environment import project_root
 from reslab.errors import UserError
 
 LOCK, STARTED = "lock", "started"
+POLL = 0.005  # seconds between two attempts to take the lock
 
 
 def checkpoints() -> Path:
@@ -56,10 +57,14 @@ class SeedFolder:
             return now
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder: a second process with the same network waits, then finds it finished. Freed when a process dies."""
+    def locked(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the folder: a second process with the same network waits, then finds it finished. Freed when a process dies.
+
+        `meanwhile` is called while it waits: networks that share a process go on, so that two processes that took the
+        networks in another order do not wait for each other for ever.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / LOCK):
+        with _acquired(FileLock(self.path / LOCK), meanwhile):
             for leftover in self.path.glob(f".{self.checkpoint.name}.*"):  # half written by a process that was killed
                 leftover.unlink()
             yield
@@ -97,6 +102,15 @@ def prune(*, keep_days: float, dry_run: bool) -> list[Path]:
         if not dry_run:
             shutil.rmtree(folder)
     return stale
+
+
+def _acquired(lock: FileLock, meanwhile: Callable[[], None]) -> FileLock:
+    while True:
+        try:
+            return lock.acquire(blocking=False)
+        except Timeout:
+            time.sleep(POLL)
+            meanwhile()
 
 
 def _is_locked(path: Path) -> bool:

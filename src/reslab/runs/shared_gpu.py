@@ -9,13 +9,15 @@ import gc
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from queue import SimpleQueue
+from typing import ClassVar
 
 import torch
 
 from reslab import stop
 from reslab.errors import UserError
+from reslab.runs.gpu_memory import out_of_memory
 from reslab.runs.processes import Job
 
 ROOM = 1.2  # another network starts if this many times the memory of the largest so far is free
@@ -72,7 +74,7 @@ class _Turns:
     """Networks under way and whose turn it is: one network's, or that of the thread that starts them."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.networks = device, []
+        self.device, self.networks, self.streams = device, [], _Streams(device)
         self.starter: SimpleQueue = SimpleQueue()
         self.order: list[SimpleQueue] = []  # the turn goes from each to the next, and from the last to the first
 
@@ -127,12 +129,11 @@ class _Network:
     def _run(self) -> None:
         try:
             self._wait()
-            with _stream(self.turns.device):
+            with self.turns.streams.one():
                 self.train(self.job, self.take_turn)
-        except torch.OutOfMemoryError:  # not kept: its traceback holds the network's tensors
-            self.out_of_memory = True
         except BaseException as error:  # noqa: BLE001 - raised by `run_together` in the thread that called it
-            self.error = error
+            self.out_of_memory = out_of_memory(error)
+            self.error = None if self.out_of_memory else error  # its traceback would hold the network's tensors
         finally:
             self.ended = True
             self.turns.starter.put(GO)
@@ -155,8 +156,27 @@ def _give_memory_back() -> None:
         torch.cuda.empty_cache()
 
 
-def _stream(device: torch.device) -> AbstractContextManager:
-    return torch.cuda.stream(torch.cuda.Stream(device)) if device.type == "cuda" else nullcontext()
+class _Streams:
+    """Streams for networks, used again when one has ended: cuBLAS keeps a workspace for each stream that it ever saw."""
+
+    free: ClassVar[dict[torch.device, list]] = {}
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Work on a stream of one's own while this lasts."""
+        if self.device.type != "cuda":
+            yield
+            return
+        free = self.free.setdefault(self.device, [])
+        stream = free.pop() if free else torch.cuda.Stream(self.device)
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            free.append(stream)
 
 
 def _free(device: torch.device) -> int:

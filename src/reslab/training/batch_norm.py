@@ -1,9 +1,11 @@
 """Batch norm's running statistics: how they average, when they start anew, and networks that train with fixed ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -37,6 +39,29 @@ class BatchNormRule:
         if self.frozen:
             for module in _batch_norms(model):
                 module.eval()
+
+
+class CountedTogether:
+    """The counters of a network's batch norms in one tensor: one kernel counts a batch, not one a layer."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.norms = [module for module in _batch_norms(model) if module.num_batches_tracked is not None]
+        self.counts = torch.stack([norm.num_batches_tracked for norm in self.norms]) if self.norms else None
+        for place, norm in enumerate(self.norms):
+            norm.num_batches_tracked = self.counts[place]
+
+    def __call__(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """The network's forward pass; its batch norms do not count while it lasts."""
+        counting = [norm for norm in self.norms if norm.training]  # all of them, or none where they are frozen
+        for norm in counting:
+            norm.num_batches_tracked = None
+        try:
+            return network(images)
+        finally:
+            for place, norm in enumerate(counting):
+                norm.num_batches_tracked = self.counts[place]
+            if counting:
+                self.counts.add_(1)
 
 
 def _batch_norms(model: nn.Module) -> list[_BatchNorm]:

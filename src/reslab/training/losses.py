@@ -50,9 +50,21 @@ def _cross_entropy(logits: Tensor, targets: Targets, smoothing: float) -> Tensor
     if not isinstance(targets, MixedTargets):
         return F.cross_entropy(logits, targets, label_smoothing=smoothing)
     log_probabilities = logits.log_softmax(1)
-    of_labels = -(log_probabilities.gather(1, targets.labels) * targets.weights).sum(1)
+    at = compared if logits.is_cuda else gathered
+    of_labels = -(at(log_probabilities, targets.labels) * targets.weights).sum(1)
     of_all = -log_probabilities.mean(1)
     return ((1 - smoothing) * of_labels + smoothing * of_all).mean()
+
+
+def gathered(values: Tensor, labels: Tensor) -> Tensor:
+    """Values (B, K) at labels (B, n) -> (B, n)."""
+    return values.gather(1, labels)
+
+
+def compared(values: Tensor, labels: Tensor) -> Tensor:
+    """The same values by comparison: on a GPU the backward pass of a gather is a scatter, slow where it must repeat bitwise."""
+    chosen = labels[:, :, None] == torch.arange(values.shape[1], device=values.device)
+    return torch.where(chosen, values[:, None, :], 0.0).sum(2)
 
 
 def _precise(logits: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
 """One training step: gradients of a batch, whole or in chunks, and the update."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from reslab.targets import Batch, split_targets
-from reslab.training.batch_norm import BatchNormRule
+from reslab.targets import Batch, Targets, split_targets
+from reslab.training.batch_norm import BatchNormRule, CountedTogether
+from reslab.training.casts import CastTogether
 from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import Batches, Loss, wrong
 from reslab.training.precision import FLOAT32, Precision, forward
@@ -39,6 +41,16 @@ class StepRule:
 
 
 Network = Callable[[Tensor], Tensor]
+Measured = tuple[Tensor, Tensor, Tensor]  # the loss whose gradient is wanted; the same as float64; errors, float64
+
+
+@dataclass
+class Forms:
+    """Faster forms of a step's parts that compute the same, such as compiled ones; None stands for the part as it is written."""
+
+    network: Network | None = None
+    measure: Callable[..., Measured] | None = None
+    add: Callable[..., None] | None = None
 
 
 def train_step(
@@ -48,15 +60,12 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     rule: StepRule | None = None,
     *,
-    network: Network | None = None,
+    forms: Forms | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device.
-
-    `network` is what computes the forward pass in place of `model`, such as its compiled form.
-    """
+    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device."""
     rule = rule or StepRule()
     optimizer.zero_grad(set_to_none=True)
-    value, errors = _gradients(model, batch, loss, rule, network)
+    value, errors = _gradients(model, batch, loss, rule, forms or Forms())
     if rule.gradient_clip is not None:
         rule.scaler.unscale_(optimizer)
         clip_grad_norm_(model.parameters(), rule.gradient_clip)
@@ -69,7 +78,7 @@ def train_step(
     return value, errors
 
 
-def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, network: Network | None) -> tuple[Tensor, Tensor]:
+def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, forms: Forms) -> tuple[Tensor, Tensor]:
     """Add up the gradient of the batch's mean loss (scaled, if there is a scaler); return loss and errors, both float64.
 
     In chunks this is ghost batch norm (Hoffer, Hubara, Soudry, arXiv:1705.08741, section 4), in less memory. Each chunk's weight is
@@ -77,15 +86,27 @@ def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, netwo
     """
     # Deviation: running statistics are updated by one chunk after the other, each with batch norm's momentum; the paper weights
     # them.
-    value, errors = 0.0, 0.0
+    found, measure = [], forms.measure or measured
     for images, targets in _chunks(batch, rule.ghost_batch_size):
         share = len(images) / len(batch[0])
-        logits = forward(model, images, rule.precision, network=network)
-        part = loss(logits, targets) * share
+        logits = forward(model, images, rule.precision, network=forms.network)
+        part, value, errors = measure(logits, targets, loss, share)
         rule.scaler.scale(part).backward()
-        value = value + part.detach().double()
-        errors = errors + wrong(logits.detach(), targets).sum(dtype=torch.float64)
-    return value, errors
+        found.append((value, errors))
+    values, errors = zip(*found, strict=True)
+    return reduce(torch.add, values), reduce(torch.add, errors)
+
+
+def measured(logits: Tensor, targets: Targets, loss: Loss, share: float) -> Measured:
+    """The loss of a chunk that has a `share` of the batch, and its errors."""
+    part = loss(logits, targets) * share
+    return part, part.detach().double(), wrong(logits.detach(), targets).sum(dtype=torch.float64)
+
+
+def add_up(sums: Tensor, last: Tensor, value: Tensor, errors: Tensor, size: int) -> None:
+    """Add a batch's loss, over its images, and its errors to `sums`, and put the errors into `last`."""
+    sums += torch.stack([value * size, errors])
+    last.copy_(errors)
 
 
 def _chunks(batch: Batch, size: int | None) -> Iterator[Batch]:
@@ -106,8 +127,13 @@ class TrainingStep:
         self, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, batches: Batches, rule: StepRule | None = None
     ) -> None:
         self.model, self.optimizer, self.loss, self.batches, self.rule = model, optimizer, loss, batches, rule or StepRule()
-        self.network: Network | None = None  # the model's compiled form
+        self.forms = Forms()
         device = next(model.parameters()).device
+        self.counted, self.casts = None, None
+        if device.type == "cuda" and self.rule.batch_norm.momentum != "cumulative":
+            self.counted = CountedTogether(model)
+        if device.type == "cuda" and self.rule.precision.autocast and not self.rule.recomputes:
+            self.casts = CastTogether(model, self.rule.precision.autocast)
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss summed over images, errors
         self.errors = torch.zeros((), dtype=torch.float64, device=device)  # of the last batch
 
@@ -125,6 +151,10 @@ class TrainingStep:
 
     def __call__(self, size: int) -> None:
         batch = self.batches.batch(size)
-        value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, network=self.network)
-        self.sums += torch.stack([value * size, errors])
-        self.errors.copy_(errors)
+        value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, forms=self._forms())
+        (self.forms.add or add_up)(self.sums, self.errors, value, errors, size)
+
+    def _forms(self) -> Forms:
+        """The forms; on a GPU batch norms count together and weights are cast together."""
+        network = self.forms.network or self.casts
+        return replace(self.forms, network=partial(self.counted, network or self.model) if self.counted else network)

@@ -26,7 +26,7 @@ def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
     `take_turn` lets other networks on the same GPU run (runs/shared_gpu.py).
     """
     folder = SeedFolder.of(job.identity, job.seed)
-    with folder.locked():
+    with folder.locked(take_turn):
         if folder.finished.exists():
             return
         experiment = bound(config.from_sections(job.experiment, job.description["config"]))

@@ -9,6 +9,36 @@ from torch import Tensor
 from reslab.rng import GOLDEN, key_of, mixed, random_bits, signed, uniform
 
 Level = Literal["image", "batch"]  # whose the numbers are: each image's own, or one for the whole batch
+MOST_KEYS = 64  # of a recipe: a key for each number that it draws
+
+
+class Keys:
+    """The keys of a run's draws in one epoch, in a tensor on the device: made on the host, once an epoch.
+
+    A recorded CUDA graph or a compiled program reads them anew in each epoch. To make a key there costs more kernels than the draw.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.seed, self.epoch = seed, 0
+        self.places: dict[tuple[str, str], int] = {}  # (stream, name) -> place in the table
+        self.table = torch.zeros(MOST_KEYS, dtype=torch.int64, device=device)
+
+    def begin(self, epoch: int) -> None:
+        """Make the keys of another epoch, in place."""
+        self.epoch = epoch
+        for names in self.places:
+            self._make(names)
+
+    def of(self, stream: str, name: str) -> Tensor:
+        """The key of a stream's draw, int64 (); one that is asked for the first time must be asked for outside a recording."""
+        names = (stream, name)
+        if names not in self.places:
+            self.places[names] = len(self.places)
+            self._make(names)
+        return self.table[self.places[names]]
+
+    def _make(self, names: tuple[str, str]) -> None:
+        self.table[self.places[names]].fill_(signed(key_of(self.seed, self.epoch, *names)))
 
 
 @dataclass(frozen=True)
@@ -16,14 +46,15 @@ class Draws:
     """The random numbers of one augmentation for one batch.
 
     `index` int64 (B,) holds the samples' numbers in the dataset, so a sample's draw does not depend on its batch. (Where images
-    are drawn with replacement it holds the draw's place in the epoch: the same image twice is augmented twice.) Seed and epoch may
-    be int64 () tensors, which a recorded CUDA graph reads anew each time it is replayed: the numbers are the same.
+    are drawn with replacement it holds the draw's place in the epoch: the same image twice is augmented twice.) `keys` are those
+    of the same seed and epoch, kept on the device: the numbers are the same.
     """
 
-    seed: int | Tensor
-    epoch: int | Tensor
+    seed: int
+    epoch: int
     stream: str
     index: Tensor
+    keys: Keys | None = None
 
     def uniform(self, name: str) -> Tensor:
         """One float64 in [0, 1) per sample, (B,); another `name` gives independent numbers."""
@@ -58,4 +89,6 @@ class Draws:
         return replace(self, stream=f"{self.stream}/{name}")
 
     def _key(self, name: str) -> int | Tensor:
+        if self.keys is not None:
+            return self.keys.of(self.stream, name)
         return signed(key_of(self.seed, self.epoch, self.stream, name))

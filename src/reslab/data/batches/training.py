@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from reslab.data.augment.beta import quantiles
-from reslab.data.augment.draws import Draws
+from reslab.data.augment.draws import Draws, Keys
 from reslab.data.augment.recipe import Recipe
 from reslab.data.batches.finished import Batches
 from reslab.data.batches.raw import RawBatches
 from reslab.data.normalize import Normalize
-from reslab.rng import number_of
 from reslab.targets import Batch
 
 
@@ -30,25 +29,25 @@ class TrainingBatches(Batches):
         super().__init__(raw)
         self.recipe, self.normalize = recipe, normalize
         self.compiled: Callable[..., Batch] | None = None  # a faster form of `make`
-        self.seed: int | Tensor = raw.order.seed
-        self.epoch: int | Tensor = 0
+        self.epoch_number = 0
+        self.keys: Keys | None = None
         if normalize.scale.is_cuda:
-            self.draw_on_device()
+            self.keep_keys()
 
-    def draw_on_device(self) -> None:
-        """Keep seed and epoch as tensors: a recording reads them, one compiled program is for all seeds. It costs a CPU more."""
-        self.seed = torch.tensor(self.raw.order.seed, device=self.normalize.scale.device)
-        self.epoch = torch.zeros_like(self.seed)
+    def keep_keys(self) -> None:
+        """Keep the keys of the draws in a tensor: a recording reads them, one compiled program is for all seeds and epochs."""
+        self.keys = Keys(self.raw.order.seed, self.normalize.scale.device)
 
-    def compile(self) -> None:
-        """Make batches by compiled code from now on; what the host computes once is a constant to the compiler."""
-        for computed_once in (number_of, quantiles):
-            torch.compiler.assume_constant_result(computed_once)
-        self.compiled = torch.compile(self.make, dynamic=False)
+    def compile(self, compiled: Callable[[Callable], Callable] | None = None) -> None:
+        """Make batches by `compiled` code from now on, after one without; what the host computes once is a constant."""
+        torch.compiler.assume_constant_result(quantiles)
+        self.compiled = (compiled or torch.compile)(self.make)
 
     def begin(self, epoch: int = 1, first: int = 0) -> list[int]:
-        """Start an epoch at its 0-based batch `first`; its number is written in place, too."""
-        self.epoch = self.epoch.fill_(epoch) if isinstance(self.epoch, Tensor) else epoch
+        """Start an epoch at its 0-based batch `first`; its keys are written in place, too."""
+        self.epoch_number = epoch
+        if self.keys is not None:
+            self.keys.begin(epoch)
         return super().begin(epoch, first)
 
     def batch(self, size: int) -> Batch:
@@ -62,4 +61,6 @@ class TrainingBatches(Batches):
         return self.recipe.finish(self.normalize(images), labels, partial(self._draws, places))
 
     def _draws(self, places: Tensor, stream: str) -> Draws:
-        return Draws(self.seed, self.epoch, stream, places)
+        if self.keys is not None:
+            return Draws(0, 0, stream, places, self.keys)  # seed and epoch are in the keys
+        return Draws(self.raw.order.seed, self.epoch_number, stream, places)

@@ -1,5 +1,6 @@
 """A step recorded as a CUDA graph: the host launches it once in place of hundreds of kernels."""
 
+import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, telling_line
+from reslab.runs.gpu_memory import out_of_memory
 from reslab.training.evaluation import ScoringStep
 from reslab.training.optim.lars import Lars
 from reslab.training.step import TrainingStep
@@ -44,7 +46,7 @@ class Recorded:
         graph, broken = torch.cuda.CUDAGraph(), None
         try:
             # The same stream a second time: torch does not restore the current stream if the end of a recording fails.
-            with torch.cuda.stream(self.stream), self._recording(graph):
+            with torch.cuda.stream(self.stream), without_collection(), self._recording(graph):
                 try:
                     self.step(size)
                 except Exception as error:  # the end of the recording will fail too, with a vaguer message
@@ -52,9 +54,9 @@ class Recorded:
                     raise
         except RuntimeError as error:
             broken = broken or error
-            if isinstance(broken, torch.OutOfMemoryError):
+            if out_of_memory(broken):
                 raise broken from error
-            raise RecordingError(first_line(broken)) from error
+            raise RecordingError(telling_line(broken)) from error
         return graph
 
     def _recording(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
@@ -69,6 +71,19 @@ def _own_stream() -> torch.cuda.Stream:
     """The current stream if it is not the default one, else a new one: libraries keep a workspace for each of the 32 streams."""
     current = torch.cuda.current_stream()
     return torch.cuda.Stream() if current == torch.cuda.default_stream() else current
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Python's collector of reference cycles rests: it might free an old graph or a tensor, which breaks a recording off."""
+    gc.collect()
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @contextmanager

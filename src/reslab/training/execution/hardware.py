@@ -14,6 +14,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 def choose_device() -> torch.device:
     """RESLAB_DEVICE if set, else the GPU if there is one, else the CPU. Raises UserError for a device that cannot be used."""
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")  # hardware queues; read when CUDA starts, 8 unless set
     wish = os.environ.get("RESLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         if torch.device(wish).type not in ("cpu", "cuda"):

@@ -3,16 +3,18 @@
 import os
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor, nn
 
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, telling_line
+from reslab.runs.gpu_memory import out_of_memory
 from reslab.training.evaluation import ScoringStep
+from reslab.training.execution.compiler import Compiled, compiled
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.execution.executor import Launch
-from reslab.training.execution.trial import Snapshot, changes, check_agreement
-from reslab.training.step import TrainingStep
+from reslab.training.execution.trial import Snapshot, changes, changes_in_float32, check_agreement
+from reslab.training.step import Forms, TrainingStep, add_up, measured
 
 LEVELS = ("graph+compile", "graph", "compile", "eager")  # the fastest first
 CPU_RATE = 5e10  # floating-point operations per second of one CPU thread, roughly
@@ -61,19 +63,6 @@ class ExecutionLevel:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-class Compiled:
-    """A model compiled for batches of one size; batches of another size (the last of an epoch) run eagerly."""
-
-    def __init__(self, model: nn.Module, size: int) -> None:
-        self.model, self.size = model, size
-        # Once more, for the compiler, which was not loaded when hardware.prepare chose.
-        torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
-        self.fast = torch.compile(model, fullgraph=True, dynamic=False)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return (self.fast if len(images) == self.size else self.model)(images)
-
-
 def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, ExecutionLevel]:
     """Prepare the fastest level that works and return what launches the step there.
 
@@ -88,13 +77,13 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
         settings = [{key: value for key, value in group.items() if key != "params"} for group in step.optimizer.param_groups]
         try:
             return _prepared(step, level), ExecutionLevel(level, refused)
-        except torch.OutOfMemoryError:
-            raise  # a slower level needs as much: what shares the device must make room
-        except Exception as error:  # noqa: BLE001 - compilers and drivers raise many kinds; a slower level may need neither
-            refused = refused | {level: first_line(error)}
+        except Exception as error:
+            if out_of_memory(error):
+                raise  # a slower level needs as much: what shares the device must make room
+            refused = refused | {level: telling_line(error)}
             if isinstance(error, RecordingError):
                 refused = {"graph": BROKEN} | refused
-            step.network, step.batches.compiled = None, None
+            step.forms, step.batches.compiled = Forms(), None
             for group, before in zip(step.optimizer.param_groups, settings, strict=True):
                 group.update(before)
     return step, ExecutionLevel("eager", refused)
@@ -108,10 +97,10 @@ def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Launch:
     step.batches.load(step.batches.begin(1)[0])
     try:
         return Recorded(step)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        level.refused["graph of the evaluation"] = first_line(error)
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        level.refused["graph of the evaluation"] = telling_line(error)
         return step
 
 
@@ -136,22 +125,23 @@ def _no_compiler(device: torch.device) -> str | None:
 
 def _prepared(step: TrainingStep, level: str) -> Launch:
     """What launches the step at a level above eager, after a trial. Raises whatever makes the level unusable."""
-    recorded, compiled = level.startswith("graph"), level.endswith("compile")
+    recorded, compiles = level.startswith("graph"), level.endswith("compile")
     if recorded and (reason := obstacle(step)):
         raise UserError(reason)
-    if compiled and step.rule.recomputes:
+    if compiles and step.rule.recomputes:
         raise UserError("blocks that are computed again are not compiled")
     if recorded:
         count_on_device(step.optimizer, step.sums.device)
-    size = step.batches.begin(1)[0]
+    size, device = step.batches.begin(1)[0], step.sums.device
     step.batches.load(size)
-    plain = changes(step, step)
-    if compiled:
-        step.network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size))
-    if recorded and compiled:
-        step.batches.compile()
+    plain, exact = changes(step, step), changes_in_float32(step)
+    if compiles:
+        network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size), step.casts)
+        step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
+    if recorded and compiles:
+        step.batches.compile(partial(compiled, device=device))
     launch = _recorded(step) if recorded else step
-    check_agreement(plain, changes(step, launch))
+    check_agreement(plain, changes(step, launch), exact)
     return launch
 
 

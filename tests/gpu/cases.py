@@ -1,0 +1,132 @@
+"""What the tests of the stand-in run on it, in a process of its own: `cases.py NAME...` prints JSON lines.
+
+This folder, tests/support and src must be on PYTHONPATH.
+"""
+
+import gc
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import standin
+import torch
+from families import CASES
+from small_runs import run
+
+from reslab import config
+from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
+from reslab.data.prepared import Prepared
+from reslab.data.prepared.splits import Arrays
+from reslab.experiment.assemble import assemble
+from reslab.experiment.bound import bound
+from reslab.runs.shared_gpu import run_together
+from reslab.training.execution import hardware, levels
+from reslab.training.losses import LOSSES
+from reslab.training.optim.optimizers import OPTIMIZERS
+from reslab.training.precision import PRECISIONS
+
+GPU = torch.device("cuda")
+SIZE = levels.RunSize(10**6, 7, 80, 10**6)
+BY_TORCHVISION = {"colour_jitter", "trivial_augment", "rand_augment"}  # image by image, on the host
+REQUIRED = {"cutout": {"size": 4}, "dual_cutout": {"size": 4}, "pad_crop": {"padding": 2}}
+CIFAR = {
+    "normalize": {"name": "constants", "mean": [0.5] * 3, "std": [0.25] * 3},
+    "augment": [{"name": "pad_crop", "padding": 4}, {"name": "flip"}],
+    "loss": {"name": "cross_entropy"},
+    "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4},
+    "schedule": {"name": "cosine"},
+    "train": {"epochs": 2, "batch_size": 128, "precision": "bfloat16"},
+}
+
+
+def captured(made, level: str) -> dict:
+    """What comes of recording one step of a run at a level."""
+    os.environ["RESLAB_ENGINE"] = level
+    with torch.cuda.stream(torch.cuda.Stream()):
+        step = made.step()
+        standin.reset()
+        _, chosen = levels.choose_level(step, SIZE)
+    graphs = standin.counts().get("call|graph captured", 0)
+    kernels = standin.captured() // max(graphs, 1)
+    return {"level": chosen.level, "refused": chosen.refused, "kernels": kernels, "anomalies": standin.anomalies()}
+
+
+def recipes() -> None:
+    """Every family, loss, mixing, augmentation, optimizer and precision, recorded as one step."""
+    sections = [{"model": {"name": name} | options, "side": 64 if name.startswith("imagenet") else 32} for name, options in CASES]
+    sections += [{"train": {"precision": name}} for name in PRECISIONS]
+    sections += [{"optimizer": {"name": name, "lr": 0.01} | ({"rule": "paper"} if name == "lars" else {})} for name in OPTIMIZERS]
+    sections = [part for part in sections if part.get("optimizer", {}).get("name") not in ("adabound", "adagrad")]  # on the host
+    steps = sorted((AUGMENTATIONS | MIXINGS).keys() - BY_TORCHVISION)
+    sections += [{"augment": [{"name": name} | REQUIRED.get(name, {})]} for name in steps]
+    sections += [{"loss": {"name": name}} for name in LOSSES]
+    sections += [{"train": part} for part in ({"ema": 0.9}, {"recompute": True}, {"ghost_batch_size": 8}, {"gradient_clip": 0.5})]
+    for section in sections:
+        name = json.dumps(section)
+        say(case=name, **captured(run(device=GPU, **section), "graph"))
+
+
+def network(model: dict, images: int = 256):
+    """A run on made-up images of CIFAR's shape, in batches of 128."""
+    random = np.random.default_rng(0)
+    splits = [Arrays(random.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8), np.arange(n) % 10) for n in (images, 100)]
+    data = Prepared(splits[0], None, splits[1], {"image_shape": [3, 32, 32], "class_names": list("abcdefghij")})
+    hardware.prepare(GPU, precision="bfloat16", fast=False)
+    return assemble(bound(config.from_sections("x", CIFAR | {"model": model})), data, seed=0, device=GPU)
+
+
+def kernels(level: str, depth: int) -> None:
+    """The kernels of one recorded step of a residual network in bfloat16."""
+    say(case=f"resnet{depth} {level}", **captured(network({"name": "resnet", "depth": depth}), level))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network that trains with others."""
+
+    seed: int
+
+
+def together(count: int, limit: int | None = None) -> None:
+    """Networks recorded together; with a `limit` of memory in bytes not all find room at once."""
+    os.environ["RESLAB_ENGINE"] = "graph"
+    found, most = [], [0, 0]
+
+    def train(job: Job, take_turn) -> None:
+        step = run(seed=job.seed, device=GPU).step()
+        launch, level = levels.choose_level(step, SIZE)
+        most[0] += 1
+        most[1] = max(most)
+        for epoch in (1, 2):
+            for size in step.begin_epoch(epoch):
+                step.batches.load(size)
+                launch(size)
+                take_turn()
+        most[0] -= 1
+        found.append(level.level)
+
+    standin.reset()
+    if limit:
+        standin.limit_memory(standin.counts()["bytes|used"] + limit)
+    before = torch.cuda.memory_reserved()
+    for _ in range(2):
+        list(run_together(train, [Job(seed) for seed in range(count)], device=GPU))
+        gc.collect()
+    say(case="together", levels=found, at_once=most[1], anomalies=standin.anomalies(), left=torch.cuda.memory_reserved() - before)
+
+
+def say(**row) -> None:
+    """Print a row."""
+    print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    levels.check_agreement = lambda *sides: None  # it compares numbers, and there are none here
+    hardware.prepare(GPU, precision="float32", fast=False)
+    for case in sys.argv[1:]:
+        name, *arguments = case.split(":")
+        globals()[name](*(int(argument) if argument.isdigit() else argument for argument in arguments))
+    sys.stdout.flush()
+    os._exit(0)  # torch 2.11's processes that compile may hang at the end

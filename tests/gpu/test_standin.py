@@ -1,0 +1,60 @@
+"""The GPU path on a stand-in for CUDA, where gcc and CUDA's headers are: captures, forbidden calls, numbers of kernels, memory."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from standin.build import Unavailable, build
+
+HERE = Path(__file__).parent
+PATHS = (HERE, HERE.parent / "support", HERE.parents[1] / "src")
+GRAPH_20, COMPILED_20, COMPILED_110 = 366, 122, 650  # kernels of one step, torch 2.15; they may only fall
+
+
+@pytest.fixture(scope="module")
+def on_standin(tmp_path_factory):
+    """Run cases of cases.py there; returns their rows."""
+    try:
+        variables = build(tmp_path_factory.mktemp("standin"))
+    except Unavailable as why:
+        pytest.skip(f"the stand-in for CUDA cannot be built: {why}")
+
+    def rows(*cases: str) -> list[dict]:
+        environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join(map(str, PATHS))}
+        command = [sys.executable, "-W", "ignore", str(HERE / "cases.py"), *cases]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return rows
+
+
+def test_every_recipe_is_recorded_without_a_forbidden_call(on_standin):
+    rows = on_standin("recipes")
+    assert len(rows) > 90
+    assert [row for row in rows if row["level"] != "graph" or row["anomalies"]] == []
+
+
+def test_a_step_has_no_more_kernels_than_it_had(on_standin):
+    (row,) = on_standin("kernels:graph:20")
+    assert row["level"] == "graph"
+    assert row["kernels"] <= GRAPH_20
+
+
+def test_sixteen_networks_are_recorded_side_by_side_and_keep_no_memory(on_standin):
+    (row,) = on_standin("together:16")
+    assert row["levels"] == ["graph"] * 32
+    assert row["at_once"] == 16
+    assert row["anomalies"] == {}
+    assert row["left"] <= 0
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("depth", "most"), [(20, COMPILED_20), (110, COMPILED_110)])
+def test_a_compiled_step_has_no_more_kernels_than_it_had(on_standin, depth, most):
+    (row,) = on_standin(f"kernels:graph+compile:{depth}")
+    assert row["level"] == "graph+compile"
+    assert row["kernels"] <= most

@@ -1,0 +1,53 @@
+"""What a GPU computes in another form than a CPU: the same numbers, shown on the CPU."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reslab.errors import telling_line
+from reslab.models.vgg import windows
+from reslab.runs.gpu_memory import out_of_memory
+from reslab.training import losses
+
+
+@pytest.mark.parametrize(("side", "count"), [(1, 7), (7, 7), (9, 7), (15, 4), (224 // 32, 6)])
+def test_windows_are_those_of_adaptive_pooling(side, count):
+    x = torch.randn(2, 3, side, side + 1, dtype=torch.float64)
+    rows, columns = windows(side, count, x), windows(side + 1, count, x)
+    torch.testing.assert_close(rows @ x @ columns.T, F.adaptive_avg_pool2d(x, count))
+
+
+def test_values_found_by_comparison_are_those_gathered():
+    values, labels = torch.randn(8, 5, requires_grad=True), torch.randint(5, (8, 4))
+    gathered, compared = losses.gathered(values, labels), losses.compared(values, labels)
+    assert torch.equal(gathered, compared)
+    weights = torch.rand(8, 4)
+    found = [torch.autograd.grad((part * weights).sum(), values)[0] for part in (gathered, compared)]
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("#ifdef X\n#endif\n/tmp/a.cpp:3:1: fatal error: no such file\nmore", "/tmp/a.cpp:3:1: fatal error: no such file"),
+        ("backend='inductor' raised:\nCppCompileError: C++ compile error\n\nCommand:\ng++", "CppCompileError: C++ compile error"),
+        ("short", "short"),
+        ("#ifdef", "RuntimeError"),
+    ],
+)
+def test_the_line_that_tells_is_said(text, line):
+    assert telling_line(RuntimeError(text)) == line
+
+
+def test_a_lack_of_memory_is_known_in_every_form():
+    for text in ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "CUDA error: out of memory"):
+        assert out_of_memory(RuntimeError(text))
+    try:
+        try:
+            raise torch.OutOfMemoryError("x")
+        except RuntimeError as inner:
+            raise ValueError("a recording broke off") from inner
+    except ValueError as outer:
+        assert out_of_memory(outer)
+    assert not out_of_memory(RuntimeError("CUDA error: misaligned address"))
+    assert not out_of_memory(ValueError("out of memory"))
