@@ -98,7 +98,7 @@ def test_table(study, folder):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     cells = {name: values for name, *values in rows}
     assert lines[0] == "**A test**"
-    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "[0.00, 9.57]", "8.75 ± 0.16", "2.0"]
+    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "[0.32, 22.84]", "8.75 ± 0.16", "2.0"]
     assert cells["mixed"][2:5] == ["2", "1", "4.00 ± 1.41"]
     assert cells["bad"][4] == "diverged (3 of 3)"
     assert "Measured on A CPU, 1 thread(s) per run, torch 2.15.0, commit 0123456789." in lines[-1]
