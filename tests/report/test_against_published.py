@@ -43,7 +43,7 @@ def test_a_single_run_is_a_draw_with_our_spread(published):
     (row,) = table(OURS, **published).to_dict("records")
     half = stats.t.ppf(0.975, 4) * np.std(OURS, ddof=1) * math.sqrt(1 / 5 + 1)
     assert (row["ci_low"], row["ci_high"]) == pytest.approx((row["difference"] - half, row["difference"] + half), rel=1e-3)
-    assert row["verdict"] == "undecided at n = 5: more seeds alone do not settle it"
+    assert row["verdict"] == "undecided at n = 5: 1000 seeds would not settle it"
 
 
 def test_the_interval_for_a_single_run_holds_zero_in_95_of_100_studies():
@@ -63,7 +63,7 @@ def test_the_interval_for_a_single_run_holds_zero_in_95_of_100_studies():
         ([], 8.0, "ours diverged"),
         ([0.08], 8.0, "n too small"),
         ([0.08, 0.08, 0.08], 8.0, "no spread among ours"),
-        (OURS, 8.3, "undecided at n = 5: more seeds alone do not settle it"),
+        (OURS, 8.3, "undecided at n = 5: 1000 seeds would not settle it"),
         (OURS, 9.9, "differs: ours lower"),
         (OURS, 6.7, "differs: ours higher"),
     ],

@@ -91,7 +91,7 @@ def test_published_numbers_stand_beside_ours(tmp_path):
     good = dict(zip(head, next(row for row in rows if row[0] == "good"), strict=True))
     assert good["published %"] == "8.75 ± 0.16 (5 runs)"
     assert good["ours − published, points"].startswith("-5.75 [")
-    assert (good["verdict"], good["source"]) == ("undecided at n = 3: more seeds alone do not settle it", "He 2015")
+    assert (good["verdict"], good["source"]) == ("undecided at n = 3: 1000 seeds would not settle it", "He 2015")
     assert ">published<" in page.render(found)  # the legend of the figures
     # a phone shows the first
     assert head[:6] == ["experiment", "ours %", "published %", "ours − published, points", "verdict", "depth"]

@@ -16,9 +16,9 @@ from reslab.report.statistics.intervals import NOTHING
 from reslab.report.statistics.samples import statistics, wilson_interval
 from reslab.report.statistics.two_sources import seeds_and_images, seeds_and_images_bound
 from reslab.runs.checksums import read_bytes
+from reslab.runs.environments import differing
 from reslab.runs.network_files import checksum_of, experiment_record
 
-ENVIRONMENT = ("device", "threads", "precision", "torch")  # runs that differ in these are not timed together
 CALIBRATION = ("test_ece_debiased", "test_ece_perfect")
 MEANS = ("test_top5_error", "test_loss", "test_ece", *CALIBRATION, "validation_error")  # of these the table has the mean over seeds
 
@@ -58,7 +58,7 @@ def summarize(study: Study, runs: pd.DataFrame, wrong: Mapping[tuple[str, int], 
     rows = []
     for name, group in runs.groupby("experiment", sort=False):
         kept, measured = trained(group), group[group["status"] != "diverged"]
-        published, differing = study.report.published.get(name), mixed(group)
+        published, mixed = study.report.published.get(name), differing(group.to_dict("records"))
         found = statistics(kept["test_error"])
         rows.append(
             {
@@ -78,17 +78,12 @@ def summarize(study: Study, runs: pd.DataFrame, wrong: Mapping[tuple[str, int], 
                 "published": published.error / 100 if published else math.nan,
                 "published_std": published.std / 100 if published and published.std is not None else math.nan,
                 "source": published.source if published else "",
-                "seconds": math.nan if differing else group["seconds"].mean(),
-                "images_per_second": math.nan if differing else kept["images_per_second"].mean(),
-                "mixed": ", ".join(differing),
+                "seconds": math.nan if mixed else group["seconds"].mean(),
+                "images_per_second": math.nan if mixed else kept["images_per_second"].mean(),
+                "mixed": ", ".join(mixed),
             }
         )
     return pd.DataFrame(rows)
-
-
-def mixed(group: pd.DataFrame) -> list[str]:
-    """What of device, threads, precision and torch's version differs among an experiment's records."""
-    return [key for key in ENVIRONMENT if key in group and group[key].astype(str).nunique() > 1]
 
 
 def _both(kept: pd.DataFrame, found: Mapping, wrong: Mapping[tuple[str, int], np.ndarray]) -> dict:

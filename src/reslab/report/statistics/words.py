@@ -11,7 +11,7 @@ def settled_by(row: Mapping) -> str:
         return ""
     more = [_more(seeds, row["n"]) for seeds in needed]
     if math.isinf(needed[1]):
-        return ": more seeds alone do not settle it"
+        return ": 1000 seeds would not settle it"
     return f": {'' if math.isinf(needed[0]) else 'about '}{more[0]} more seeds ({more[1]} to {more[2]})"
 
 
