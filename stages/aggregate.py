@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from reslab import config
+from reslab.config.report import MARGIN
 from reslab.environment import project_root
 from reslab.errors import run
 from reslab.report.axes import panels, study_settings
@@ -19,6 +20,7 @@ from reslab.report.statistics.comparison import comparisons, image_by_image
 from reslab.report.statistics.published import against_published
 from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
 from reslab.report.statistics.summary import histories as read_histories
+from reslab.report.tables.claims import claims, claims_markdown
 from reslab.report.tables.classes import classes_markdown
 from reslab.report.tables.comparisons import comparisons_markdown
 from reslab.report.tables.published import published_markdown
@@ -35,17 +37,36 @@ def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
     table.to_csv(path, index=False, lineterminator="\n", **options)
 
 
-def write_results(study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
-    """Write the tables of experiments, of single networks, and of published numbers."""
+def write_results(
+    study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, scores: pd.DataFrame, folder: Path
+) -> pd.DataFrame | None:
+    """Write the tables of experiments, of single networks, and of published numbers, which is returned."""
     (folder / "results.md").write_text(results_markdown(summary, runs, study.report.title), encoding="utf-8")
     write_csv(summary, folder / "results.csv")
-    scores = network_scores(runs)
     (folder / "networks.md").write_text(networks_markdown(scores), encoding="utf-8")
     write_csv(scores, folder / "networks.csv")
-    if study.report.published:
-        published = against_published(study, summary)
-        (folder / "published.md").write_text(published_markdown(published), encoding="utf-8")
-        write_csv(published, folder / "published.csv")
+    if not study.report.published:
+        return None
+    published = against_published(study, summary)
+    (folder / "published.md").write_text(published_markdown(published), encoding="utf-8")
+    write_csv(published, folder / "published.csv")
+    return published
+
+
+def summarized(study: config.Study, runs: pd.DataFrame, digests: digest.Digests, calibration: pd.DataFrame | None) -> pd.DataFrame:
+    """The statistics of each experiment; warns of those whose seeds were trained in different environments."""
+    measured = runs if calibration is None else runs.merge(calibration, how="left", on=["experiment", "seed"])
+    summary = summarize(study, measured, {key: found.wrong for key, found in digests.items()})
+    for row in summary[summary["mixed"] != ""].itertuples():
+        print(f"warning: {row.experiment}: its seeds differ in {row.mixed}; their times are not averaged", file=sys.stderr)
+    return summary
+
+
+def write_claims(compared: pd.DataFrame | None, published: pd.DataFrame | None, folder: Path) -> None:
+    """Write the table of all claims."""
+    found = claims(compared, published)
+    (folder / "claims.md").write_text(claims_markdown(found), encoding="utf-8")
+    write_csv(found, folder / "claims.csv")
 
 
 def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.Digests, folder: Path) -> pd.DataFrame | None:
@@ -53,7 +74,7 @@ def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.D
     if not study.report.compare:
         return None
     by_image = image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
-    compared = comparisons(runs, study.report.compare, by_image)
+    compared = comparisons(runs, study.report.compare, by_image, margin=(study.report.margin or MARGIN) / 100)
     (folder / "comparisons.md").write_text(comparisons_markdown(compared), encoding="utf-8")
     write_csv(compared, folder / "comparisons.csv")
     write_csv(by_image, folder / "mcnemar.csv")
@@ -83,7 +104,6 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     """Read METRICS/runs, METRICS/history and PREDICTIONS; write METRICS/summary.json, report.html, tables/, curves/, plots/."""
     study = config.load(params)
     runs = runs_table(study, metrics / "runs")
-    summary = summarize(study, runs)
     histories = read_histories(study, metrics)
     for folder in ("tables", "curves", "plots"):
         (metrics / folder).mkdir(exist_ok=True)
@@ -93,16 +113,21 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
         named = ", ".join(missing[:NAMED])
         print(f"warning: {predictions}: no predictions of {named}{more}; `dvc repro evaluate` makes them", file=sys.stderr)
 
+    calibration = digest.calibration(digests) if digests else None
+    summary = summarized(study, runs, digests, calibration)
     (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n", encoding="utf-8")
-    write_results(study, runs, summary, metrics / "tables")
+    published = write_results(study, runs, summary, network_scores(runs, calibration), metrics / "tables")
     compared = write_comparisons(study, runs, digests, metrics / "tables")
+    write_claims(compared, published, metrics / "tables")
     by_class = write_classes(study, digests, metrics)
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
     plot_curves(histories, panels(study_settings(study)), metrics / "plots" / "curves.svg")
     plot_depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
-    found = page.Findings(study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, **by_class)
+    found = page.Findings(
+        study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, calibration=calibration, **by_class
+    )
     page.write(found, metrics / "report.html")
     attempt(lambda: log_to_mlflow(study, metrics), "the results")
     for name in ("results", "published", "comparisons"):

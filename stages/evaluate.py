@@ -6,6 +6,7 @@ The networks classify every held-out image once; all that is stored, and every n
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from reslab.data import prepared
@@ -76,6 +77,7 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
         record["checksums"] |= write_predictions(found, output / folder.name)
         for split, answers in found.items():
             record |= score(answers.logits, answers.labels).named(split)
+        record["test_commonest"] = float(np.bincount(found["test"].labels).max() / len(found["test"].labels))
         scored.append(record)
         finished += [found["test"]] if record["status"] != "diverged" else []
         epochs += [{"seed": record["seed"]} | row for row in rows]

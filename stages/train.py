@@ -7,6 +7,7 @@ interrupted seed resumes, a finished one is not trained again.
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from reslab import config, git, stop, storage
 from reslab.environment import count_from_environment, cpu_count, may_have_gpu, project_root
 from reslab.errors import run
 from reslab.runs import network_files, processes, records
+from reslab.runs.environments import differing
 from reslab.runs.folders import SeedFolder, output_locked
 from reslab.runs.identity import identity
 from reslab.runs.jobs import Job
@@ -44,11 +46,22 @@ def main(
                 for job in train_all(jobs, Listeners(shown, log), on_gpu=on_gpu):
                     take_over(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
                     log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
+            warn_of_mixed(experiment, output)
         except stop.Stopped:
             for job in jobs:
                 if (killed := SeedFolder.of(key, job.seed).draft / "record.json").exists():
                     log.log(TrainedNetwork.read(experiment, killed.parent))
             raise
+
+
+def warn_of_mixed(experiment: str, output: Path) -> None:
+    """Say on stderr if the seeds in OUTPUT were trained on different devices, threads, precisions or versions of torch."""
+    differ = differing(records.read_record(path, older=True) for path in sorted(output.glob("seed*/record.json")))
+    if differ:
+        print(
+            f"warning: {experiment}: its seeds differ in {', '.join(differ)}; errors may differ by it, and times are not averaged",
+            file=sys.stderr,
+        )
 
 
 def take_over(finished: Path, output: Path) -> None:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 from reslab.errors import UserError
@@ -75,17 +76,24 @@ def test_batch_norm_shortcut_halves_pads_and_ignores_tau():
     assert out[:, 16:].abs().max() == 0
 
 
-def initial_loss(tau: float | str, norm: str = "none") -> float:
+def initial_loss(tau: float | str, norm: str = "none", *, digits: bool = False) -> float:
+    """On noise of CIFAR-10's size, or on real digits as the shipped study has them."""
     torch.manual_seed(0)
-    model = tau_resnet(3, 10, depth=110, norm=norm, tau=tau).train()
+    model = tau_resnet(1 if digits else 3, 10, depth=110, norm=norm, tau=tau).train()
     images, labels = torch.randn(64, 3, 32, 32), torch.randint(10, (64,))
+    if digits:
+        pixels, classes = load_digits(return_X_y=True)
+        images = torch.tensor((pixels - pixels.mean()) / pixels.std(), dtype=torch.float32)[:64].reshape(-1, 1, 8, 8)
+        labels = torch.tensor(classes[:64])
     with torch.no_grad():
         return nn.functional.cross_entropy(model(images), labels).item()
 
 
 def test_without_batch_norm_tau_decides_whether_resnet110_starts_stable():
-    """The README's claim: loss above 1e6 at tau = 1, below 3 at 1/sqrt(54)."""
+    """The quickstart's claim: loss above 1e6 on noise and above 1e4 on digits at tau = 1, below 3 at 1/sqrt(54)."""
     assert initial_loss(1.0) > 1e6
+    assert 1e4 < initial_loss(1.0, digits=True) < 1e6
+    assert initial_loss("1/sqrt(L)", digits=True) < 3
     assert initial_loss("1/sqrt(L)") < 3
     assert initial_loss(1.0, norm="batch") < 5
 

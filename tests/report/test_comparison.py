@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from reslab.config.report import Pairs
 from reslab.report.statistics.comparison import comparisons, image_by_image
 from reslab.report.statistics.significance import holm
 from reslab.report.tables.comparisons import comparisons_markdown
@@ -43,22 +44,30 @@ def against_base(runs, *names):
     return comparisons(runs, [(name, "base") for name in names]).set_index("experiment")
 
 
-def test_experiments_that_share_seeds_are_compared_in_pairs(runs):
-    row = against_base(runs, "better").loc["better"]
-    expected = stats.ttest_rel(ERRORS["better"], ERRORS["base"])
+def paired_with_base(runs, name):
+    return comparisons(runs, Pairs([(name, "base")], paired=True)).loc[0]
+
+
+def test_experiments_are_compared_in_pairs_if_the_study_asks_for_it(runs):
+    row, expected = paired_with_base(runs, "better"), stats.ttest_rel(ERRORS["better"], ERRORS["base"])
+    assert row["correlation"] == pytest.approx(np.corrcoef(ERRORS["better"], ERRORS["base"])[0, 1])
     assert (row["method"], row["n"], row["verdict"]) == ("paired", 4, "better")
     assert row["difference"] == pytest.approx(-0.01)
     assert row["p"] == row["p_holm"] == pytest.approx(expected.pvalue)
+    page = comparisons_markdown(comparisons(runs, Pairs([("better", "base")], paired=True)))
+    assert f"paired, n = 4, r = {row['correlation']:+.2f}" in page
 
 
 def test_pairs_go_by_seed_and_not_by_place(runs):
     shuffled = pd.concat([runs[runs["experiment"] == "base"], runs[runs["experiment"] == "better"].iloc[::-1]])
-    assert against_base(shuffled, "better").loc["better", "p"] == against_base(runs, "better").loc["better", "p"]
+    assert paired_with_base(shuffled, "better")["p"] == paired_with_base(runs, "better")["p"]
 
 
-def test_experiments_of_other_seeds_are_compared_by_welch(runs):
-    runs.loc[runs["experiment"] == "better", "seed"] += 10
-    row = against_base(runs, "better").loc["better"]
+@pytest.mark.parametrize("paired", [False, True])
+def test_unless_asked_for_and_with_other_seeds_experiments_are_compared_by_welch(runs, paired):
+    if paired:
+        runs.loc[runs["experiment"] == "better", "seed"] += 10
+    row = comparisons(runs, Pairs([("better", "base")], paired=paired)).loc[0]
     assert row["method"] == "Welch"
     assert row["p"] == pytest.approx(stats.ttest_ind(ERRORS["better"], ERRORS["base"], equal_var=False).pvalue)
 
@@ -68,10 +77,12 @@ def test_verdicts(runs):
     assert found.to_dict() == {
         "better": "better",
         "worse": "worse",
-        "alike": "not distinguishable at n = 4",
-        "equal": "the same error in each of 4 seeds",
-        "shifted": "no spread at n = 4: more seeds",
+        "alike": "undecided at n = 4: about 2 more seeds (1 to 19)",
+        "equal": "the same within 0.3 points",
+        "shifted": "worse",
     }
+    assert paired_with_base(runs, "equal")["verdict"] == "the same error in each of 4 seeds"
+    assert paired_with_base(runs, "shifted")["verdict"] == "no spread at n = 4: more seeds"
 
 
 def test_one_seed_is_too_few_and_still_has_a_difference(runs):
@@ -87,26 +98,28 @@ def test_a_diverged_seed_is_in_no_mean_and_its_rate_is_compared(runs):
     assert table["difference"]["fragile"] == pytest.approx(np.mean([-0.001, 0.001]))
     assert table["difference"]["lone"] == pytest.approx(0.07 - np.mean(ERRORS["base"]))
     assert math.isnan(table["difference"]["lost"])
-    assert table["divergence_p"]["lost"] == pytest.approx(stats.fisher_exact([[4, 0], [0, 4]]).pvalue)
+    assert table["divergence_p"]["lost"] == pytest.approx(2 / 2**8)
     assert table["verdict"].tolist() == [
-        "not distinguishable at n = 2; diverged 2 of 4 against 0 of 4: not distinguishable",
-        "one seed is too few; diverged 3 of 4 against 0 of 4: not distinguishable",
-        "diverged 4 of 4 against 0 of 4: not distinguishable",
+        "undecided at n = 2: about 20 more seeds (5 to over 1000); failed 2 of 4 against 0 of 4: undecided",
+        "one seed is too few; failed 3 of 4 against 0 of 4: undecided",
+        "failed 4 of 4 against 0 of 4: more often",
     ]
-    assert comparisons(runs, [("lost", "lost")]).loc[0, "verdict"].startswith("diverged 4 of 4 against 4 of 4")
+    assert comparisons(runs, [("lost", "lost")]).loc[0, "verdict"].startswith("failed 4 of 4 against 4 of 4")
 
 
 @pytest.mark.parametrize(("pair", "words"), [(("lost", "base"), "0 of 4: more often"), (("base", "lost"), "4 of 4: less often")])
 def test_alone_in_its_table_a_rate_of_divergence_can_be_told(runs, pair, words):
     row = comparisons(runs, [pair]).iloc[0]
-    assert row["divergence_p_holm"] == pytest.approx(2 / 70)
+    assert row["divergence_p_holm"] == pytest.approx(2 / 2**8)
     assert row["verdict"].endswith(words)
 
 
 def test_all_tests_of_the_table_are_corrected_together(runs):
     table = against_base(runs, "better", "worse", "alike", "lost")
-    expected = holm([*table["p"], *table["divergence_p"]])
-    assert [*table["p_holm"], *table["divergence_p_holm"]] == pytest.approx(expected.tolist(), nan_ok=True)
+    expected = holm([*table["p"], *table["equivalence_p"], *table["divergence_p"]], [*range(4), *range(4), *range(4, 8)])
+    assert [*table["p_holm"], *table["equivalence_p_holm"], *table["divergence_p_holm"]] == pytest.approx(
+        expected.tolist(), nan_ok=True
+    )
     assert table["p_holm"]["better"] > table["p"]["better"]
     assert against_base(runs, "alike")["seeds_needed"].iloc[0] < table["seeds_needed"]["alike"]
 
@@ -136,9 +149,17 @@ def test_table(runs):
     cells = [dict(zip(header, row, strict=True)) for row in rows]
     assert cells[0]["difference, points"] == "-1.00"
     assert cells[0]["95 % interval"].startswith("[-1.") and cells[0]["95 % interval"].endswith("]")
-    assert (cells[0]["test"], cells[0]["seeds to settle it"], cells[0]["networks that differ"]) == ("paired, n = 4", "", "0 of 1")
-    assert float(cells[1]["seeds to settle it"]) > 4
-    assert (cells[2]["difference, points"], cells[2]["p (Holm)"], cells[2]["effect size g"]) == ("+0.00", "", "")
-    assert (cells[3]["test"], cells[3]["divergence p (Holm)"], cells[3]["seeds to settle it"]) == ("", "0.057", "5")
-    assert "the 3 test(s) here" in page
-    assert "divergence p" not in comparisons_markdown(comparisons(runs, pairs[:2]))
+    assert (cells[0]["test"], cells[0]["seeds to settle it"], cells[0]["networks that differ"]) == ("Welch, n = 4", "", "0 of 1")
+    narrow = comparisons(runs, [("alike", "base")], margin=0.001)
+    needed = [int(narrow.loc[0, key]) for key in ("seeds_needed", "seeds_needed_low", "seeds_needed_high")]
+    assert "| {} ({} to {}) ".format(*needed) in comparisons_markdown(narrow)
+    more = [seeds - 4 for seeds in needed]
+    assert narrow.loc[0, "verdict"] == "undecided at n = 4: about {} more seeds ({} to {})".format(*more)
+    assert (cells[2]["difference, points"], cells[2]["p (Holm)"], cells[2]["verdict"]) == (
+        "+0.00",
+        "1.000",
+        "the same within 0.3 points",
+    )
+    assert (cells[3]["test"], cells[3]["failure p (Holm)"], cells[3]["seeds to settle it"]) == ("", "0.031", "")
+    assert "the 4 test(s) here" in page
+    assert "failure p" not in comparisons_markdown(comparisons(runs, pairs[:2]))

@@ -75,7 +75,7 @@ def test_numbers_are_those_of_the_tables_and_lead_to_their_record(tmp_path):
     text = page.render(findings(tmp_path, ERRORS))
     rows = {row[0]: row for row in reversed(read(text).rows)}  # of each name its first row
     assert rows["good"][:7] == ["good", "3.00 ± 2.65", "20", "1", "268,383", "3", "0"]
-    assert rows["good"][7:9] == ["2.00", "[0.00, 9.57]"]
+    assert rows["good"][7:9] == ["2.00", "[0.32, 22.84]"]
     assert rows["bad"][1] == "diverged (3 of 3)"
     assert '<a href="#record-good">3.00 ± 2.65</a>' in text
     assert '<a href="#record-mixed-s1">5.00</a>' in text
@@ -91,7 +91,7 @@ def test_published_numbers_stand_beside_ours(tmp_path):
     good = dict(zip(head, next(row for row in rows if row[0] == "good"), strict=True))
     assert good["published %"] == "8.75 ± 0.16 (5 runs)"
     assert good["ours − published, points"].startswith("-5.75 [")
-    assert (good["verdict"], good["source"]) == ("not distinguishable at n = 3", "He 2015")
+    assert (good["verdict"], good["source"]) == ("undecided at n = 3: 1000 seeds would not settle it", "He 2015")
     assert ">published<" in page.render(found)  # the legend of the figures
     # a phone shows the first
     assert head[:6] == ["experiment", "ours %", "published %", "ours − published, points", "verdict", "depth"]
@@ -226,7 +226,7 @@ def test_text_that_looks_like_a_number_is_no_number(tmp_path):
 
 
 def test_what_no_number_of_seeds_would_settle_sorts_as_infinity(tmp_path):
-    found = findings(tmp_path, {"good": [0.01, 0.02, 0.03], "mixed": [0.011, 0.02, 0.029], "bad": [0.02, 0.04, 0.03]})
+    found = findings(tmp_path, {"good": [0.01, 0.02, 0.03], "mixed": [0.1, 0.3, 0.6], "bad": [0.02, 0.04, 0.03]})
     found_keys = keys(page.render(found), "comparisons")
     assert found_keys["mixed", "seeds to settle it"] == "Infinity"
     assert 2 <= float(found_keys["bad", "seeds to settle it"]) <= 1000

@@ -98,7 +98,7 @@ def test_table(study, folder):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     cells = {name: values for name, *values in rows}
     assert lines[0] == "**A test**"
-    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "[0.00, 9.57]", "8.75 ± 0.16", "2.0"]
+    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "[0.32, 22.84]", "8.75 ± 0.16", "2.0"]
     assert cells["mixed"][2:5] == ["2", "1", "4.00 ± 1.41"]
     assert cells["bad"][4] == "diverged (3 of 3)"
     assert "Measured on A CPU, 1 thread(s) per run, torch 2.15.0, commit 0123456789." in lines[-1]
@@ -234,3 +234,27 @@ def test_networks_without_a_depth_have_none_in_the_table_and_the_figure(tmp_path
     assert summary["depth"].isna().all()
     plot_depth_and_tau(study, summary, runs, tmp_path / "figure.svg")
     assert (tmp_path / "figure.svg").exists()
+
+
+def test_runs_of_other_machines_are_marked_and_their_times_not_averaged(study, folder):
+    runs = runs_table(study, folder)
+    runs.loc[0, "device"], runs.loc[1, "torch"] = "Another CPU", "2.16.0"
+    summary = summarize(study, runs).set_index("experiment")
+    assert summary["mixed"].tolist() == ["device, torch", "", ""]
+    assert math.isnan(summary["seconds"]["good"]) and summary["seconds"]["mixed"] == 2.0
+    assert "mixed (device, torch)" in results_markdown(summary.reset_index(), runs, "")
+
+
+def test_a_network_at_a_guess_is_in_no_mean_and_both_means_are_there(study, folder):
+    content = read_record(folder / "good.json")
+    for run in content["runs"]:
+        run["test_images"] = 360
+    content["runs"][1]["test_error"] = 0.9
+    write_record(folder / "good.json", content)
+    runs = runs_table(study, folder)
+    row = summarize(study, runs).set_index("experiment").loc["good"]
+    assert (row["n"], row["untrained"], row["diverged"]) == (2, 1, 0)
+    assert (row["mean"], row["mean_all"]) == (pytest.approx(0.035), pytest.approx((0.01 + 0.9 + 0.06) / 3))
+    page = results_markdown(summarize(study, runs), runs, "")
+    assert "did not train" in page and f"32.33 ± {100 * row['std_all']:.2f}" in page
+    assert headline(summarize(study, runs))["good"]["untrained_seeds"] == 1

@@ -61,9 +61,9 @@ def test_an_experiments_run_has_the_statistics_of_its_seeds_and_the_verdicts(tra
     assert set(found) == {"plain-tau", "own-tau"}
     for row in table.itertuples():
         metrics = found[row.experiment].data.metrics
-        assert metrics["seeds/error_mean"] == pytest.approx(row.mean)
-        assert metrics["seeds/error_std"] == pytest.approx(row.std)
-        assert (metrics["seeds/n"], metrics["seeds/diverged"]) == (2, 0)
+        for metric, number in (("mean", row.mean), ("std", row.std)):  # of those that trained; one of them may be at a guess
+            assert metrics.get(f"seeds/error_{metric}", float("nan")) == pytest.approx(number, nan_ok=True)
+        assert (metrics["seeds/n"] + metrics["seeds/did_not_train"], metrics["seeds/diverged"]) == (2, 0)
         assert found[row.experiment].data.tags["seeds"] == "0, 1"
     for row in pd.read_csv(trained / "metrics" / "tables" / "comparisons.csv").itertuples():
         assert found[row.experiment].data.tags[f"verdict.against.{row.against}"] == row.verdict
@@ -120,7 +120,8 @@ def test_the_views_ask_for_what_was_logged_and_their_axes_are_numbers(trained):
             assert float(run.data.params["tau"]) in (1.0, pytest.approx(3**-0.5))
             charts = {metric for chart in view["compareRunCharts"] for metric in chart.get("selectedMetrics", [])}
             charts |= {chart["metricKey"] for chart in view["compareRunCharts"] if "metricKey" in chart}
-            assert charts <= set(run.data.metrics)
+            failed = {"seeds/error_mean", "seeds/error_std"} if run.data.metrics.get("seeds/did_not_train") else set()
+            assert charts - failed <= set(run.data.metrics)
         sections = {section["uuid"] for section in view["compareRunSections"]}
         assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == sections
 

@@ -18,7 +18,15 @@ from reslab.runs.checksums import read_bytes
 from reslab.runs.network_files import experiment_record
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
-SHORT = ("experiment", "tau", "n", "test error % (mean ± std)", "diverged", "s per run")  # the columns that a README has room for
+SHORT = (
+    "experiment",
+    "tau",
+    "n",
+    "test error % (mean ± std)",
+    "diverged",
+    "did not train",
+    "s per run",
+)  # the columns that a README has room for
 OF_EACH = {"runs": "json", "history": "csv"}  # a file an experiment: other studies leave theirs here as well
 OF_ALL = ("tables", "plots", "summary.json", "report.html")
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from reslab.config.settings import Settings, flatten, flow, varied
 from reslab.config.study import Study
+from reslab.report.statistics.failures import trained
 
 KNOWN = {
     "model.name": "model",
@@ -152,8 +153,8 @@ def _number(value: Any) -> float:
 
 
 def _cost(runs: pd.DataFrame, key: str) -> dict[str, float]:
-    """The mean over an experiment's networks that did not diverge: those that did stopped early."""
-    finished = runs[runs["status"] != "diverged"]
+    """The mean over an experiment's networks that trained: those that diverged stopped early."""
+    finished = trained(runs)
     if key == "cost":
         if not {"multiply_adds", "steps"} <= set(runs.columns):
             return {}

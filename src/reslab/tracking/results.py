@@ -16,6 +16,7 @@ from reslab.tracking.networks import COUNTS, params
 STATISTICS = {
     "n": "n",
     "diverged": "diverged",
+    "untrained": "did_not_train",
     "mean": "error_mean",
     "std": "error_std",
     "median": "error_median",

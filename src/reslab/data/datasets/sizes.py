@@ -1,5 +1,6 @@
 """Image shapes and counts of known datasets, for use before they are fetched."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ SIZES: dict[str, dict[str, Any]] = {  # images are (C, H, W)
     "imagenet": {"image_shape": [3, 224, 224], "classes": 1000, "train": 1_281_167, "test": 50_000},
     "cifar10-jpeg": {"image_shape": [3, 32, 32], "classes": 10, "train": 50_000, "test": 10_000},
 }
+
+COMMONEST = {"digits": 37 / 360, "mnist": 0.1135}  # share of the commonest class of a test set whose classes differ in size
+
+
+def commonest_share(dataset: Mapping) -> float:
+    """The share of the commonest class among the test images of a known dataset; NaN for others."""
+    name = source_name(dataset)
+    return COMMONEST.get(name, 1 / SIZES[name]["classes"]) if name in SIZES else math.nan
 
 
 def is_known(dataset: Mapping) -> bool:

@@ -12,15 +12,17 @@ from reslab.config.study import Study
 from reslab.report.axes import axes, panels, series, study_settings
 from reslab.report.figures.curves import labelled
 from reslab.report.html import figures
+from reslab.report.html.claims import claims_tables
 from reslab.report.html.records import anchor, environments_table, recipe, seeds_table, shared
 from reslab.report.html.table import Table, table
+from reslab.report.statistics.failures import UNTRAINED
 from reslab.report.statistics.published import against_published
 from reslab.report.statistics.summary import network_scores
 from reslab.report.tables.cells import EMPTY, Cell, numbers
 from reslab.report.tables.classes import CLASSES_NOTE, classes_columns
 from reslab.report.tables.comparisons import comparisons_columns, comparisons_note
-from reslab.report.tables.published import difference, published_note, theirs
-from reslab.report.tables.results import ERROR, NETWORKS_NOTE, footnote, networks_columns, results_columns
+from reslab.report.tables.published import difference, in_paper, published_note, theirs
+from reslab.report.tables.results import ERROR, NETWORKS_NOTE, networks_columns, results_columns, results_note
 from reslab.storage import writes
 
 
@@ -33,6 +35,7 @@ class Findings:
     summary: pd.DataFrame
     histories: dict[str, pd.DataFrame]
     comparisons: pd.DataFrame | None = None
+    calibration: pd.DataFrame | None = None
     classes: pd.DataFrame | None = None
     confusions: pd.DataFrame | None = None
     reliability: dict[str, pd.DataFrame] | None = None
@@ -87,15 +90,22 @@ def layer_files(found: Findings) -> list[str]:
 
 
 def counts(runs: pd.DataFrame) -> dict[str, int]:
-    """The number of networks, and of those that diverged."""
-    return {"networks": len(runs), "diverged": int((runs["status"] == "diverged").sum())}
+    """The number of networks, of those that diverged and of those that did not train."""
+    status = runs["status"]
+    return {"networks": len(runs), "diverged": int((status == "diverged").sum()), "untrained": int((status == UNTRAINED).sum())}
 
 
 def tables_of(found: Findings) -> dict[str, Table]:
     """The tables that the study has, by name."""
-    made = [results_table(found), networks_table(found.runs), environments_table(found.runs)]
+    made = [
+        results_table(found),
+        networks_table(found.runs, network_scores(found.runs, found.calibration)),
+        environments_table(found.runs),
+    ]
     if found.comparisons is not None and len(found.comparisons):
         made.append(comparisons_table(found.comparisons))
+    published = against_published(found.study, found.summary) if found.study.report.published else None
+    made += claims_tables(found.comparisons, published)
     if found.classes is not None:
         made.append(classes_table(found.classes, found.confusions))
     return {table.name: table for table in made}
@@ -110,7 +120,7 @@ def results_table(found: Findings) -> Table:
     if summary["depth"].notna().any():
         beside["depth"] = numbers(summary["depth"], "{:.0f}")
     columns = beside | columns
-    note, sources = footnote(found.runs), ("tables/results.csv",)
+    note, sources = results_note(summary, found.runs), ("tables/results.csv",)
     if published:
         against = against_published(found.study, summary)
         columns = with_published(columns, against)
@@ -132,6 +142,7 @@ def with_published(columns: dict[str, list[Cell]], against: pd.DataFrame) -> dic
     rows = {row["experiment"]: row for row in against.to_dict("records")}
     cells = {
         "published %": theirs,
+        **({"in paper %": in_paper} if against["paper"].notna().any() else {}),
         "ours − published, points": difference,
         "verdict": lambda row: Cell(None, row["verdict"]),
         "source": lambda row: Cell(None, row["source"]),
@@ -144,13 +155,13 @@ def with_published(columns: dict[str, list[Cell]], against: pd.DataFrame) -> dic
     return first | beside | rest | last
 
 
-def networks_table(runs: pd.DataFrame) -> Table:
+def networks_table(runs: pd.DataFrame, scores: pd.DataFrame) -> Table:
     """The single networks."""
     keys = list(zip(runs["experiment"], runs["seed"], strict=True))
     return table(
         "networks",
         "Networks, one a row",
-        networks_columns(network_scores(runs)),
+        networks_columns(scores),
         lambda heading, row: f"#{anchor(*keys[row])}",
         note=NETWORKS_NOTE,
         sources=("tables/networks.csv",),

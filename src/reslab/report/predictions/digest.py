@@ -1,5 +1,6 @@
 """A digest of each network's predictions for the study's tables: small enough to hold those of all networks at once."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reslab.report import predictions
+from reslab.report.predictions.calibration import debiased, if_perfect
 from reslab.report.predictions.scores import class_errors, confused, confusion, reliability
+from reslab.report.statistics.failures import trained
 from reslab.runs.network_files import checksum_of
 
 NO_ANSWER = "(no answer)"
@@ -26,13 +29,13 @@ Digests = dict[tuple[str, int], Digest]  # (experiment, seed) -> digest
 
 
 def read(runs: pd.DataFrame, folder: Path) -> tuple[Digests, list[str]]:
-    """The digests of the runs that did not diverge, and the names of the networks whose predictions are not in `folder`.
+    """The digests of the runs that trained, and the names of the networks whose predictions are not in `folder`.
 
     A clone has records and tables from git, predictions only once DVC has fetched or made them. Raises UserError for damaged ones,
     and for those that are not the ones that the record was made of.
     """
     digests, missing = {}, []
-    for run in runs[runs["status"] != "diverged"].to_dict("records"):
+    for run in trained(runs).to_dict("records"):
         path = folder / run["experiment"] / f"seed{run['seed']}" / "test.safetensors"
         if not path.exists():
             missing.append(f"{run['experiment']}-s{run['seed']}")
@@ -44,6 +47,17 @@ def read(runs: pd.DataFrame, folder: Path) -> tuple[Digests, list[str]]:
             reliability(found.logits, found.labels),
         )
     return digests, missing
+
+
+def calibration(digests: Digests) -> pd.DataFrame:
+    """One row a network: its debiased calibration error and what perfect calibration would show at so many images."""
+    rows = [
+        (*key, debiased(digest.reliability), if_perfect(digest.reliability))
+        if digest.reliability["images"].sum() == len(digest.wrong)
+        else (*key, math.nan, math.nan)  # as test_ece: not of networks that leave images without an answer
+        for key, digest in digests.items()
+    ]
+    return pd.DataFrame(rows, columns=["experiment", "seed", "test_ece_debiased", "test_ece_perfect"])
 
 
 def by_class(digests: Digests) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Comparisons of experiments: differences over seeds, rates of divergence, and image by image."""
+"""Comparisons of experiments: differences over seeds, rates of failure, and image by image."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from reslab.config.report import Pair
+from reslab.config.report import MARGIN, Pair, Pairs
+from reslab.report.statistics.equivalence import ALPHA, equivalence_p, seeds_to_settle
+from reslab.report.statistics.failures import failures, trained
 from reslab.report.statistics.significance import (
-    ALPHA,
     Comparison,
     compare_pairs,
     compare_samples,
@@ -16,44 +17,51 @@ from reslab.report.statistics.significance import (
     divergence_seeds,
     holm,
     mcnemar,
-    seeds_needed,
 )
+from reslab.report.statistics.words import settled_by
 
 Wrong = Mapping[tuple[str, int], np.ndarray]  # (experiment, seed) -> which test images are answered wrongly, bool (N,)
 
 
-def comparisons(runs: pd.DataFrame, pairs: list[Pair], by_image: pd.DataFrame | None = None) -> pd.DataFrame:
+def comparisons(
+    runs: pd.DataFrame, pairs: list[Pair], by_image: pd.DataFrame | None = None, *, margin: float = MARGIN / 100
+) -> pd.DataFrame:
     """One row a pair of experiments (difference: first minus second, of the last epoch's test error).
 
-    Paired by seed where both finished at least two common seeds, else Welch. Diverged seeds have no error; their counts are
-    compared by Fisher's test. All p of the table, of means and of counts, are corrected together by Holm. `by_image` is
-    McNemar's table.
+    Welch's test, or the paired one where `pairs` asks for it and two seeds trained in both. Seeds that diverged or did not train
+    have no error; their counts are compared by Boschloo's test. Whether a difference lies within `margin` (a fraction) is tested as
+    well. All p of the table are corrected together by Holm. `by_image` is McNemar's table.
     """
-    found = [(pair, compare(*(runs[runs["experiment"] == name] for name in pair))) for pair in pairs]
-    counts = [[divergence(runs, name) for name in pair] for pair in pairs]
+    paired = isinstance(pairs, Pairs) and pairs.paired
+    found = [(pair, compare(*(runs[runs["experiment"] == name] for name in pair), paired=paired)) for pair in pairs]
+    counts = [[failures(runs, name) for name in pair] for pair in pairs]
     table = pd.DataFrame(
-        {"experiment": pair[0], "against": pair[1], **_numbers(comparison), **_divergence(*both)}
+        {"experiment": pair[0], "against": pair[1], **_numbers(comparison, margin), **_failures(*both)}
         for (pair, comparison), both in zip(found, counts, strict=True)
     )
-    corrected = holm([*table["p"], *table["divergence_p"]])
-    table["p_holm"], table["divergence_p_holm"] = np.split(corrected, 2)
-    alpha = ALPHA / max(int(np.isfinite(corrected).sum()), 1)
-    table["seeds_needed"] = [seeds_needed(comparison.power, alpha=alpha) for _, comparison in found]
+    rows = list(range(len(table)))
+    p = [*table["p"], *table["equivalence_p"], *table["divergence_p"]]
+    groups = [*rows, *rows, *(len(rows) + row for row in rows)]  # no difference, and one beyond the margin: not both are true
+    corrected = holm(p, groups)
+    table["p_holm"], table["equivalence_p_holm"], table["divergence_p_holm"] = np.split(corrected, 3)
+    alpha = ALPHA / max(len({group for group, value in zip(groups, p, strict=True) if not math.isnan(value)}), 1)
+    settled = [seeds_to_settle(comparison.spread, margin, alpha=alpha) for _, comparison in found]
+    table[["seeds_needed", "seeds_needed_low", "seeds_needed_high"]] = pd.DataFrame(settled, index=table.index)
     table["divergence_seeds_needed"] = [divergence_seeds(*both, alpha=alpha) for both in counts]
     table["verdict"] = [verdict(row) for row in table.to_dict("records")]
     return table if by_image is None or by_image.empty else table.merge(_networks(by_image), how="left")
 
 
-def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
-    """Two experiments' runs by the seeds that finished in both, or as two samples where there are not two such seeds."""
-    errors = [runs[runs["status"] != "diverged"].set_index("seed")["test_error"] for runs in (first, second)]
+def compare(first: pd.DataFrame, second: pd.DataFrame, *, paired: bool = False) -> Comparison:
+    """Two experiments' runs as two samples, or, if `paired`, by the seeds that trained in both where there are two such seeds."""
+    errors = [trained(runs).set_index("seed")["test_error"] for runs in (first, second)]
     common = errors[0].index.intersection(errors[1].index)
-    if len(common) >= 2:
+    if paired and len(common) >= 2:
         return compare_pairs(*(error.loc[common].to_numpy() for error in errors))
     return compare_samples(*(error.to_numpy() for error in errors))
 
 
-def _numbers(comparison: Comparison) -> dict:
+def _numbers(comparison: Comparison, margin: float) -> dict:
     return {
         "method": comparison.method,
         "n": comparison.n,
@@ -64,16 +72,13 @@ def _numbers(comparison: Comparison) -> dict:
         "g": comparison.effect,
         "g_low": comparison.effect_interval[0],
         "g_high": comparison.effect_interval[1],
+        "correlation": comparison.correlation,
+        "margin": margin,
+        "equivalence_p": equivalence_p(comparison.difference, comparison.error, comparison.freedom, margin),
     }
 
 
-def divergence(runs: pd.DataFrame, name: str) -> tuple[int, int]:
-    """The numbers of an experiment's seeds that diverged and that finished."""
-    diverged = runs.loc[runs["experiment"] == name, "status"] == "diverged"
-    return int(diverged.sum()), int((~diverged).sum())
-
-
-def _divergence(first: tuple[int, int], second: tuple[int, int]) -> dict:
+def _failures(first: tuple[int, int], second: tuple[int, int]) -> dict:
     return {
         "diverged": first[0],
         "seeds": sum(first),
@@ -87,7 +92,7 @@ def verdict(row: Mapping) -> str:
     """A row of `comparisons` in plain words; "better" means a lower error."""
     parts = [] if row["n"] == 0 else [_verdict_on_errors(row)]
     if not math.isnan(row["divergence_p"]):
-        parts.append(_verdict_on_divergence(row))
+        parts.append(_verdict_on_failures(row))
     return "; ".join(parts)
 
 
@@ -98,15 +103,17 @@ def _verdict_on_errors(row: Mapping) -> str:
         if abs(row["difference"]) < 1e-9:
             return f"the same error in each of {row['n']} seeds"
         return f"no spread at n = {row['n']}: more seeds"
+    if row["equivalence_p_holm"] < ALPHA:
+        return f"the same within {100 * row['margin']:.2g} points"
     if row["p_holm"] < ALPHA:
         return "better" if row["difference"] < 0 else "worse"
-    return f"not distinguishable at n = {row['n']}"
+    return f"undecided at n = {row['n']}{settled_by(row)}"
 
 
-def _verdict_on_divergence(row: Mapping) -> str:
-    counts = f"diverged {row['diverged']} of {row['seeds']} against {row['against_diverged']} of {row['against_seeds']}"
+def _verdict_on_failures(row: Mapping) -> str:
+    counts = f"failed {row['diverged']} of {row['seeds']} against {row['against_diverged']} of {row['against_seeds']}"
     if row["divergence_p_holm"] >= ALPHA:
-        return f"{counts}: not distinguishable"
+        return f"{counts}: undecided"
     less = row["diverged"] / row["seeds"] < row["against_diverged"] / row["against_seeds"]
     return f"{counts}: {'less' if less else 'more'} often"
 

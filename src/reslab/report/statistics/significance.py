@@ -1,25 +1,23 @@
-"""Tests between two samples of errors, their intervals, effect sizes and power. All NaN where there is nothing to test."""
+"""Tests between two samples of errors, their intervals and effect sizes. All NaN where there is nothing to test."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 from scipy.special import nctdtrinc
 
-from reslab.report.statistics.samples import CONFIDENCE, NOTHING, Interval, is_constant
+from reslab.report.statistics.equivalence import ALPHA, Spread
+from reslab.report.statistics.intervals import NOTHING, Interval, difference_interval
+from reslab.report.statistics.samples import is_constant
 
-ALPHA = 1 - CONFIDENCE
-POWER = 0.8
-MOST_SEEDS = 1000
-
-Power = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # seeds -> degrees of freedom, noncentrality
+MOST_DIVERGENCE_SEEDS = 100
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A first sample against a second: the difference of their means, its t interval and p, and Hedges' g with its interval."""
+    """A first sample against a second: the difference of their means, its interval and p, and Hedges' g with its interval."""
 
     method: str  # "paired", "Welch", or "" where there is no test
     n: int  # pairs, or values in the smaller sample
@@ -28,7 +26,10 @@ class Comparison:
     p: float = math.nan
     effect: float = math.nan
     effect_interval: Interval = NOTHING
-    power: Power | None = None  # what a test with more seeds would see if difference and spread were as observed
+    error: float = math.nan  # standard error of the difference
+    freedom: float = math.nan
+    spread: Spread | None = None  # what is known of the spread of a seed
+    correlation: float = math.nan  # of paired errors: what pairing rests on
 
 
 def compare_pairs(first: Sequence[float], second: Sequence[float]) -> Comparison:
@@ -42,13 +43,11 @@ def compare_pairs(first: Sequence[float], second: Sequence[float]) -> Comparison
     if n < 2 or is_constant(differences):
         return Comparison("", n, float(differences.mean()) if n else math.nan)
     mean, spread = float(differences.mean()), float(differences.std(ddof=1))
-    interval, p = student(mean, spread / math.sqrt(n), n - 1)
-    g, g_interval = hedges(mean / spread, n - 1, scale=math.sqrt(n))
-
-    def power(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return seeds - 1, abs(mean) / spread * np.sqrt(seeds)
-
-    return Comparison("paired", n, mean, interval, p, g, g_interval, power)
+    error = spread / math.sqrt(n)
+    interval, p = student(mean, error, n - 1)
+    effect = hedges(mean / spread, n - 1, scale=math.sqrt(n))
+    r = math.nan if is_constant(first) or is_constant(second) else float(np.corrcoef(first, second)[0, 1])
+    return Comparison("paired", n, mean, interval, p, *effect, error, n - 1, Spread(spread, n - 1, 1), r)
 
 
 def compare_samples(first: Sequence[float], second: Sequence[float]) -> Comparison:
@@ -60,15 +59,12 @@ def compare_samples(first: Sequence[float], second: Sequence[float]) -> Comparis
     if sizes.min() < 2 or (is_constant(first) and is_constant(second)):
         return Comparison("", int(sizes.min()), difference)
     variances = np.array([np.var(first, ddof=1), np.var(second, ddof=1)])
-    interval, p = student(difference, math.sqrt(np.sum(variances / sizes)), welch_freedom(variances, sizes))
+    error, freedom = math.sqrt(np.sum(variances / sizes)), welch_freedom(variances, sizes)
+    interval, p = student(difference, error, freedom)
     pooled = math.sqrt(np.sum((sizes - 1) * variances) / (sizes.sum() - 2))
-    g, g_interval = hedges(difference / pooled, sizes.sum() - 2, scale=math.sqrt(sizes.prod() / sizes.sum()))
-
-    def power(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        freedom = (seeds - 1) * variances.sum() ** 2 / np.sum(variances**2)
-        return freedom, abs(difference) / np.sqrt(variances.sum() / seeds)
-
-    return Comparison("Welch", int(sizes.min()), difference, interval, p, g, g_interval, power)
+    effect = hedges(difference / pooled, sizes.sum() - 2, scale=math.sqrt(sizes.prod() / sizes.sum()))
+    spread = Spread(math.sqrt(variances.sum()), freedom, welch_freedom(variances, np.array([2, 2])))
+    return Comparison("Welch", int(sizes.min()), difference, interval, p, *effect, error, freedom, spread)
 
 
 def welch_freedom(variances: np.ndarray, sizes: np.ndarray) -> float:
@@ -78,9 +74,8 @@ def welch_freedom(variances: np.ndarray, sizes: np.ndarray) -> float:
 
 
 def student(difference: float, error: float, freedom: float) -> tuple[Interval, float]:
-    """The 95 % interval of a difference with this standard error, and the two-sided p of its being zero."""
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
-    return (difference - half, difference + half), float(2 * stats.t.sf(abs(difference) / error, freedom))
+    """The 95 % interval of a difference with this standard error, within [-1, 1], and the two-sided p of its being zero."""
+    return difference_interval(difference, error, freedom), float(2 * stats.t.sf(abs(difference) / error, freedom))
 
 
 def hedges(d: float, freedom: float, *, scale: float) -> tuple[float, Interval]:
@@ -102,46 +97,44 @@ def noncentrality_interval(t: float, freedom: float) -> Interval:
     return (low, high) if t >= 0 else (-high, -low)
 
 
-def seeds_needed(power: Power | None, *, alpha: float = ALPHA) -> float:
-    """The least number of seeds with which the test has power 0.8, if difference and spread are as observed.
+def holm(p_values: Sequence[float], groups: Sequence[Hashable] | None = None) -> np.ndarray:
+    """Holm's correction (1979) for so many tests: p adjusted for the whole table; NaN is no test.
 
-    Infinite beyond MOST_SEEDS; NaN without a test.
+    Of the tests of one group at most one can have a true null hypothesis, such as "no difference" and "a difference beyond the
+    margin": they count once (Shaffer 1986, S1). By default each test is its own group.
     """
-    if power is None:
-        return math.nan
-    seeds = np.arange(2, MOST_SEEDS + 1)
-    freedom, noncentrality = power(seeds)
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
-    found = stats.nct.sf(critical, freedom, noncentrality) >= POWER  # the other tail has next to nothing at this power
-    return int(seeds[found.argmax()]) if found.any() else math.inf
-
-
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's correction (1979) for so many tests: p adjusted for the whole table; NaN is no test."""
     p = np.array(p_values, dtype=float)
     tested = np.flatnonzero(~np.isnan(p))
     order = tested[np.argsort(p[tested], kind="stable")]
+    owners = list(range(len(p))) if groups is None else list(groups)
+    left = [len({owners[test] for test in order[position:]}) for position in range(len(order))]
     adjusted = np.full(len(p), math.nan)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.array(left)))
     return adjusted
 
 
 def divergence_p(first: tuple[int, int], second: tuple[int, int]) -> float:
-    """Fisher's exact p that two (diverged, finished) counts come from one rate; NaN where nothing diverged."""
+    """Boschloo's exact two-sided p that two (failed, trained) counts come from one rate; NaN where nothing failed.
+
+    Fisher's test holds the number of failures fixed, which no experiment does, and cannot tell 3 of 3 from 0 of 3; Boschloo's can.
+    Source: Boschloo 1970, Statistica Neerlandica 24.
+    """
     if first[0] + second[0] == 0 or not sum(first) or not sum(second):
         return math.nan
-    return float(stats.fisher_exact([first, second]).pvalue)
+    if first[1] + second[1] == 0:
+        return 1.0
+    return min(float(stats.boschloo_exact([[first[0], second[0]], [first[1], second[1]]]).pvalue), 1.0)
 
 
 def divergence_seeds(first: tuple[int, int], second: tuple[int, int], *, alpha: float = ALPHA) -> float:
-    """The least number of seeds at which these rates of divergence, should they stay as observed, would differ significantly.
+    """The least number of seeds at which these rates of failure, should they stay as observed, would differ significantly.
 
-    Infinite if they are equal or beyond MOST_SEEDS, NaN where nothing diverged.
+    Infinite if they are equal or beyond MOST_DIVERGENCE_SEEDS, NaN where nothing failed.
     """
     if math.isnan(divergence_p(first, second)):
         return math.nan
     rates = first[0] / sum(first), second[0] / sum(second)
-    for seeds in range(2, MOST_SEEDS + 1) if rates[0] != rates[1] else ():
+    for seeds in range(2, MOST_DIVERGENCE_SEEDS + 1) if rates[0] != rates[1] else ():
         counts = [(round(rate * seeds), seeds - round(rate * seeds)) for rate in rates]
         if divergence_p(*counts) < alpha:
             return seeds

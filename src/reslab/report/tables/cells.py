@@ -54,10 +54,9 @@ def mean_and_std(mean: float, std: float) -> Cell:
 
 
 def interval(low: float, high: float) -> Cell:
-    """[1.00, 1.50] in percent; an error does not leave 0 to 100."""
+    """[1.00, 1.50] in percent."""
     if math.isnan(low):
         return EMPTY
-    low, high = max(low, 0), min(high, 1)
     return Cell(low, f"[{percent(low)}, {percent(high)}]")
 
 

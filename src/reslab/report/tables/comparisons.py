@@ -4,7 +4,8 @@ import math
 
 import pandas as pd
 
-from reslab.report.statistics.significance import ALPHA, MOST_SEEDS
+from reslab.report.statistics.equivalence import ALPHA, MOST_SEEDS
+from reslab.report.statistics.significance import MOST_DIVERGENCE_SEEDS
 from reslab.report.tables.cells import EMPTY, Cell, render, words
 
 
@@ -35,12 +36,13 @@ def comparisons_columns(table: pd.DataFrame) -> dict[str, list[Cell]]:
         "difference, points": [points(value) for value in table["difference"]],
         "95 % interval": [span(row["ci_low"], row["ci_high"], 100) for row in rows],
         "p (Holm)": [p_cell(p) for p in table["p_holm"]],
+        "p same (Holm)": [p_cell(p) for p in table["equivalence_p_holm"]],
         "effect size g": [_effect(row) for row in rows],
-        "test": words(f"{row['method']}, n = {row['n']}" if row["method"] else "" for row in rows),
+        "test": words(_test(row) for row in rows),
         "seeds to settle it": [_seeds(row) for row in rows],
     }
     if table["divergence_p"].notna().any():
-        columns["divergence p (Holm)"] = [p_cell(p) for p in table["divergence_p_holm"]]
+        columns["failure p (Holm)"] = [p_cell(p) for p in table["divergence_p_holm"]]
     if "networks" in table:
         columns["networks that differ"] = [_differing(row) for row in rows]
     return columns
@@ -57,18 +59,31 @@ def _effect(row: dict) -> Cell:
     return bounds if math.isnan(row["g"]) else Cell(row["g"], f"{row['g']:+.2f} {bounds.text}")
 
 
+def _test(row: dict) -> str:
+    """Welch, n = 3; of pairs also how their errors correlate."""
+    if not row["method"]:
+        return ""
+    return f"{row['method']}, n = {row['n']}" + ("" if math.isnan(row["correlation"]) else f", r = {row['correlation']:+.2f}")
+
+
 def _seeds(row: dict) -> Cell:
-    """For what is not decided yet: the errors first, then the divergence."""
-    errors = EMPTY if row["p_holm"] < ALPHA else _needed(row["seeds_needed"])
-    divergence = EMPTY if row["divergence_p_holm"] < ALPHA else _needed(row["divergence_seeds_needed"])
-    known = [cell for cell in (errors, divergence) if cell.text]
+    """For what is not decided yet: the errors first, 9 (5 to 120), then the failures."""
+    decided = min(row["p_holm"], row["equivalence_p_holm"]) < ALPHA
+    errors = EMPTY if decided else _range(*(row[key] for key in ("seeds_needed", "seeds_needed_low", "seeds_needed_high")))
+    failure = EMPTY if row["divergence_p_holm"] < ALPHA else _needed(row["divergence_seeds_needed"], MOST_DIVERGENCE_SEEDS)
+    known = [cell for cell in (errors, failure) if cell.text]
     return Cell(known[0].value, "; ".join(cell.text for cell in known)) if known else EMPTY
 
 
-def _needed(seeds: float) -> Cell:
+def _range(seeds: float, low: float, high: float) -> Cell:
+    cell, ends = _needed(seeds), [_needed(end).text for end in (low, high)]
+    return Cell(cell.value, f"{cell.text} ({ends[0]} to {ends[1]})") if cell.text else EMPTY
+
+
+def _needed(seeds: float, most: int = MOST_SEEDS) -> Cell:
     if math.isnan(seeds):
         return EMPTY
-    return Cell(seeds, f"over {MOST_SEEDS}" if math.isinf(seeds) else f"{seeds:.0f}")
+    return Cell(seeds, f"over {most}" if math.isinf(seeds) else f"{seeds:.0f}")
 
 
 def _differing(row: dict) -> Cell:
@@ -81,15 +96,19 @@ def _differing(row: dict) -> Cell:
 def comparisons_note(table: pd.DataFrame) -> str:
     """How the table of comparisons is to be read."""
     tests = int(table["p"].notna().sum() + table["divergence_p"].notna().sum())
+    margin = 100 * table["margin"].iloc[0] if len(table) else math.nan
     note = (
-        "Difference of the mean test errors, experiment minus `against`, with its own 95 % interval (t): negative is better. "
-        "Paired: by seed, over the seeds that finished in both, effect size in standard deviations of the differences; Welch: "
-        f"pooled ones. Verdicts are by p after Holm's correction for the {tests} test(s) here, so an interval may exclude 0 "
-        "where the verdict is cautious. Seeds to settle it: for power 0.8 if difference and spread are as observed; of divergence, "
-        "the least at which the observed rates would differ significantly. With few seeds both are rough estimates."
+        "Difference of the mean test errors, experiment minus `against`, with its own 95 % interval: negative is better. "
+        "Welch's test, effect size g in pooled standard deviations; paired: by seed, because the study asks for it, in standard "
+        "deviations of the differences, r is the correlation of the paired errors. The same: two one-sided tests show that the "
+        f"difference is within {margin:.2g} points (`report.margin`). Verdicts are by p after Holm's correction for the {tests} "
+        "test(s) here (of no difference and of one beyond the margin only one can be true: they count once), so an "
+        "interval may exclude 0 where the verdict is cautious. Seeds to settle it: with which equal errors would be shown to be "
+        "the same with power 0.8, and in brackets the range for what the spread may be; of failures, the least at which the "
+        "observed rates would differ significantly."
     )
     if table["divergence_p"].notna().any():
-        note += " Divergence is compared by Fisher's exact test; a diverged seed has no error and is in no mean."
+        note += " Failed: diverged, or at a guess (did not train); compared by Boschloo's exact test. Such a seed is in no mean."
     if "networks" in table:
         note += " Networks that differ: pairs of the same seed, by McNemar's exact test on the test images, Holm-corrected."
     return note

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from reslab.report.tables.cells import EMPTY, Cell, mean_and_std, render, words
+from reslab.report.tables.cells import EMPTY, Cell, mean_and_std, numbers, render, words
 from reslab.report.tables.comparisons import p_cell, points, span
 from reslab.report.tables.results import error_cell
 
@@ -17,9 +17,12 @@ def published_markdown(table: pd.DataFrame) -> str:
         "experiment": words(table["experiment"]),
         "ours % (n, mean ± std)": [ours(row) for row in rows],
         "published %": [theirs(row) for row in rows],
+        **({"in paper %": [in_paper(row) for row in rows]} if table["paper"].notna().any() else {}),
         "difference, points": [points(value) for value in table["difference"]],
         "95 % interval": [span(row["ci_low"], row["ci_high"], 100) for row in rows],
         "p (Holm)": [p_cell(p) for p in table["p_holm"]],
+        "p same (Holm)": [p_cell(p) for p in table["equivalence_p_holm"]],
+        "margin, points": numbers(100 * table["margin"], "{:.2f}"),
         "verdict": words(table["verdict"]),
         "source": words(table["source"]),
     }
@@ -28,15 +31,29 @@ def published_markdown(table: pd.DataFrame) -> str:
 
 def ours(row: dict) -> Cell:
     """Such as `n = 3: 8.75 ± 0.16`; with the number of seeds that diverged, if any did."""
-    cell = error_cell(row["mean"], row["std"], row["n"], row["diverged"])
-    diverged = f", {row['diverged']} diverged" if row["diverged"] else ""
-    return replace(cell, text=f"n = {row['n']}{diverged}: {cell.text}") if row["n"] else cell
+    cell = error_cell(row["mean"], row["std"], row["n"], row["diverged"], row["untrained"])
+    counts = {"diverged": row["diverged"], "did not train": row["untrained"]}
+    failed = "".join(f", {count} {what}" for what, count in counts.items() if count)
+    return replace(cell, text=f"n = {row['n']}{failed}: {cell.text}") if row["n"] else cell
 
 
 def theirs(row: dict) -> Cell:
-    """8.75 ± 0.16 (5 runs)"""
-    cell, runs = mean_and_std(row["published"], row["published_std"]), row["published_runs"]
-    return cell if math.isnan(runs) else replace(cell, text=f"{cell.text} ({runs:.0f} run{'s' if runs > 1 else ''})")
+    """8.75 ± 0.16 (5 runs), 6.47 (median of 3 runs), 6.43 (best of 5 runs), 8.27 (best epoch)"""
+    cell, runs, statistic = mean_and_std(row["published"], row["published_std"]), row["published_runs"], row["statistic"]
+    counted = "" if math.isnan(runs) else f"{runs:.0f} run{'s' if runs > 1 else ''}"
+    said = {"mean": counted, "median": _of("median", counted), "best_run": _of("best", counted), "best_epoch": "best epoch"}[
+        statistic
+    ]
+    return replace(cell, text=f"{cell.text} ({said})") if said else cell
+
+
+def _of(statistic: str, counted: str) -> str:
+    return f"{statistic} of {counted}" if counted else statistic
+
+
+def in_paper(row: dict) -> Cell:
+    """What the paper states, where the published number is a reproduction of it."""
+    return mean_and_std(row["paper"], row["paper_std"])
 
 
 def difference(row: dict) -> Cell:
@@ -47,10 +64,13 @@ def difference(row: dict) -> Cell:
 
 def published_note(table: pd.DataFrame) -> str:
     """How differences from published numbers are to be read."""
+    tests = int(table["p"].notna().sum())
     return (
         "Difference: ours minus published, with its 95 % interval: Welch's where a standard deviation and the number of runs are "
-        "published. Otherwise the published number is taken for a draw (or a mean of so many, also where it is their median) with "
-        f"our spread: a soft reference. Verdicts are by p after Holm's correction for the {table['p'].notna().sum()} test(s) here, "
-        "so an interval may exclude 0 where the verdict is cautious. Not distinguishable does not imply agreement: look at the "
-        "width of the interval."
+        "published. Otherwise the published number is taken for a draw (or a mean or median of so many) with our spread: a soft "
+        "reference. Reproduced: two one-sided tests show the difference to be within the margin; differs: it is not zero; "
+        "undecided: neither is shown, and so many more seeds would show equal errors to be equal (power 0.8), the range for what "
+        f"the spread may be. Verdicts are by p after Holm's correction for the {tests} row(s) tested here, each for both, so an "
+        "interval may exclude 0 where the verdict is cautious. Best runs and best epochs get no verdict: the best of several is "
+        "low by chance."
     )

@@ -2,20 +2,31 @@
 
 import pandas as pd
 
-from reslab.report.tables.cells import Cell, interval, mean_and_std, numbers, percents, render, words
+from reslab.report.tables.cells import EMPTY, Cell, interval, mean_and_std, number, numbers, percents, render, words
 
 ERROR = "test error % (mean ± std)"
-SCORES = {"test_top5_error": "top-5 error %", "test_ece": "calibration error %", "validation_error": "validation error %"}
+SCORES = {
+    "test_top5_error": "top-5 error %",
+    "test_ece": "calibration error %",
+    "test_ece_debiased": "debiased %",
+    "test_ece_perfect": "if perfect %",
+    "validation_error": "validation error %",
+}
 NETWORKS_NOTE = (
     "Each network after its last epoch. The interval (Wilson) is that of the error over other test images of the same kind; the "
     "spread over seeds is not part of it. Calibration error: expected gap between confidence "
-    "and accuracy over 15 bins (Guo et al. 2017). A network that diverged has no scores."
+    "and accuracy over 15 bins (Guo et al. 2017); debiased: without what chance adds in so many images; if perfect: what a "
+    "perfectly calibrated network would show on average. A network that diverged has no scores; one that did not train is no "
+    "better than always answering the commonest class."
 )
 
 
-def error_cell(mean: float, std: float, n: int, diverged: int) -> Cell:
-    """The error, or that all seeds diverged."""
-    return mean_and_std(mean, std) if n else Cell(None, f"diverged ({diverged} of {diverged})")
+def error_cell(mean: float, std: float, n: int, diverged: int, untrained: int) -> Cell:
+    """The error, or that all seeds diverged or did not train."""
+    if n:
+        return mean_and_std(mean, std)
+    failed = {"diverged": diverged, "did not train": untrained}
+    return Cell(None, ", ".join(f"{what} ({count} of {diverged + untrained})" for what, count in failed.items() if count))
 
 
 def results_columns(summary: pd.DataFrame) -> dict[str, list[Cell]]:
@@ -27,14 +38,25 @@ def results_columns(summary: pd.DataFrame) -> dict[str, list[Cell]]:
         "parameters": numbers(summary["parameters"], "{:,}"),
         "n": numbers(summary["n"]),
         "diverged": numbers(summary["diverged"]),
-        ERROR: [error_cell(*row) for row in _rows(summary, "mean", "std", "n", "diverged")],
+    }
+    if summary["untrained"].any():
+        columns["did not train"] = numbers(summary["untrained"])
+    columns |= {
+        ERROR: [error_cell(*row) for row in _rows(summary, "mean", "std", "n", "diverged", "untrained")],
         "median": percents(summary["median"]),
         "95 % interval": [interval(*row) for row in _rows(summary, "ci_low", "ci_high")],
-        **_scores(summary),
     }
+    if summary["seeds_images_low"].notna().any():
+        columns["and over images"] = [interval(*row) for row in _rows(summary, "seeds_images_low", "seeds_images_high")]
+    if summary["untrained"].any():
+        every = _rows(summary, "mean_all", "std_all", "untrained")
+        columns["with those at chance"] = [mean_and_std(mean, std) if untrained else EMPTY for mean, std, untrained in every]
+    columns |= _scores(summary)
     if summary["published"].notna().any():
         columns["published"] = [mean_and_std(*row) for row in _rows(summary, "published", "published_std")]
-    columns["s per run"] = numbers(summary["seconds"], "{:.1f}")
+    columns["s per run"] = [
+        Cell(None, f"mixed ({what})") if what else number(seconds, "{:.1f}") for seconds, what in _rows(summary, "seconds", "mixed")
+    ]
     return columns
 
 
@@ -49,7 +71,20 @@ def _scores(table: pd.DataFrame) -> dict[str, list[Cell]]:
 
 def results_markdown(summary: pd.DataFrame, runs: pd.DataFrame, title: str) -> str:
     """The results with their title, and beneath them the hardware they were measured on."""
-    return render(results_columns(summary), title=title, note=footnote(runs))
+    return render(results_columns(summary), title=title, note=results_note(summary, runs))
+
+
+def results_note(summary: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """How the table of experiments is to be read, and what it was measured on."""
+    note = footnote(runs)
+    if summary["seeds_images_low"].notna().any():
+        note += " `and over images`: the same mean over other seeds and other test images of the same kind (two-way random effects"
+        note += "; from records alone, so at most that wide)." if (summary["seeds_images_from"] == "records").any() else ")."
+    if (summary["mixed"] != "").any():
+        note += (
+            " mixed: the runs of one experiment differ in this, so their times are not averaged and their errors may differ by it."
+        )
+    return note
 
 
 def footnote(runs: pd.DataFrame) -> str:
@@ -60,7 +95,8 @@ def footnote(runs: pd.DataFrame) -> str:
     threads = ", ".join(map(str, sorted(runs["threads"].unique())))
     torch = ", ".join(sorted(runs["torch"].unique()))
     return (
-        "Test error after the last epoch; all but the time is over the seeds that did not diverge, the interval is Student's t. "
+        "Test error after the last epoch; all but the time is over the seeds that neither diverged nor stayed at a guess (did not "
+        "train). The interval is over seeds, on these test images (Student's t, logit scale). "
         f"Measured on {device}, {threads} thread(s) per run, torch {torch}, commit {commit}{dirty}."
     )
 
