@@ -118,4 +118,6 @@ def short_table(study: Study, metrics: Path) -> str:
 
     runs = runs_table(study, metrics / "runs", older=True)
     columns = results_columns(summarize(study, runs))
-    return render({name: columns[name] for name in SHORT if name in columns}, title=study.report.title, note=footnote(runs))
+    return render(
+        {name: columns[name] for name in SHORT if name in columns}, title=study.report.title, note=footnote(runs, intervals=False)
+    )

@@ -4,6 +4,7 @@ import pandas as pd
 
 from reslab.report.tables.cells import EMPTY, Cell, interval, mean_and_std, number, numbers, percents, render, words
 
+INTERVALS = "The interval is over seeds, on these test images (Student's t, logit scale). "
 ERROR = "test error % (mean ± std)"
 SCORES = {
     "test_top5_error": "top-5 error %",
@@ -87,17 +88,17 @@ def results_note(summary: pd.DataFrame, runs: pd.DataFrame) -> str:
     return note
 
 
-def footnote(runs: pd.DataFrame) -> str:
-    """What the numbers are and what they were measured on."""
+def footnote(runs: pd.DataFrame, *, intervals: bool = True) -> str:
+    """What the numbers are and what they were measured on; `intervals` are not explained where the table has none."""
     commit = ", ".join(sorted({str(commit)[:10] for commit in runs["commit"].dropna()})) or "none"
     dirty = " with uncommitted changes" if runs["dirty"].fillna(False).astype(bool).any() else ""
     device = ", ".join(sorted(runs["device"].unique()))
     threads = ", ".join(map(str, sorted(runs["threads"].unique())))
     torch = ", ".join(sorted(runs["torch"].unique()))
+    meaning = INTERVALS if intervals else ""
     return (
         "Test error after the last epoch; all but the time is over the seeds that neither diverged nor stayed at a guess (did not "
-        "train). The interval is over seeds, on these test images (Student's t, logit scale). "
-        f"Measured on {device}, {threads} thread(s) per run, torch {torch}, commit {commit}{dirty}."
+        f"train). {meaning}Measured on {device}, {threads} thread(s) per run, torch {torch}, commit {commit}{dirty}."
     )
 
 

@@ -1,0 +1,95 @@
+"""Live tracking where something is odd: other histories, losses that are not finite, slow servers; and what it does not load."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from test_live import BEGAN, EPOCHS, LIVE, ended, finished, history, root, row, runs, wait_until
+
+from reslab.runs import records
+from reslab.runs.reports import Began, EpochEnded, Report
+from reslab.tracking import BackgroundLog, Store, TrainedNetwork, patience
+from reslab.training.execution import hardware
+
+__all__ = ["root"]  # the fixture
+
+
+def test_a_run_with_another_history_than_its_record_is_replaced(root, tmp_path):
+    """It went on on another device, whose numbers differ in the last digits."""
+    with BackgroundLog(root, "other") as log:
+        log.update(Began("resnet20", LIVE, []))
+        for epoch in (1, 2):
+            log.update(ended(0, epoch))
+        log.log(finished(tmp_path / "s0", loss=1.0000001))
+    run = runs(root, "other")["resnet20-s0"]
+    assert history(root, run) == [(epoch, 1.0000001 / epoch) for epoch in range(1, EPOCHS + 1)]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_not_finite_is_logged_once(root, tmp_path, loss):
+    study = f"diverged{loss}"
+    for _ in range(2):  # trained again after a kill, as there was no checkpoint yet
+        with BackgroundLog(root, study) as log:
+            told = EpochEnded(row(1, loss), 143.7, 10.0, BEGAN + 10.0)
+            log.update(Began("resnet20", LIVE, []))
+            log.update(Report(0, 1, EPOCHS, 1, EPOCHS, "training", told.row, 143.7, told))
+    left, folder = runs(root, study)["resnet20-s0"], tmp_path / "s0"
+    folder.mkdir()
+    records.write_record(folder / "record.json", LIVE | {"status": "diverged"})
+    records.write_history(folder / "history.csv", [row(1, loss)])
+    Store(root, study).log(TrainedNetwork.read("resnet20", folder))
+    run = runs(root, study)["resnet20-s0"]
+    assert (run.info.run_id, run.info.status, len(history(root, run))) == (left.info.run_id, "FAILED", 1)
+
+
+def test_the_machine_is_sampled_once_for_all_networks(root, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING", "1")
+    with BackgroundLog(root, "sampled") as log:
+        for seed in (0, 1):
+            log.update(Began("resnet20", LIVE | {"seed": seed}, []))
+        wait_until(lambda: "resnet20-s1" in runs(root, "sampled") and sampled(root))
+        assert [thread.name for thread in threading.enumerate()].count("SystemMetricsMonitor") == 1
+    assert "SystemMetricsMonitor" not in [thread.name for thread in threading.enumerate()]
+    found = runs(root, "sampled")
+    assert "system/system_memory_usage_percentage" in found["resnet20"].data.metrics
+    assert not any(key.startswith("system/") for key in found["resnet20-s0"].data.metrics)
+
+
+def sampled(root: Path) -> bool:
+    return "system/cpu_utilization_percentage" in runs(root, "sampled")["resnet20"].data.metrics
+
+
+def test_a_server_that_is_slow_is_left_alone_after_a_while(monkeypatch):
+    monkeypatch.setattr(patience, "SECONDS", 0.5)
+    stopped = threading.Event()
+
+    def talk() -> None:
+        client = patience.Watched(time)
+        while not stopped.is_set():
+            client.sleep(0.1)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    with pytest.raises(TimeoutError, match="too slow"):
+        patience.wait_for(thread, in_all=True)
+    stopped.set()
+    thread.join()
+
+
+def test_hearing_of_a_network_loads_no_torch():
+    """It would take seconds of the thread that hears of all networks."""
+    told = hardware.describe(torch.device("cpu"))
+    assert {type(value) for value in told.values()} <= {str, int, type(None)}
+
+
+def test_nothing_is_loaded_before_a_network_trains(root):
+    script = "import sys; from pathlib import Path; from reslab.tracking import BackgroundLog\n"
+    script += f"with BackgroundLog(Path({str(root)!r}), 'nothing'): pass\nprint('mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
