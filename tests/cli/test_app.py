@@ -1,11 +1,13 @@
 """The reslab command where no pipeline has to run; relog, select and parallel are tested with the real tools elsewhere."""
 
 import os
+from importlib.metadata import version
 
 import pytest
 from commands import reslab
 from project import SMALL_PARAMS, call
 
+from reslab.cli.app import PANELS
 from reslab.cli.docs.markdown import with_block
 from reslab.cli.project import check
 from reslab.cli.results import README_MARKS
@@ -166,3 +168,10 @@ def test_report_says_where_the_page_is_and_opens_it(tmp_path, monkeypatch):
     done = call(tmp_path, "reslab", "report", "--open", check=False)
     assert done.returncode == 1
     assert "no browser to show metrics/report.html in; set BROWSER to one" in done.stderr
+
+
+def test_help_groups_the_commands_and_the_version_is_the_package_s():
+    text = reslab("--help")
+    headings = [text.index(f" {panel} ") for panel in PANELS]
+    assert headings == sorted(headings)
+    assert reslab("--version") == f"reslab {version('reslab')}\n"

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from reslab.cli import augmentations, cost, docs, imports, models, project, results, schedule, studies, tracking, weights
-from reslab.cli.app import app
+from reslab.cli.app import PANELS, app
 from reslab.errors import guard
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "tracking",
     "weights",
 ]
+
+app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """The `reslab` command, to which each file of this folder adds."""
 
+from typing import Annotated
+
 import typer
 
 HELP = (
@@ -7,5 +9,24 @@ HELP = (
     "`reslab studies` lists what was published, `reslab show STUDY` explains one, `reslab select STUDY` puts it into params.yaml, "
     "and `dvc repro` trains it. Every command has --help."
 )
+PANELS = USE, REFERENCE, WEIGHTS, UPKEEP = "Studies", "What params.yaml may hold", "Weights", "Upkeep"  # of --help, in order
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end, if it is wanted."""
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"reslab {version('reslab')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def reslab(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Only for its option."""

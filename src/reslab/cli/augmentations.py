@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reslab.cli.app import app
+from reslab.cli.app import REFERENCE, app
 from reslab.cli.text import first_sentence, options
 from reslab.config.settings import flow
 
@@ -45,7 +45,7 @@ ROWS: list[list[dict]] = [
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=REFERENCE)
 def augmentations(
     write: Annotated[bool, typer.Option("--write", help=f"Write {SHEET}: every augmentation on photographs.")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reslab import config
-from reslab.cli.app import app
+from reslab.cli.app import UPKEEP, USE, app
 from reslab.cli.options import PREPARED, AtOnce, MachineName, Params, study_names
 from reslab.cli.text import duration, print_rows, readable
 from reslab.config import library
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reslab.cost.estimate import Cost
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def estimate(
     study: Annotated[
         str | None,
@@ -61,7 +61,7 @@ def estimate(
     return None
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def calibrate(
     name: Annotated[str | None, typer.Option(help="Name of the file.", show_default="made of the device's name")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Passes over all networks; the quickest counts.")] = 3,

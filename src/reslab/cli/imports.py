@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reslab import config
-from reslab.cli.app import app
+from reslab.cli.app import WEIGHTS, app
 from reslab.cli.options import PREPARED, experiment_names
 from reslab.config.yaml import parse_yaml
 from reslab.errors import UserError, located
@@ -28,7 +28,7 @@ Params = Annotated[Path, typer.Option(help="The study.")]
 Data = Annotated[Path, typer.Option(help="The prepared dataset; without one, give --classes.")]
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def import_weights(  # noqa: PLR0913, PLR0917 - a command's parameters are its options
     checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file, or a torch file with a state dict.")],
     experiment: Annotated[
@@ -105,7 +105,7 @@ def _facts(
     return None, imported.facts_without_data(dataset, names, image)
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def tensors(
     what: Annotated[
         str,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reslab.cli.app import app
+from reslab.cli.app import REFERENCE, app
 from reslab.cli.options import model_names
 from reslab.cli.text import first_sentence, options
 from reslab.config.schema import bind, unknown
@@ -13,7 +13,7 @@ from reslab.config.yaml import parse_yaml
 from reslab.errors import UserError, first_line, located
 
 
-@app.command()
+@app.command(rich_help_panel=REFERENCE)
 def models(
     family: Annotated[
         str | None, typer.Argument(help="Only this one, such as `wrn`.", show_default="all", autocompletion=model_names)
@@ -29,7 +29,7 @@ def models(
             print(f"{name}: {first_sentence(function)}\n    {options(function)}")
 
 
-@app.command()
+@app.command(rich_help_panel=REFERENCE)
 def fingerprint(
     model: Annotated[str, typer.Argument(help="As in params.yaml: '{name: wrn, depth: 16, widening_factor: 4}'.")],
     image: Annotated[tuple[int, int, int], typer.Option(help="Channels, height, width.")] = (3, 32, 32),

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from reslab import config, stop
-from reslab.cli.app import app
+from reslab.cli.app import UPKEEP, USE, app
 from reslab.cli.options import PREPARED, Params
 from reslab.cli.text import milestones
 from reslab.config import schema
@@ -25,7 +25,7 @@ UNKNOWN_SIZE = (
 )
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def check(params: Params = Path("params.yaml")) -> None:
     """Check params.yaml without running anything."""
     study = config.load(params)
@@ -48,7 +48,7 @@ def check(params: Params = Path("params.yaml")) -> None:
     print(f"{params} is valid: {len(study.experiments)} experiments x {len(study.seeds)} seeds{known}")
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments at once.")] = 2) -> None:
     """Train several experiments at once, then run the rest of the pipeline (`dvc repro`)."""
     if jobs < 1:
@@ -84,7 +84,7 @@ def at_once(commands: list[list[str]], most: int, environment: dict[str, str]) -
         raise subprocess.CalledProcessError(failed.returncode, failed.args)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def report(
     path: Annotated[Path, typer.Option(help="The page, made by the pipeline's last stage.")] = Path("metrics/report.html"),
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser ($BROWSER, or the system's).")] = False,
@@ -99,7 +99,7 @@ def report(
     print(path.resolve().as_uri())
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def prune(
     days: Annotated[float, typer.Option(help="Keep what was used in the last so many days.")] = 30,
     dry_run: Annotated[bool, typer.Option(help="Only list what would be deleted.")] = False,

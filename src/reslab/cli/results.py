@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reslab import config
-from reslab.cli.app import app
+from reslab.cli.app import UPKEEP, app
 from reslab.cli.docs import gallery, markdown
 from reslab.cli.options import Params
 from reslab.config.study import Study
@@ -31,7 +31,7 @@ OF_EACH = {"runs": "json", "history": "csv"}  # a file an experiment: other stud
 OF_ALL = ("tables", "plots", "summary.json", "report.html")
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def keep(
     params: Params = Path("params.yaml"),
     metrics: Annotated[Path, typer.Option(help="What the pipeline made.")] = Path("metrics"),
@@ -100,7 +100,7 @@ def _measured(layers: Path) -> set[str]:
     return {row["experiment"].split("@")[0] for row in read_table(layers / "growth.csv", "experiment")}
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def readme(
     path: Annotated[Path, typer.Option(help="The page with the marks.")] = Path("README.md"),
     params: Params = Path("params.yaml"),

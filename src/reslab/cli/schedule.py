@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from reslab import config
-from reslab.cli.app import app
+from reslab.cli.app import REFERENCE, app
 from reslab.cli.options import Params, experiment_names
 from reslab.cli.text import milestones
 from reslab.config.study import Study
@@ -15,7 +15,7 @@ from reslab.errors import UserError, check_output, located
 FORMATS = (".png", ".svg", ".pdf")
 
 
-@app.command()
+@app.command(rich_help_panel=REFERENCE)
 def schedule(
     experiment: Annotated[str, typer.Argument(help="One of params.yaml's experiments.", autocompletion=experiment_names)],
     output: Annotated[Path, typer.Option(help="The file to write: .png, .svg or .pdf.")] = Path("schedule.png"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from reslab import config
-from reslab.cli.app import app
+from reslab.cli.app import USE, app
 from reslab.cli.cost import find_machine, study_costs, this_machine
 from reslab.cli.options import AtOnce, MachineName, Params, StudyName
 from reslab.cli.text import duration, parse_duration, print_paragraph, print_rows, readable
@@ -23,7 +23,7 @@ from reslab.report.tables.cells import EMPTY, Cell, number, numbers, terminal, w
 SEEDS = re.compile(r"\d+(,\d+)*")
 
 
-@app.command("studies")
+@app.command("studies", rich_help_panel=USE)
 def list_studies(
     part: Annotated[str, typer.Argument(help="List only studies whose names contain this, such as `hysts` or `lars`.")] = "",
 ) -> None:
@@ -45,7 +45,7 @@ def list_studies(
         print("", *(line for _, line in block), sep="\n")
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def show(
     study: StudyName,
     machine: MachineName = None,
@@ -142,7 +142,7 @@ def _csv_row(study: Study, document: dict, cost: Any, known: Machine | None) -> 
     }
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def select(
     study: StudyName,
     rows: Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reslab import config
-from reslab.cli.app import app
+from reslab.cli.app import UPKEEP, WEIGHTS, app
 from reslab.cli.options import Params, experiment_names
 from reslab.environment import project_root
 from reslab.errors import UserError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # it would slow down --help
 Runs = Annotated[Path, typer.Option(help="Where train put the networks.")]
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def relog(
     runs: Runs = Path("data/runs"),
     metrics: Annotated[Path, typer.Option(help="Where evaluate and aggregate put their numbers.")] = Path("metrics"),
@@ -63,7 +63,7 @@ def networks_of(study: config.Study, runs: Path) -> list["TrainedNetwork"]:
     return [TrainedNetwork.read(name, folder) for name, folder in folders]
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def register(
     experiment: Annotated[
         str | None, typer.Argument(help="One of params.yaml's experiments, trained.", autocompletion=experiment_names)

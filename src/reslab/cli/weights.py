@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from tabulate import tabulate
 
-from reslab.cli.app import app
+from reslab.cli.app import WEIGHTS, app
 from reslab.errors import UserError, located
 
 Network = Annotated[Path, typer.Argument(help="A folder with a trained or imported network, or a .safetensors file of one.")]
 Data = Annotated[Path, typer.Option(help="The prepared dataset.")]
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def export(
     network: Network,
     onnx: Annotated[Path | None, typer.Option(help="File for ONNX: pixels 0..255 in, logits out.")] = None,
@@ -42,7 +42,7 @@ def export(
         print(f"{onnx}: opset {OPSET}; ONNX Runtime's logits differ from ours by at most {difference:.1e}")
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def predict(
     network: Network,
     images: Annotated[list[Path], typer.Argument(help="Image files (PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000, AVIF).")],
@@ -74,7 +74,7 @@ def _image_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def score(
     network: Network,
     data: Data = Path("data/prepared"),

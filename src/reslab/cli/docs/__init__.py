@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reslab.cli.app import app
+from reslab.cli.app import REFERENCE, UPKEEP, app
 from reslab.cli.docs import glossary
 from reslab.cli.text import print_paragraph, print_rows
 from reslab.config.schema import unknown
@@ -13,7 +13,7 @@ from reslab.config.study import STUDY_KEYS
 from reslab.errors import UserError
 
 
-@app.command()
+@app.command(rich_help_panel=UPKEEP)
 def docs() -> None:
     """Write the pages of docs/ that are made from the code: configuration, models, architecture, results."""
     if not Path("pyproject.toml").exists():
@@ -38,7 +38,7 @@ def pages(root: Path) -> dict[str, str]:
     }
 
 
-@app.command()
+@app.command(rich_help_panel=REFERENCE)
 def options(
     path: Annotated[
         str | None,
