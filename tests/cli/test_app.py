@@ -127,6 +127,7 @@ def test_prune(tmp_path, monkeypatch):
     assert "would delete" in reslab("prune", "--dry-run")
     assert old.exists()
     assert "deleted" in call(tmp_path, "reslab", "prune").stdout
+    assert reslab("prune", "--dry-run").startswith("nothing to prune: ")
     assert not old.exists()
 
 

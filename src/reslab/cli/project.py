@@ -105,5 +105,8 @@ def prune(
     dry_run: Annotated[bool, typer.Option(help="Only list what would be deleted.")] = False,
 ) -> None:
     """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""
-    for folder in folders.prune(keep_days=days, dry_run=dry_run):
+    pruned = folders.prune(keep_days=days, dry_run=dry_run)
+    for folder in pruned:
         print(f"{'would delete' if dry_run else 'deleted'} {folder}")
+    if not pruned:
+        print(f"nothing to prune: every network in checkpoints/ is training or was used in the last {days:g} days")
