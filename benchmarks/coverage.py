@@ -63,9 +63,9 @@ def _crossed(generator: np.random.Generator, seeds: int, images: int = 400) -> t
 
 def _worst(n: int) -> float:
     """The largest chance, over all common rates, of two counts that are significantly different."""
-    told = [(a, b) for a in range(n + 1) for b in range(n + 1) if divergence_p((a, n - a), (b, n - b)) < 0.05]
+    different = [(a, b) for a in range(n + 1) for b in range(n + 1) if divergence_p((a, n - a), (b, n - b)) < 0.05]
     rates = np.linspace(0.01, 0.99, 99)
-    return float(sum(stats.binom.pmf(a, n, rates) * stats.binom.pmf(b, n, rates) for a, b in told).max())
+    return float(sum(stats.binom.pmf(a, n, rates) * stats.binom.pmf(b, n, rates) for a, b in different).max())
 
 
 def main(repeats: int) -> None:
@@ -77,4 +77,4 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)

@@ -190,3 +190,16 @@ def test_batch_norms_counted_together_have_the_same_counts():
     other = together.model.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in plain.model.state_dict().items())
     assert any(name.endswith("num_batches_tracked") and value > 1 for name, value in other.items())
+
+
+def test_batch_norms_that_have_counted_before_count_on_as_a_recording_does():
+    """After a checkpoint: what a trial compares is the change, which a replayed graph has and a plain step."""
+    step = run().step()
+    step.counted = CountedTogether(step.model)
+    step.counted.counts.fill_(100)
+    step.rule.batch_norm.train(step.model)
+    step.batches.begin(1)
+    plain = changes(step, step)["counts"]
+    recorded = changes(step, lambda size: step.counted.counts.add_(1))["counts"]
+    assert [int(change) for change in plain] == [int(change) for change in recorded]
+    assert {int(change) for change in plain} == {2 * len(set(step.batches.batch_sizes))}  # at two rates

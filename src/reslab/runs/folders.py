@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from reslab import storage
+from reslab import stop, storage
 from reslab.environment import project_root
 from reslab.errors import UserError
 
@@ -110,6 +110,7 @@ def _acquired(lock: FileLock, meanwhile: Callable[[], None]) -> FileLock:
             return lock.acquire(blocking=False)
         except Timeout:
             time.sleep(POLL)
+            stop.check()
             meanwhile()
 
 

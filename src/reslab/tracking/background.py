@@ -30,6 +30,7 @@ class BackgroundLog:
         self.waiting: queue.SimpleQueue[Began | Report | TrainedNetwork | _End] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._log_all, name="mlflow", daemon=True)
         self.error: Exception | None = None
+        self.live: _Live | None = None  # once there is something to log
         self.missing: list[str] = []  # networks that wait, and then those that are not logged
 
     def __enter__(self) -> "BackgroundLog":
@@ -58,21 +59,25 @@ class BackgroundLog:
 
     def _log_all(self) -> None:
         try:
-            live = None
-            while True:
-                for event in _gather(self.waiting, live.next_write if live else 0.0):
-                    if isinstance(event, _End):
-                        return live.end(event.status) if live else None
-                    if live is None and isinstance(event, TrainedNetwork) and is_logged(self.root, self.study, event):
-                        self.missing.remove(event.name)
-                        continue
-                    live = live or _Live(Store(self.root, self.study))
-                    if name := live.take(event):
-                        self.missing.remove(name)
-                if live:
-                    live.write()
+            self._log_until_the_end()
         except Exception as error:  # noqa: BLE001 - whatever a store may raise; said in the end, once for all
             self.error = error
+            if self.live:
+                self.live.sampler.abandon()
+
+    def _log_until_the_end(self) -> None:
+        while True:
+            for event in _gather(self.waiting, self.live.next_write if self.live else 0.0):
+                if isinstance(event, _End):
+                    return self.live.end(event.status) if self.live else None
+                if self.live is None and isinstance(event, TrainedNetwork) and is_logged(self.root, self.study, event):
+                    self.missing.remove(event.name)
+                    continue
+                self.live = self.live or _Live(Store(self.root, self.study))
+                if name := self.live.take(event):
+                    self.missing.remove(name)
+            if self.live:
+                self.live.write()
 
 
 class _End:

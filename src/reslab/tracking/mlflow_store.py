@@ -43,7 +43,7 @@ class Store:
         # Two processes that create the database, an experiment or its run at once break or double it: one at a time.
         self.lock = FileLock(root / ".mlflow.lock", timeout=SECONDS_FOR_THE_OTHERS)
         with self.lock:
-            opening.check(uri)
+            (Watched(opening) if is_remote(uri) else opening).check(uri)
             client = opening.client(uri)
             self.client = Watched(client) if is_remote(uri) else client
             self.experiment_id = self._experiment()

@@ -102,11 +102,11 @@ class StudyRuns:
     def settle(self, experiment_run: str) -> None:
         """End the run of an experiment as its networks' runs have ended, unless one of them is under way."""
         children = self.client.search_runs([self.experiment_id], f"tags.`{PARENT}` = '{experiment_run}'")
-        statuses = {run.info.status for run in children}
-        if "RUNNING" not in statuses:
-            status = "KILLED" if "KILLED" in statuses else "FINISHED"
-            ended = max((run.info.end_time or 0 for run in children), default=None)
-            self.client.set_terminated(experiment_run, status, end_time=ended)
+        broken = {run.info.status for run in children if not complete(run)}
+        if "RUNNING" not in broken:
+            status = next((worst for worst in ("FAILED", "KILLED") if worst in broken), "FINISHED")
+            ended = max((run.info.end_time or 0 for run in children), default=0)
+            self.client.set_terminated(experiment_run, status, end_time=ended or None)
 
 
 def complete(run: "Run") -> bool:

@@ -24,11 +24,18 @@ class Sampler:
         """Start it for a run, unless it samples already or is switched off."""
         if self.monitor is not None or os.environ.get(SWITCH, "true").lower() in ("false", "0"):
             return
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+        from mlflow.system_metrics import system_metrics_monitor
 
-        monitor = SystemMetricsMonitor(run_id, SECONDS, SAMPLES, resume_logging=True, tracking_uri=self.uri)
+        module = Watched(system_metrics_monitor) if is_remote(self.uri) else system_metrics_monitor  # it asks the store for the run
+        monitor = module.SystemMetricsMonitor(run_id, SECONDS, SAMPLES, resume_logging=True, tracking_uri=self.uri)
         monitor.start()
         self.monitor = Watched(monitor) if is_remote(self.uri) else monitor
+
+    def abandon(self) -> None:
+        """Sample no more, and write nothing: the store has failed."""
+        if self.monitor is not None:
+            monitor = self.monitor.client if isinstance(self.monitor, Watched) else self.monitor
+            monitor._shutdown_event.set()  # its `finish` would wait and write
 
     def finish(self) -> None:
         """End it, before its run ends."""

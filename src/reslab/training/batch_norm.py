@@ -52,14 +52,15 @@ class CountedTogether:
 
     def __call__(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """The network's forward pass; its batch norms do not count while it lasts."""
-        counting = [norm for norm in self.norms if norm.training]  # all of them, or none where they are frozen
-        for norm in counting:
+        # All of them, or none where they are frozen. The same tensors are put back: a trial of a level knows them by identity.
+        counting = [(norm, norm.num_batches_tracked) for norm in self.norms if norm.training]
+        for norm, _ in counting:
             norm.num_batches_tracked = None
         try:
             return network(images)
         finally:
-            for place, norm in enumerate(counting):
-                norm.num_batches_tracked = self.counts[place]
+            for norm, count in counting:
+                norm.num_batches_tracked = count
             if counting:
                 self.counts.add_(1)
 

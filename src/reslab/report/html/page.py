@@ -194,7 +194,8 @@ def classes_table(errors: pd.DataFrame, confused: pd.DataFrame) -> Table:
 
 CURVES = {
     "train_loss": "Training loss by epoch{}: mean over the seeds that did not diverge, band from the lowest to the highest.",
-    "test_error": "Test error by epoch{}: mean over the seeds that did not diverge, band from the best to the worst.",
+    "test_error": "Test error by epoch{}: mean over the seeds that did not diverge, band from the best to the worst. "
+    "Seeds that did not train are among them, other than in the tables.",
 }
 RELIABILITY = "Accuracy against confidence{}, in bins of at least 10 images."
 Captioned = list[tuple[str, Markup]]
@@ -222,7 +223,7 @@ def error_figures(found: Findings) -> Captioned:
     for number, axis in enumerate(axes(found.study, found.summary, found.runs)):
         drawn = figures.error_against(axis, series(axis, settings), found.summary, found.runs, published, f"against{number}")
         left_out = "" if axis.path else " Experiments all of whose seeds diverged are left out."
-        made.append((f"Test error against {axis.name}: a dot a seed, a bar their mean.{left_out}", drawn))
+        made.append((f"Test error against {axis.name}: a dot a seed, a bar the mean of those that trained.{left_out}", drawn))
     return made
 
 

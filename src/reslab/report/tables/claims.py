@@ -9,8 +9,8 @@ from reslab.report.tables.comparisons import p_cell
 
 COLUMNS = ["claim", "verdict", "p", "table", "tests"]
 CLAIMS_NOTE = (
-    "Every verdict of the study. p: the smallest of the row after Holm's correction within its own table, which has so many tests; "
-    "between tables nothing is corrected."
+    "Every verdict of the study. p: the smallest p of the row, corrected (Holm) for all tests of its table, whose number is in "
+    "brackets. Nothing is corrected across tables."
 )
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from reslab.report.tables.cells import Cell, percent, render, words
 
 MOST = 3  # classes, and confusions, of an experiment
-CLASSES_NOTE = "Over all test images and all seeds that did not diverge; every class is in classes.csv."
+CLASSES_NOTE = "Over all test images and all seeds that trained; every class is in classes.csv."
 
 
 def classes_columns(table: pd.DataFrame, confused: pd.DataFrame) -> dict[str, list[Cell]]:

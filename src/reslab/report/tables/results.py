@@ -80,7 +80,7 @@ def results_note(summary: pd.DataFrame, runs: pd.DataFrame) -> str:
     note = footnote(runs)
     if summary["seeds_images_low"].notna().any():
         note += " `and over images`: the same mean over other seeds and other test images of the same kind (two-way random effects"
-        note += "; from records alone, so at most that wide)." if (summary["seeds_images_from"] == "records").any() else ")."
+        note += "; from records alone: an upper bound of the width)." if (summary["seeds_images_from"] == "records").any() else ")."
     if (summary["mixed"] != "").any():
         note += (
             " mixed: the runs of one experiment differ in this, so their times are not averaged and their errors may differ by it."
