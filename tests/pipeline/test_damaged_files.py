@@ -90,7 +90,7 @@ def swap_seed(path: Path) -> None:
 HARM = {
     "metrics/runs/own-tau.json": edit_error,
     "metrics/history/own-tau.csv": empty,
-    "data/predictions/own-tau/seed0/test.safetensors": swap_seed,
+    "data/predictions/plain-tau/seed0/test.safetensors": swap_seed,
 }
 
 

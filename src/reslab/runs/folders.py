@@ -49,11 +49,11 @@ class SeedFolder:
         """When the training of this network first began, in seconds since 1970: also if that was killed before a checkpoint."""
         file = self.path / STARTED
         try:
-            return float(file.read_text())
+            return float(file.read_text(encoding="ascii"))
         except (OSError, ValueError):  # not there yet, or half written
             now = time.time()
             with storage.writing(file):
-                file.write_text(repr(now))
+                file.write_text(repr(now), encoding="ascii")
             return now
 
     @contextmanager
