@@ -10,6 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from reslab.runs.processes import Listener
 from reslab.runs.reports import Began, Report
 
 SECONDS_BETWEEN_LINES = 60.0  # about several seeds; a single one has a line an epoch
@@ -33,14 +34,12 @@ SHORT = Words("{}/{}", "loss", {"validation_error": "validation", "test_error": 
 SHORTEST = replace(SHORT, errors={"test_error": "test"}, speed="/s")
 
 
-class Display(Protocol):
+class Display(Listener, Protocol):
     """A context manager that shows the progress of each seed."""
 
     def __enter__(self) -> "Display": ...
 
     def __exit__(self, *error: object) -> None: ...
-
-    def update(self, report: Report | Began) -> None: ...
 
 
 class Bars:

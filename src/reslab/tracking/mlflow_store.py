@@ -13,9 +13,9 @@ from filelock import FileLock
 from reslab.errors import UserError
 from reslab.runs.reports import EpochEnded
 from reslab.tracking import networks, opening, views
-from reslab.tracking.address import is_http, is_remote, tracking_uri
+from reslab.tracking.address import is_http, tracking_uri
 from reslab.tracking.networks import KIND, PARENT, RUN_KEY, STATUS, TrainedNetwork
-from reslab.tracking.patience import Watched
+from reslab.tracking.patience import watched
 from reslab.tracking.results import ExperimentResult
 from reslab.tracking.study_runs import StudyRuns, complete
 
@@ -43,9 +43,8 @@ class Store:
         # Two processes that create the database, an experiment or its run at once break or double it: one at a time.
         self.lock = FileLock(root / ".mlflow.lock", timeout=SECONDS_FOR_THE_OTHERS)
         with self.lock:
-            (Watched(opening) if is_remote(uri) else opening).check(uri)
-            client = opening.client(uri)
-            self.client = Watched(client) if is_remote(uri) else client
+            watched(opening, uri).check(uri)
+            self.client = watched(opening.client(uri), uri)
             self.experiment_id = self._experiment()
         self.runs = StudyRuns(self.client, self.experiment_id)
 

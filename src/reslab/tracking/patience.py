@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reslab.errors import one_line
-from reslab.tracking.address import without_secrets
+from reslab.tracking.address import is_remote, without_secrets
 
 SECONDS = 10.0  # of one call to a server, and of all calls that a stage waits for in the end
 
@@ -43,6 +43,11 @@ class Watched:
                 _calls.since = None
 
         return call
+
+
+def watched(target: Any, uri: str) -> Any:
+    """What talks to the store at this address, a client or a module: watched, if the store is reached through a network."""
+    return Watched(target) if is_remote(uri) else target
 
 
 def wait_for(thread: threading.Thread, *, in_all: bool = False) -> None:

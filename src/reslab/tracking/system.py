@@ -2,9 +2,8 @@
 
 import os
 
-from reslab.tracking.address import is_remote
 from reslab.tracking.mlflow_store import Store
-from reslab.tracking.patience import Watched
+from reslab.tracking.patience import Watched, watched
 
 SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"  # MLflow's own; off where it is false
 SECONDS, SAMPLES = 10, 3  # between samples, and how many are averaged: a call every half minute
@@ -26,10 +25,10 @@ class Sampler:
             return
         from mlflow.system_metrics import system_metrics_monitor
 
-        module = Watched(system_metrics_monitor) if is_remote(self.uri) else system_metrics_monitor  # it asks the store for the run
+        module = watched(system_metrics_monitor, self.uri)  # it asks the store for the run
         monitor = module.SystemMetricsMonitor(run_id, SECONDS, SAMPLES, resume_logging=True, tracking_uri=self.uri)
         monitor.start()
-        self.monitor = Watched(monitor) if is_remote(self.uri) else monitor
+        self.monitor = watched(monitor, self.uri)
 
     def abandon(self) -> None:
         """Sample no more, and write nothing: the store has failed."""

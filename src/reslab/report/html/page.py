@@ -97,34 +97,33 @@ def counts(runs: pd.DataFrame) -> dict[str, int]:
 
 def tables_of(found: Findings) -> dict[str, Table]:
     """The tables that the study has, by name."""
+    published = against_published(found.study, found.summary) if found.study.report.published else None
     made = [
-        results_table(found),
+        results_table(found, published),
         networks_table(found.runs, network_scores(found.runs, found.calibration)),
         environments_table(found.runs),
     ]
     if found.comparisons is not None and len(found.comparisons):
         made.append(comparisons_table(found.comparisons))
-    published = against_published(found.study, found.summary) if found.study.report.published else None
     made += claims_tables(found.comparisons, published)
     if found.classes is not None:
         made.append(classes_table(found.classes, found.confusions))
     return {table.name: table for table in made}
 
 
-def results_table(found: Findings) -> Table:
+def results_table(found: Findings, published: pd.DataFrame | None) -> Table:
     """The experiments, ours beside published."""
-    summary, published = found.summary, bool(found.study.report.published)
+    summary = found.summary
     columns = results_columns(summary)
-    ours = "ours %" if published else ERROR
+    ours = ERROR if published is None else "ours %"
     beside = {"experiment": columns.pop("experiment"), ours: columns.pop(ERROR)}  # a phone shows no more
     if summary["depth"].notna().any():
         beside["depth"] = numbers(summary["depth"], "{:.0f}")
     columns = beside | columns
     note, sources = results_note(summary, found.runs), ("tables/results.csv",)
-    if published:
-        against = against_published(found.study, summary)
-        columns = with_published(columns, against)
-        note += " " + published_note(against)
+    if published is not None:
+        columns = with_published(columns, published)
+        note += " " + published_note(published)
         sources += ("tables/published.csv",)
     names = list(summary["experiment"])
     return table(

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from reslab.report.tables.cells import Cell, render, words
-from reslab.report.tables.comparisons import p_cell
+from reslab.report.tables.comparisons import number_of_tests, p_cell
 
 COLUMNS = ["claim", "verdict", "p", "table", "tests"]
 CLAIMS_NOTE = (
@@ -18,12 +18,12 @@ def claims(compared: pd.DataFrame | None, published: pd.DataFrame | None) -> pd.
     """One row a verdict: what was asked, the verdict, its corrected p, its table and the number of tests in that table."""
     rows = []
     if compared is not None and len(compared):
-        tests = int(compared["p"].notna().sum() + compared["divergence_p"].notna().sum())
+        tests = number_of_tests(compared)
         for row in compared.to_dict("records"):
             asked = f"{row['experiment']} against {row['against']}"
             rows.append((asked, row["verdict"], _least(row), "comparisons", tests))
     if published is not None and len(published):
-        tests = int(published["p"].notna().sum())
+        tests = number_of_tests(published)
         for row in published.to_dict("records"):
             asked = f"{row['experiment']} against the published {100 * row['published']:.2f} %"
             rows.append((asked, row["verdict"], _least(row), "published", tests))

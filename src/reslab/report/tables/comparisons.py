@@ -93,9 +93,14 @@ def _differing(row: dict) -> Cell:
     return Cell(row["networks_differing"], f"{row['networks_differing']:.0f} of {row['networks']:.0f}")
 
 
+def number_of_tests(table: pd.DataFrame) -> int:
+    """The number of tests that a table of comparisons, or of published numbers, was corrected for."""
+    return int(table[[key for key in ("p", "divergence_p") if key in table]].notna().sum().sum())
+
+
 def comparisons_note(table: pd.DataFrame) -> str:
     """How the table of comparisons is to be read."""
-    tests = int(table["p"].notna().sum() + table["divergence_p"].notna().sum())
+    tests = number_of_tests(table)
     margin = 100 * table["margin"].iloc[0] if len(table) else math.nan
     note = (
         "Difference of the mean test errors, experiment minus `against`, with its own 95 % interval: negative is better. "

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from reslab.report.tables.cells import EMPTY, Cell, mean_and_std, numbers, render, words
-from reslab.report.tables.comparisons import p_cell, points, span
+from reslab.report.tables.comparisons import number_of_tests, p_cell, points, span
 from reslab.report.tables.results import error_cell
 
 
@@ -64,7 +64,7 @@ def difference(row: dict) -> Cell:
 
 def published_note(table: pd.DataFrame) -> str:
     """How differences from published numbers are to be read."""
-    tests = int(table["p"].notna().sum())
+    tests = number_of_tests(table)
     return (
         "Difference: ours minus published, with its 95 % interval: Welch's where a standard deviation and the number of runs are "
         "published. Otherwise the published number is taken for a draw (or a mean or median of so many) with our spread: a soft "
