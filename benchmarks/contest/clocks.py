@@ -5,12 +5,16 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import torch
 
 
 def cpu_seconds() -> float:
-    """User and system seconds of this process and of its children, those that ended and those that live."""
+    """User and system seconds of this process and of its children, those that ended and those that live (these need psutil)."""
+    try:
+        import psutil  # a bare machine with a GPU may not have it
+    except ModuleNotFoundError:
+        both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in both)
     this = psutil.Process()
     total = sum(this.cpu_times()[:4])  # user, system, and both of the children that ended
     for child in this.children(recursive=True):

@@ -9,8 +9,10 @@ LOOPS = {
     "ours": ("ours", "Engine", "reslab's engine"),
     "conventional": ("conventional", "Conventional", "DataLoader, PIL, eager float32 NCHW, .item() each step"),
     "tuned": ("tuned", "Tuned", "the same with all cores, pinning, persistent workers, channels_last, AMP, compile"),
+    "tuned-reduce-overhead": ("tuned", "GraphedTuned", 'tuned, compiled with mode="reduce-overhead" (CUDA graphs of torch\'s own)'),
     "speedrun": ("speedrun", "SpeedRun", "resident data, crops and flips once an epoch on the device, no sync, eager"),
     "speedrun-compiled": ("speedrun", "CompiledSpeedRun", "the same, compiled"),
+    "speedrun-reduce-overhead": ("speedrun", "GraphedSpeedRun", 'the same, compiled with mode="reduce-overhead"'),
 }
 
 

@@ -19,7 +19,7 @@ from reslab.rng import NetworkDraws
 from reslab.training.losses import LOSSES
 from reslab.training.precision import PRECISIONS
 
-ALLOWED = ("float32", "tf32", "bfloat16")
+ALLOWED = ("float32", "tf32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Trainee:
         self.draws = [module for module in self.model.modules() if isinstance(module, NetworkDraws)]
         self.loss = bind(LOSSES, experiment.loss, "loss")()
         self.optimizer = made.optimizer(self.model)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_loss)
         self.schedule = made.schedule(made.budget(len(self.data.train)))
         self.steps = 0
 
@@ -81,9 +82,10 @@ class Trainee:
         self.optimizer.zero_grad()
 
     def update(self, loss: Tensor) -> None:
-        """Backward and optimizer."""
-        loss.backward()
-        self.optimizer.step()
+        """Backward and optimizer, by a loss scale in float16."""
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
 
 def public_numerics(device: torch.device, precision: str) -> None:

@@ -12,9 +12,11 @@ from loops.public import Trainee
 class Tuned:
     """A worker a core, pinned memory, persistent workers, channels_last, autocast, compile, sums that stay on the device."""
 
+    mode = "default"  # of torch.compile
+
     def __init__(self, job: Job) -> None:
         self.trainee = trainee = Trainee(job, torch.channels_last)
-        self.compiled = torch.compile(trainee.model)
+        self.compiled = torch.compile(trainee.model, mode=self.mode)
         data = trainee.data
         options = {"workers": job.workers, "pin_memory": trainee.device.type == "cuda", "persistent_workers": job.workers > 0}
         epoch = {"batch_size": trainee.train.batch_size, "drop_last": trainee.train.drop_last, "shuffle": True}
@@ -32,6 +34,7 @@ class Tuned:
                 inputs = inputs.to(trainee.device, memory_format=torch.channels_last, non_blocking=True)
                 labels = labels.to(trainee.device, non_blocking=True)
                 trainee.begin_step()
+                torch.compiler.cudagraph_mark_step_begin()
                 with trainee.precision.context(trainee.device):
                     loss = trainee.loss(self.compiled(inputs), labels)
                 trainee.update(loss)
@@ -52,3 +55,9 @@ class Tuned:
                 answers = trainee.model(inputs).argmax(1)
             wrong += answers.ne(labels.to(trainee.device, non_blocking=True)).sum()
         return wrong.item() / len(trainee.data.test)
+
+
+class GraphedTuned(Tuned):
+    """The same with the network compiled into CUDA graphs."""
+
+    mode = "reduce-overhead"

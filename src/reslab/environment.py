@@ -47,9 +47,8 @@ def memory_bytes() -> int:
     """The memory of this machine, or of the container or job where that is less."""
     limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
     said = [path.read_text(encoding="ascii").strip() for path in limits if path.is_file()]
-    import psutil
-
-    return min([psutil.virtual_memory().total, *(int(text) for text in said if text.isdecimal())])
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([total, *(int(text) for text in said if text.isdecimal())])
 
 
 def count_from_environment(name: str, default: int, *, least: int = 1) -> int:

@@ -8,6 +8,7 @@ from reslab.errors import telling_line
 from reslab.models.vgg import windows
 from reslab.runs.gpu_memory import out_of_memory
 from reslab.training import losses
+from reslab.training.execution import compiler
 
 
 @pytest.mark.parametrize(("side", "count"), [(1, 7), (7, 7), (9, 7), (15, 4), (224 // 32, 6)])
@@ -51,3 +52,23 @@ def test_a_lack_of_memory_is_known_in_every_form():
         assert out_of_memory(outer)
     assert not out_of_memory(RuntimeError("CUDA error: misaligned address"))
     assert not out_of_memory(ValueError("out of memory"))
+
+
+def test_shapes_too_small_for_forced_reductions_are_compiled_without():
+    calls = []
+
+    def forced(x):
+        calls.append(len(x))
+        if len(x) < 4:
+            raise torch._inductor.exc.InductorError(AssertionError("rnumel >= split"), None)
+        return x + 1
+
+    sparing = compiler._Sparing(forced, lambda x: x + 2)
+    found = [sparing(torch.zeros(size)).sum().item() for size in (4, 2, 2, 4)]
+    assert found == [4, 4, 4, 4]
+    assert calls == [4, 2, 4]  # a shape that was refused is not tried again
+
+
+def test_force_is_left_out_where_it_is_not_wanted():
+    forced, spared = (compiler.options(torch.device("cuda"), forced=wanted)["options"] for wanted in (True, False))
+    assert forced.keys() - spared.keys() == {compiler.FORCED}

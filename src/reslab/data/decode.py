@@ -4,13 +4,13 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from reslab.errors import UserError, first_line, shown
+from reslab.data.form import Form, Unreadable, unreadable
+from reslab.errors import first_line
 
 BILINEAR = Image.Resampling.BILINEAR  # antialiased, as torchvision's transforms on PIL images
 
@@ -30,24 +30,6 @@ TURNS = {  # EXIF orientation -> how to turn the pixels upright
 START_OF_SCAN = b"\xff\xda"
 MAX_SCANS = 100  # of a progressive JPEG; about ten are usual, and each goes over all pixels however few bytes it has
 LYING = {turn for number, turn in TURNS.items() if number >= 5}  # height and width change places
-
-
-class Unreadable(ValueError):
-    """The bytes of an image cannot be decoded; the text says why."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """The form of decoded images: `image_size` pixels a side, cut out of the image resized to `resize` on its shorter side."""
-
-    image_size: int
-    resize: int
-    channels: int  # 3 (RGB) or 1 (grey)
-
-
-def unreadable(name: str, reason: object) -> UserError:
-    """The error that names an image which cannot be decoded."""
-    return UserError(f"cannot read image {shown(name)} ({reason}); remove or mend it")
 
 
 def decode(content: bytes, *, size: tuple[int, int], channels: int, name: str) -> np.ndarray:

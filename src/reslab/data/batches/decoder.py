@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from reslab import stop
 from reslab.data.batches.waiting import SHORT, has_room_for_addresses
-from reslab.data.decode import Form, Unreadable, centre, corners, window
+from reslab.data.form import Form, Unreadable
 from reslab.data.whole import CHANGED, is_whole
 from reslab.errors import first_line
 
@@ -85,6 +85,8 @@ class Decoder(Dataset):
         return images
 
     def _view(self, content: bytes, request: Request, i: int) -> np.ndarray:
+        from reslab.data.decode import centre, corners, window
+
         if request.view == "window":
             top, left, height, width = map(int, request.boxes[i])
             return window(content, self.form, top=top, left=left, height=height, width=width)

@@ -23,7 +23,7 @@ from reslab.data.batches.decoder import Broken, Decoder, DecodingContext, Failed
 from reslab.data.batches.order import Order
 from reslab.data.batches.raw import FromHost, RawBatch, moved
 from reslab.data.batches.waiting import check_addresses, check_shared_memory, not_for_ever, own_child_signal
-from reslab.data.decode import unreadable
+from reslab.data.form import unreadable
 from reslab.data.prepared.splits import Files
 from reslab.data.whole import CHANGED, changed
 from reslab.errors import UserError

@@ -15,7 +15,7 @@ from reslab.data.datasets.archives import Source, look_into, repack
 from reslab.data.datasets.equal_files import EqualFiles
 from reslab.data.datasets.left_out import LeftOut, empty_classes, images_in
 from reslab.data.datasets.places import SPLITS, Layout, split_layout
-from reslab.data.decode import Form, decode
+from reslab.data.form import Form
 from reslab.data.prepared.files import ARCHIVE, scan, table
 from reslab.data.prepared.splits import Arrays, Dataset, Files
 from reslab.errors import UserError, first_line, located, shown
@@ -99,6 +99,8 @@ class ImageFolder:
 
     def _decoded(self, files: Files) -> Arrays:
         """Whole images, resized."""
+        from reslab.data.decode import decode
+
         side, channels = self.form.image_size, self.form.channels
         images = np.empty((len(files), channels, side, side), dtype=np.uint8)
         for number, (name, content) in enumerate(files.contents(range(len(files)))):

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from reslab.data.datasets.entries import Entry, is_hidden
-from reslab.data.decode import SUFFIXES
 from reslab.errors import UserError, shown
 
 MAX_LINKED_FILES = 100_000  # that come in through links, in a source with fewer plain files
@@ -101,5 +100,7 @@ def _below(names: Sequence[str], folder: str) -> Iterator[str]:
 
 def is_image(name: str) -> bool:
     """Whether it is named like an image of a format that is read."""
+    from reslab.data.decode import SUFFIXES
+
     dot = name.rfind(".")
     return dot > name.rfind("/") + 1 and name[dot:].lower() in SUFFIXES

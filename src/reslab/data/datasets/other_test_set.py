@@ -9,7 +9,6 @@ import numpy as np
 from reslab.data.datasets.archives import look_into
 from reslab.data.datasets.left_out import LeftOut, images_in
 from reslab.data.datasets.places import Layout, flat_layout, split_layout
-from reslab.data.decode import as_evaluated
 from reslab.data.prepared.splits import Arrays
 from reslab.errors import UserError, first_line, located, shown
 
@@ -39,6 +38,8 @@ def read(
         return Arrays(images, _labels(labels, len(class_names), len(images)))
     if labels is not None:
         raise UserError(f"{labels}: labels are for images in a .npy file; in {source} the folder names are the classes")
+    from reslab.data.decode import as_evaluated
+
     looked = look_into(source)
     with located(source):
         images, left_out = images_in(looked)

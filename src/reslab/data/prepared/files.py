@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.data.decode import Form
+from reslab.data.form import Form
 from reslab.data.prepared import stored
 from reslab.data.prepared.inspection import Inspection, inspect
 from reslab.data.prepared.splits import MEAN_IMAGE, Dataset, Files

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from reslab import stop
-from reslab.data.decode import Form, Unreadable, centre, shape, unreadable
+from reslab.data.form import Form, Unreadable, unreadable
 from reslab.data.prepared.statistics import histograms
 from reslab.errors import UserError
 
@@ -104,6 +104,8 @@ def _result(future: "Future[Inspection]") -> Inspection:
 
 
 def _inspect(task: Task) -> Inspection:
+    from reslab.data.decode import centre, shape
+
     found = _nothing(task.rows.copy(), task.form)
     descriptor = os.open(task.archive, os.O_RDONLY)
     try:

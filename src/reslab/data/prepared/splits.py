@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.data.decode import Form, as_evaluated
+from reslab.data.form import Form
 from reslab.data.whole import changed, is_whole
 
 MEAN_IMAGE = "mean_image"
@@ -69,6 +69,8 @@ class Files:
 
     def pictures(self, numbers: list[int]) -> np.ndarray:
         """Some of the images as they are evaluated, uint8 (n, C, H, W)."""
+        from reslab.data.decode import as_evaluated
+
         form, found = self.form, np.zeros((len(numbers), self.form.channels, self.form.image_size, self.form.image_size), np.uint8)
         for place, (name, content) in enumerate(self.contents(numbers)):
             found[place] = as_evaluated(content, found.shape[1:], form.resize, name=name)
