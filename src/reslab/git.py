@@ -1,9 +1,12 @@
-"""Which code made a result: commit, and whether the working tree differed from it."""
+"""Which code made a result: commit, and whether the working tree differed from it; files as other commits have them."""
 
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+
+from reslab.errors import UserError, shown
 
 TRACKED = ("src", "stages", "params.yaml", "pyproject.toml", "constraints.txt")
 
@@ -49,3 +52,48 @@ def why_not_committed(path: Path) -> str | None:
         return "has edits that are not committed" if _git("status", "--porcelain", "--", str(path)) else None
     except _CannotTell as error:
         return f"may have edits that git does not have: it cannot tell ({error})"
+
+
+EXPERIMENTS = "refs/exps/"  # DVC keeps an experiment as a commit under refs/exps/<baseline, cut in two>/<name>
+INTERNAL = ("exec", "stash", "celery", "tasks", "temp")  # of DVC, no experiments
+
+
+def experiments(baseline: str | None = None) -> dict[str, str]:
+    """DVC's experiments by name -> commit, the oldest first; those of one commit, if a `baseline` is given. Raises UserError."""
+    listed = _answer("for-each-ref", "--sort=creatordate", "--format=%(objectname) %(refname)", EXPERIMENTS)
+    found = {}
+    for commit, ref in (line.split(" ", 1) for line in listed.splitlines()):
+        first, *rest = ref.removeprefix(EXPERIMENTS).split("/")
+        if first not in INTERNAL and len(rest) == 2 and (baseline is None or first + rest[0] == baseline):
+            found[rest[1]] = commit
+    return found
+
+
+def find(name: str) -> str:
+    """The commit of a branch, a tag, a commit or an experiment of DVC, in this order; raises UserError for none of them."""
+    if not name.startswith("-"):
+        try:
+            return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        except _CannotTell:
+            if name in (known := experiments()):
+                return known[name]
+    raise UserError(
+        f"{shown(name)}: no folder with results, and no branch, tag, commit or DVC experiment; `dvc exp list` has these"
+    )
+
+
+def unpack(commit: str, paths: list[str], folder: Path) -> None:
+    """Write files as a commit has them into a folder; raises UserError if it has not all."""
+    packed = folder / "files.tar"
+    _answer("archive", "--format=tar", f"--output={packed}", commit, "--", *paths)
+    with tarfile.open(packed) as files:
+        files.extractall(folder, filter="data")
+    packed.unlink()
+
+
+def _answer(*arguments: str) -> str:
+    """What git prints; raises UserError with its reason."""
+    try:
+        return _git(*arguments)
+    except _CannotTell as error:
+        raise UserError(f"git: {error}") from None

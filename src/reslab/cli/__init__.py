@@ -3,13 +3,14 @@
 import subprocess
 import sys
 
-from reslab.cli import augmentations, cost, docs, imports, models, project, results, schedule, studies, tracking, weights
+from reslab.cli import augmentations, compare, cost, docs, imports, models, project, results, schedule, studies, tracking, weights
 from reslab.cli.app import PANELS, app
 from reslab.errors import guard
 
 __all__ = [
     "app",
     "augmentations",
+    "compare",
     "cost",
     "docs",
     "imports",

@@ -1,0 +1,36 @@
+"""`reslab compare`: what was changed, and what it brought."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reslab.cli.app import USE, app
+
+
+@app.command(rich_help_panel=USE)
+def compare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Experiments of DVC, branches, tags, commits, folders such as results/STUDY, or `workspace`.",
+            show_default="the workspace and all experiments of DVC at this commit",
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The same as a page.")] = Path("compare.html"),
+) -> None:
+    """Print what differs in settings and in results, with verdicts; the first is what the others are compared with."""
+    from reslab.report.html import compare as page
+    from reslab.report.sides import read_sides
+    from reslab.report.tables.cells import terminal
+    from reslab.report.tables.side_by_side import side_by_side
+
+    sides = read_sides(names or [])
+    found = side_by_side(sides)
+    beside = "" in found.errors  # the settings are beside the errors
+    for columns in ({} if beside else found.settings, found.errors, found.differences):
+        if any(columns.values()):
+            print(terminal(columns), end="\n\n")
+    print(*found.notes, sep="\n")
+    page.write(found, [side.name for side in sides], output)
+    print(f"{output}: the same as a page")

@@ -1,0 +1,156 @@
+"""Tables of results side by side: what was changed, and what it brought."""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reslab.config.report import MARGIN
+from reslab.config.settings import flow, varied
+from reslab.report.sides import Side
+from reslab.report.statistics.comparison import comparisons
+from reslab.report.statistics.summary import summarize
+from reslab.report.tables.cells import EMPTY, Cell, Columns, words
+from reslab.report.tables.comparisons import number_of_tests, p_cell, points, span
+from reslab.report.tables.results import error_cell
+
+DIGITS = 6
+MOST_COLUMNS = 8  # settings and errors beside one another
+ABSENT = "-"
+AT = " @ "  # no name of an experiment has it
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """What `reslab compare` shows: tables of settings, of errors and of differences, and what there is to say of them."""
+
+    settings: Columns
+    errors: Columns
+    differences: Columns
+    notes: list[str]
+
+
+def side_by_side(sides: list[Side]) -> SideBySide:
+    """Compare each with the first."""
+    changed, same = _changed(sides)
+    compared = _compared(sides, changed)
+    errors = _errors(sides, changed) if changed else {}
+    return SideBySide(_settings(sides), errors, _differences(compared, sides), _notes(sides, same, compared))
+
+
+def _varied(sides: list[Side]) -> list[str]:
+    """The settings that are not the same on all sides, without those of experiments that not all sides have."""
+    shared = set.intersection(*(set(side.study.experiments) for side in sides))
+    alone = {name for side in sides for name in side.study.experiments} - shared
+    return [path for path in varied({side.name: side.settings for side in sides}) if not _is_of(path, alone)]
+
+
+def _is_of(path: str, experiments: set[str]) -> bool:
+    section, _, rest = path.partition(".")
+    return section == "experiments" and rest.split(".")[0] in experiments
+
+
+def _setting(side: Side, path: str) -> str:
+    return flow(side.settings[path], digits=DIGITS) if path in side.settings else ABSENT
+
+
+def _settings(sides: list[Side]) -> Columns:
+    """The settings that are not the same on all sides, one a row."""
+    paths = _varied(sides)
+    return {"setting": words(paths)} | {side.name: words(_setting(side, path) for path in paths) for side in sides}
+
+
+def _errors(sides: list[Side], changed: list[str]) -> Columns:
+    """The error of each experiment whose networks are not the same everywhere.
+
+    One row a side with the settings that differ, as long as all fit beside one another; else one row an experiment.
+    """
+    found = [summarize(side.study, side.runs).set_index("experiment") for side in sides]
+    paths = _varied(sides)
+    if len(paths) + len(changed) > MOST_COLUMNS:
+        return {"error %": words(changed)} | {
+            side.name: [_error(table, name) for name in changed] for side, table in zip(sides, found, strict=True)
+        }
+    columns = {"": words(side.name for side in sides)}
+    columns |= {path: words(_setting(side, path) for side in sides) for path in paths}
+    return columns | {f"{name} %": [_error(table, name) for table in found] for name in changed}
+
+
+def _error(summary: pd.DataFrame, name: str) -> Cell:
+    if name not in summary.index:
+        return Cell(None, ABSENT)
+    row = summary.loc[name]
+    return error_cell(row["mean"], row["std"], int(row["n"]), int(row["diverged"]), int(row["untrained"]))
+
+
+def _changed(sides: list[Side]) -> tuple[list[str], list[str]]:
+    """The experiments whose networks are not the same on all sides, and those of which they are."""
+    names = dict.fromkeys(name for side in sides for name in side.study.experiments)
+    networks = {name: {_networks(side, name) for side in sides} for name in names}
+    return [name for name in names if len(networks[name]) > 1], [name for name in names if len(networks[name]) == 1]
+
+
+def _networks(side: Side, experiment: str) -> tuple:
+    """What tells the networks of an experiment from others: their identities, seeds and errors."""
+    rows = side.runs[side.runs["experiment"] == experiment]
+    return tuple(zip(rows["identity"], rows["seed"], rows["status"], rows["test_error"].astype(str), strict=True))
+
+
+def _compared(sides: list[Side], changed: list[str]) -> pd.DataFrame | None:
+    """Each changed experiment of each side against that of the first, where both ran it on the same data."""
+    base = sides[0]
+    pairs = [
+        (f"{name}{AT}{side.name}", f"{name}{AT}{base.name}")
+        for name in changed
+        for side in sides[1:]
+        if comparable(side, base) and all(name in one.study.experiments for one in (side, base))
+        if _networks(side, name) != _networks(base, name)
+    ]
+    if not pairs:
+        return None
+    runs = pd.concat([side.runs.assign(experiment=side.runs["experiment"] + AT + side.name) for side in sides])
+    return comparisons(runs, pairs, margin=(base.study.report.margin or MARGIN) / 100)
+
+
+def comparable(side: Side, base: Side) -> bool:
+    """Whether two sides are of the same test images, as far as params.yaml says."""
+    return (side.study.dataset, side.study.validation) == (base.study.dataset, base.study.validation)
+
+
+def _differences(compared: pd.DataFrame | None, sides: list[Side]) -> Columns:
+    """One row a difference, with its verdict."""
+    if compared is None:
+        return {}
+    rows, against = compared.to_dict("records"), sides[0].name
+    named = [row["experiment"].split(AT, 1) for row in rows]
+    return {
+        "experiment": words(name for name, _ in named),
+        "of": words(side for _, side in named),
+        f"verdict against {against}": words(row["verdict"] for row in rows),
+        "difference, points": [points(row["difference"]) for row in rows],
+        "95 % interval": [span(row["ci_low"], row["ci_high"], 100) for row in rows],
+        "p (Holm)": [EMPTY if math.isnan(row["p_holm"]) else p_cell(row["p_holm"]) for row in rows],
+    }
+
+
+def _notes(sides: list[Side], same: list[str], compared: pd.DataFrame | None) -> list[str]:
+    notes = [f"The same networks on all sides: {', '.join(same)}."] if same else []
+    for side in sides[1:]:
+        notes += _alone(side, sides[0])
+    if compared is not None:
+        notes.append(
+            f"Test error after the last epoch, mean ± std over seeds. Difference: minus {sides[0].name}, negative is better. "
+            f"Verdicts by Welch's and Boschloo's tests after Holm's correction for the {number_of_tests(compared)} test(s) here."
+        )
+    return notes
+
+
+def _alone(side: Side, base: Side) -> list[str]:
+    """What two sides do not share."""
+    notes = []
+    if not comparable(side, base):
+        notes.append(f"{side.name} has another dataset than {base.name}: there is no verdict on their errors.")
+    for one, other in ((side, base), (base, side)):
+        if only := [name for name in one.study.experiments if name not in other.study.experiments]:
+            notes.append(f"Only in {one.name}, not in {other.name}: {', '.join(only)}.")
+    return notes

@@ -1,0 +1,87 @@
+"""`reslab compare` on branches, experiments of DVC and folders of a really trained study."""
+
+import contextlib
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import reslab
+from project import call, commit, copy, edit
+
+from reslab.errors import UserError
+from reslab.runs.records import read_record, write_record
+
+
+def compare_in(folder: Path, *names: str) -> str:
+    with contextlib.chdir(folder):
+        return reslab("compare", *names)
+
+
+def with_errors(folder, name: str, errors: list[float]) -> None:
+    """Other networks with these errors in an experiment's record."""
+    path = folder / "metrics" / "runs" / f"{name}.json"
+    record = read_record(path)
+    for run, error in zip(record["runs"], errors, strict=True):
+        run |= {"test_error": error, "identity": f"another {run['identity']}", "status": "finished"}
+    write_record(path, record)
+
+
+@pytest.fixture(scope="module")
+def branched(trained, tmp_path_factory):
+    """The trained study, a branch and an experiment of DVC with another tau, and a kept folder."""
+    folder = copy(trained, tmp_path_factory.mktemp("compare") / "reslab")
+    edit(folder, "params.yaml", "tau: 1.0", "tau: 0.136")
+    with_errors(folder, "plain-tau", [0.05, 0.051])
+    call(folder, "git", "checkout", "--quiet", "-b", "smaller-tau")
+    commit(folder, "smaller tau")
+    call(folder, "git", "checkout", "--quiet", "main")
+    sha = call(folder, "git", "rev-parse", "main").stdout.strip()
+    call(folder, "git", "update-ref", f"refs/exps/{sha[:2]}/{sha[2:]}/tau136", "smaller-tau")  # what `dvc exp run` leaves
+    shutil.copytree(folder / "metrics" / "runs", folder / "results" / "kept" / "runs")
+    shutil.copy2(folder / "params.yaml", folder / "results" / "kept")
+    return folder
+
+
+@pytest.mark.parametrize("names", [["main", "smaller-tau"], ["main", "tau136"], ["results/kept", "smaller-tau"], []])
+def test_what_was_changed_and_what_it_brought(branched, names):
+    printed = compare_in(branched, *names)
+    (first, second) = names or ["workspace", "tau136"]
+    lines = [line.split() for line in printed.splitlines()]
+    assert lines[0] == ["model.tau", "plain-tau", "%"]
+    rows = {line[0]: line[1:] for line in lines[2:4]}
+    assert rows[first][0] == "1" and rows[second] == ["0.136", "5.05", "±", "0.07"]
+    assert f"verdict against {first}" in printed and "undecided at n = 2" in printed
+    assert "The same networks on all sides: own-tau." in printed
+    page = (branched / "compare.html").read_text()
+    assert "What it brought" in page and "undecided at n = 2" in page and "0.136" in page
+    assert call(branched, "git", "status", "--porcelain", "--", "compare.html").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["nowhere"], "'nowhere': no folder with results, and no branch, tag, commit or DVC experiment"),
+        (["main", "main"], "main is named twice"),
+        (["results"], "results/params.yaml: no such file"),
+        (["--", "-x"], "'-x': no folder with results"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(branched, names, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        compare_in(branched, *names)
+
+
+def test_a_branch_without_records_and_another_dataset(branched):
+    call(branched, "git", "checkout", "--quiet", "-b", "empty", "main")
+    call(branched, "git", "rm", "-rq", "metrics/runs")
+    commit(branched, "no records")
+    edit(branched, "params.yaml", "name: digits", "name: digits\n  validation: 20")
+    call(branched, "git", "checkout", "--quiet", "main", "--", "metrics")
+    commit(branched, "held out")
+    call(branched, "git", "checkout", "--quiet", "main")
+    with pytest.raises(UserError, match="empty~1: git: "):
+        compare_in(branched, "main", "empty~1")
+    printed = compare_in(branched, "main", "empty")
+    assert "empty has another dataset than main" in printed
+    assert "verdict against" not in printed
