@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from reslab import config
-from reslab.config import schema
-from reslab.data.datasets import DATASETS
+from reslab.data import datasets
 from reslab.errors import run
 from reslab.storage import writes
 
@@ -13,7 +12,7 @@ from reslab.storage import writes
 def fetch(raw: Path, params: Path = Path("params.yaml")) -> None:
     """Fetch the study's dataset into the folder RAW, and say what was left out; a damaged or altered file is refused by name."""
     study = config.load(params)
-    for line in schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).fetch() or ():  # a dataset may have nothing to say
+    for line in datasets.bound(study.dataset, f"{params}: dataset")(raw).fetch() or ():  # a dataset may have nothing to say
         print(line)
 
 

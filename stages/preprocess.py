@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from reslab import config
-from reslab.config import schema
-from reslab.data import prepared
-from reslab.data.datasets import DATASETS
+from reslab.data import datasets, prepared
 from reslab.environment import cpu_count, decoders
 from reslab.errors import run
 
@@ -13,7 +11,7 @@ from reslab.errors import run
 def preprocess(raw: Path, folder: Path, params: Path = Path("params.yaml")) -> None:
     """Read the dataset fetched into RAW, split and measure it, and store it in FOLDER."""
     study = config.load(params)
-    images = schema.bind(DATASETS, study.dataset, f"{params}: dataset")(raw).read()
+    images = datasets.bound(study.dataset, f"{params}: dataset")(raw).read()
     facts = prepared.save(images, folder, name=study.dataset["name"], validation=study.validation, workers=decoders(cpu_count()))
     shape = "x".join(map(str, facts["image_shape"]))
     counts = ", ".join(f"{facts[split]} {split}" for split in ("train", "validation", "test") if facts[split])

@@ -10,7 +10,7 @@ from torch import nn
 from contest.clocks import wait_for
 from loops.job import Job
 from reslab import config
-from reslab.experiment.bound import build_network
+from reslab.experiment.networks import build_network
 from reslab.models.analysis.count import count
 from reslab.training.execution import hardware
 from reslab.training.precision import PRECISIONS

@@ -5,6 +5,7 @@ import os
 import re
 import reprlib
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from reslab import stop, storage
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
 ECHOED = 120  # characters of the input in a message
+PLUGINS = Path("plugins")  # the project's folder of its user's own code (config/plugins.py)
 
 
 class UserError(ValueError):
@@ -65,10 +67,21 @@ def guard(app: Callable[[], None]) -> None:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
-        if os.environ.get(TRACEBACK_SWITCH) or (full := storage.explained(error)) is None:
+        if os.environ.get(TRACEBACK_SWITCH) or (known := storage.explained(error) or in_plugins(error)) is None:
             raise
-        print(f"error: {full}", file=sys.stderr)
+        print(f"error: {known}", file=sys.stderr)
         sys.exit(1)
+
+
+def in_plugins(error: BaseException) -> str | None:
+    """`plugins/nets.py, line 12: TypeError: ...` for an error in the user's own code or in what that calls; None for any other."""
+    folder, text = PLUGINS.resolve(), f"{type(error).__name__}: {first_line(error)}"
+    if isinstance(error, SyntaxError) and error.filename and folder in Path(error.filename).parents:
+        return f"{PLUGINS / Path(error.filename).relative_to(folder)}, line {error.lineno}: {text}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if folder in Path(frame.filename).parents]
+    if not frames:
+        return None
+    return f"{PLUGINS / Path(frames[-1].filename).relative_to(folder)}, line {frames[-1].lineno}: {text}"
 
 
 class _Short(reprlib.Repr):
@@ -96,7 +109,7 @@ def cut(text: str) -> str:
     return text if len(text) <= ECHOED + 2 else f"{text[: ECHOED // 2]}...{text[-ECHOED // 2 :]}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of a library's message, cut where it is long, or the error's type if it has none."""
     return cut(next(iter(str(error).strip().splitlines()), type(error).__name__))
 

@@ -77,6 +77,16 @@ def test_show_without_a_measurement_says_how_to_get_one(folder):
         reslab("estimate")
 
 
+def test_estimate_guesses_from_the_nearest_machine_and_says_so(folder, monkeypatch):
+    monkeypatch.setattr("reslab.cli.cost.cpu_name", lambda: "Some Processor")
+    monkeypatch.setenv("RESLAB_DEVICE", "cpu")
+    said = " ".join(reslab("estimate").split())
+    assert "GUESSED: this machine is not measured, and this is the nearest that is known; `reslab calibrate` measures it" in said
+    assert next(csv.DictReader(io.StringIO(reslab("estimate", "--csv"))))["kind"] == "guessed"
+    assert "GUESSED" in reslab("select", "wilber-gamma", "--within", "1000d", "--force")
+    assert machines.nearest({"device": "NVIDIA H200 NVL", "threads": None}).name == "nvidia-h200-predicted"
+
+
 def test_estimate_of_what_stands_in_params(folder):
     text = reslab("estimate", *NAMED, "--at-once", "2")
     assert "All of small: " in text

@@ -16,7 +16,7 @@ from reslab.cli import imports
 from reslab.cli import weights as cli
 from reslab.data import prepared
 from reslab.errors import UserError
-from reslab.experiment.bound import build_network
+from reslab.experiment.networks import build_network
 from reslab.training import checkpoint
 from reslab.weights.file import read_metadata, save_weights
 from reslab.weights.network import load_network

@@ -12,8 +12,9 @@ from reslab import config, environment
 from reslab.config.names import check_experiments, check_name
 from reslab.config.yaml import DEEPEST, LONGEST, MOST, parse_yaml
 from reslab.errors import UserError
-from reslab.experiment.bound import bound, build_network
+from reslab.experiment.bound import bound
 from reslab.experiment.check import checked
+from reslab.experiment.networks import build_network
 
 LETTERS = "abcdefghi"
 
@@ -112,7 +113,7 @@ def test_a_network_larger_than_memory_is_refused_before_it_is_made():
 def test_check_counts_gradients_and_momentum_too(monkeypatch):
     experiment = config.parse(SMALL).experiments["one"]
     parameters = sum(each.numel() for each in bound(experiment).network(facts("digits"), seed=0).parameters())
-    monkeypatch.setattr("reslab.experiment.bound.memory_bytes", lambda: parameters * 23)
+    monkeypatch.setattr("reslab.experiment.networks.memory_bytes", lambda: parameters * 23)
     bound(experiment).network(facts("digits"), seed=0)
     with pytest.raises(UserError, match=r"experiments.one: model: .* parameters need"):
         checked(experiment, facts("digits"))

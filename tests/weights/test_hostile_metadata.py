@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from reslab.errors import UserError
-from reslab.experiment.bound import build_network
+from reslab.experiment.networks import build_network
 from reslab.weights import check
 from reslab.weights.network import load_network
 
@@ -81,9 +81,9 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_what_asks_for_more_is_refused_before_anything_is_built(tmp_path, monkeypatch, kind):
     built = []
-    real = check.build_network
-    monkeypatch.setattr("reslab.weights.network.build_network", lambda *arguments, **options: built.append(arguments))
-    monkeypatch.setattr(check, "build_network", real)  # on the meta device, without memory
+    real = check.build_stored_network
+    monkeypatch.setattr("reslab.weights.network.build_stored_network", lambda *arguments, **options: built.append(arguments))
+    monkeypatch.setattr(check, "build_stored_network", real)  # on the meta device, without memory
     path = written(tmp_path / "model.safetensors", HOSTILE[kind])
     with pytest.raises(UserError) as caught:
         load_network(path)

@@ -3,7 +3,21 @@
 import subprocess
 import sys
 
-from reslab.cli import augmentations, compare, cost, docs, imports, models, project, results, schedule, studies, tracking, weights
+from reslab.cli import (
+    augmentations,
+    compare,
+    cost,
+    docs,
+    imports,
+    models,
+    profile,
+    project,
+    results,
+    schedule,
+    studies,
+    tracking,
+    weights,
+)
 from reslab.cli.app import PANELS, app
 from reslab.errors import guard
 
@@ -16,6 +30,7 @@ __all__ = [
     "imports",
     "main",
     "models",
+    "profile",
     "project",
     "results",
     "schedule",

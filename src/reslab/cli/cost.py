@@ -4,7 +4,7 @@ import datetime
 import platform
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -122,8 +122,8 @@ def slug(device: str, threads: int | None) -> str:
 
 
 def find_machine(name: str | None) -> Machine:
-    """The machine by name, or the measurement of this one; raises UserError if it is not measured."""
-    found = this_machine() if name is None else machines.read(name)
+    """The machine by name, or the measurement of this one, or the nearest that is known; raises UserError without one."""
+    found = (this_machine() or machines.nearest(this_hardware())) if name is None else machines.read(name)
     if found is None:
         raise UserError(f"this machine is not measured yet: run `reslab calibrate`, or give --machine {'|'.join(machines.names())}")
     return found
@@ -131,12 +131,18 @@ def find_machine(name: str | None) -> Machine:
 
 def this_machine() -> Machine | None:
     """The measurement of this machine, if there is one."""
+    return machines.matching(this_hardware())
+
+
+def this_hardware() -> dict[str, Any]:
+    """The device that trains here, and the threads of a network on a CPU (None on a GPU)."""
     device, threads = cpu_name(), count_from_environment("RESLAB_THREADS", 1)
     if may_have_gpu():
         from reslab.training.execution import hardware
 
-        device = hardware.describe(hardware.choose_device())["device"]
-    return machines.matching({"device": device, "threads": threads})
+        chosen = hardware.choose_device()
+        device, threads = hardware.describe(chosen)["device"], threads if chosen.type == "cpu" else None
+    return {"device": device, "threads": threads}
 
 
 def default_at_once(machine: Machine) -> int:

@@ -8,7 +8,8 @@ import typer
 from reslab.cli.app import REFERENCE, app
 from reslab.cli.options import model_names
 from reslab.cli.text import first_sentence, options
-from reslab.config.schema import bind, unknown
+from reslab.config import plugins
+from reslab.config.schema import unknown
 from reslab.config.yaml import parse_yaml
 from reslab.errors import UserError, first_line, located
 
@@ -22,6 +23,12 @@ def models(
     """List the network families with their options."""
     from reslab.models import MODELS
 
+    if plugins.is_own(family):
+        from reslab.experiment.networks import own_function
+
+        function = own_function(family)
+        print(f"{family}: {first_sentence(function)}\n    {options(function)}")
+        return
     if family is not None and family not in MODELS:
         raise UserError(unknown(family, MODELS, "model"))
     for name, function in MODELS.items():
@@ -36,7 +43,7 @@ def fingerprint(
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 10,
 ) -> None:
     """Print a network's counts and its fingerprint: logits under fixed weights, to compare with another implementation."""
-    from reslab.models import MODELS
+    from reslab.experiment.networks import bind_network
     from reslab.models.analysis.count import count
     from reslab.models.analysis.fingerprint import fingerprint as fingerprint_of
 
@@ -45,7 +52,7 @@ def fingerprint(
     if min(*image, classes) < 1:
         raise UserError(f"image {image} and classes {classes} are not allowed: all must be at least 1")
     try:
-        network = bind(MODELS, spec, "model")(image[0], classes)
+        network = bind_network(spec)(image[0], classes)
         with located("model"):
             counts = count(network, image)
         logits, norm = fingerprint_of(network, image)

@@ -14,7 +14,6 @@ from reslab import config, stop
 from reslab.cli.app import UPKEEP, USE, app
 from reslab.cli.options import PREPARED, Params
 from reslab.cli.text import milestones
-from reslab.config import schema
 from reslab.environment import cpu_count
 from reslab.errors import UserError, located
 from reslab.runs import folders
@@ -29,11 +28,11 @@ UNKNOWN_SIZE = (
 def check(params: Params = Path("params.yaml")) -> None:
     """Check params.yaml without running anything."""
     study = config.load(params)
-    from reslab.data.datasets import DATASETS
+    from reslab.data import datasets
     from reslab.data.datasets.sizes import source_name
     from reslab.experiment.check import check_study, facts_before
 
-    schema.bind(DATASETS, study.dataset, f"{params}: dataset")(Path("data/raw"))
+    datasets.bound(study.dataset, f"{params}: dataset")(Path("data/raw"))
     facts = facts_before(study, PREPARED)
     if facts is None:
         print(f"{params}: the syntax is valid; {UNKNOWN_SIZE.format(source_name(study.dataset))}")
@@ -42,6 +41,8 @@ def check(params: Params = Path("params.yaml")) -> None:
         for name, experiment in check_study(study, facts).items():
             if late := experiment.unreached_milestones(experiment.budget(facts["train"])):
                 print(f"experiments.{name}: the run ends before {milestones(study.experiments[name], late)}")
+            for note in experiment.start_notes(facts):
+                print(f"experiments.{name}: {note}")
     known = (
         "" if "checksum" in facts else f" (checked with the known size of {source_name(study.dataset)}; the data is not there yet)"
     )

@@ -18,11 +18,15 @@ FORMATS = (".png", ".svg", ".pdf")
 @app.command(rich_help_panel=REFERENCE)
 def schedule(
     experiment: Annotated[str, typer.Argument(help="One of params.yaml's experiments.", autocompletion=experiment_names)],
-    output: Annotated[Path, typer.Option(help="The file to write: .png, .svg or .pdf.")] = Path("schedule.png"),
+    output: Annotated[
+        Path, typer.Option(help="The file to write, .png, .svg or .pdf, or a folder, which gets EXPERIMENT.png.")
+    ] = Path("schedule.png"),
     images: Annotated[int | None, typer.Option(min=1, help="Training images, if the data is not there yet.")] = None,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Plot the learning rate of an experiment over its whole budget."""
+    if output.is_dir():
+        output /= f"{experiment}.png"
     if output.suffix not in FORMATS:
         raise UserError(f"{output}: unknown format; allowed: {', '.join(FORMATS)}")
     check_output(output)

@@ -115,8 +115,8 @@ def print_paragraph(text: str, *, indent: str = "") -> None:
 
 
 def first_sentence(function: Any) -> str:
-    """The first line of a docstring."""
-    return inspect.getdoc(function).split("\n")[0]
+    """The first line of a docstring, empty without one."""
+    return (inspect.getdoc(function) or "").split("\n")[0]
 
 
 def options(function: Any, *, initialisation: bool = False) -> str:

@@ -77,10 +77,14 @@ def check(kind: Any, value: Any, where: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)
     except pydantic.ValidationError as error:
-        problems = sorted(
-            error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
-        )  # a misspelt key explains a missing one
+        problems = sorted(error.errors(), key=_order)
         raise UserError(_say(problems[0], kind, where)) from None
+
+
+def _order(problem: Mapping) -> tuple[bool, int]:
+    """A misspelt key first, since it explains a missing one; of a value that fits no kind, the kind that it comes nearest to."""
+    location = problem["loc"]
+    return problem["type"] != "extra_forbidden", -len(location) if any(map(_is_union_branch, location)) else 0
 
 
 def _say(problem: Mapping, kind: Any, where: str) -> str:
@@ -124,4 +128,5 @@ def unknown(name: Any, allowed: Iterable, what: str = "name", *, listing: str = 
     allowed = list(map(str, allowed))
     near = difflib.get_close_matches(cut(str(name)), allowed, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {what} {shown(name)}{hint}; {listing or 'allowed: ' + ', '.join(allowed)}"
+    choices = f"allowed: {', '.join(allowed)}" if allowed else "there is none"
+    return f"unknown {what} {shown(name)}{hint}; {listing or choices}"

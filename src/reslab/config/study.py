@@ -11,6 +11,7 @@ from reslab.config.names import check_experiments, check_name
 from reslab.config.report import Report
 from reslab.config.report import checked as checked_report
 from reslab.config.schema import check, named, unknown
+from reslab.config.start import InitFrom, init_from
 from reslab.config.train import Train
 from reslab.config.yaml import read_yaml
 from reslab.errors import UserError, located, shown
@@ -31,6 +32,7 @@ class Experiment:
     optimizer: dict
     schedule: dict
     train: Train
+    init_from: InitFrom | None = None  # of the section model, which is without it here
     sections: dict[str, Any]  # the merged YAML, as the user wrote it: what the description carries
 
 
@@ -90,9 +92,10 @@ def _experiment(name: str, defaults: Mapping, row: Mapping) -> Experiment:
     train = check(Train, sections["train"], _origin("train", row, where))
     if problem := train.contradiction():
         raise UserError(f"{_origin('train', row, where)}: {problem}")
+    start = init_from(checked["model"].pop("init_from", None), f"{_origin('model', row, where)}.init_from")
     place = _origin("augment", row, where)
     augment = [named(step, f"{place}[{i}]") for i, step in enumerate(check(list[dict], sections["augment"], place))]
-    return Experiment(name=name, train=train, augment=augment, sections=sections, **checked)
+    return Experiment(name=name, train=train, augment=augment, init_from=start, sections=sections, **checked)
 
 
 def merge(default: Any, change: Any) -> Any:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import reslab
+from reslab.config import plugins
 from reslab.environment import user_cache
 
 KEPT = "counts"
@@ -31,12 +32,21 @@ def network_work(model: str, image_shape: tuple[int, int, int], classes: int) ->
     Raises UserError if there is no such network.
     """
     kept = _file()
-    key = hashlib.sha256(json.dumps([model, image_shape, classes]).encode()).hexdigest()[:16]
+    own = plugins.names_in({"model": json.loads(model)})
+    parts = [model, image_shape, classes, *(list(_code(name)) for name in own)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     known = _read(kept)
     if key not in known:
         known[key] = asdict(_count(json.loads(model), image_shape, classes))
         _write(kept, known)
     return ForwardWork(**known[key])
+
+
+def _code(name: str) -> tuple[str, str]:
+    """A network of one's own, and a checksum of its code."""
+    from reslab.experiment.own_code import checksums_of
+
+    return name, checksums_of([name])[name]
 
 
 @cache
@@ -70,7 +80,7 @@ def _count(model: dict, image_shape: tuple[int, int, int], classes: int) -> Forw
     import torch
 
     from reslab.cost.forward_work import forward_work
-    from reslab.experiment.bound import build_network
+    from reslab.experiment.networks import build_network
 
     facts = {"image_shape": image_shape, "class_names": [str(number) for number in range(classes)]}
     with torch.device("meta"):

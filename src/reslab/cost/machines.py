@@ -1,5 +1,6 @@
 """Machines whose speed is known: machines/<name>.yaml, written by `reslab calibrate`."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,6 +18,7 @@ KINDS = {
     "measured": "measured there with this code",
     "published": "fitted to published times of another code",
     "predicted": "PREDICTED, not measured",
+    "guessed": "GUESSED: this machine is not measured, and this is the nearest that is known; `reslab calibrate` measures it",
 }
 
 
@@ -49,7 +51,7 @@ class Machine(pydantic.BaseModel):
     name: str
     device: str  # as in a run's record
     threads: Count | None = None  # of a CPU
-    kind: Literal["measured", "published", "predicted"]
+    kind: Literal["measured", "published", "predicted", "guessed"]
     note: str = ""
     made: dict[str, Any] = Field(default_factory=dict)  # date and versions
     seconds_per: dict[str, NonNegative]
@@ -87,6 +89,22 @@ def matching(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
         if machine.kind == "measured" and machine.device == hardware["device"] and machine.threads in (None, hardware["threads"]):
             return machine
     return None
+
+
+def nearest(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
+    """The known machine of the same kind, a GPU or a CPU, that is most like this hardware, marked as a guess; None without one.
+
+    Measured ones come before others, then the likeness of the names and of the number of threads counts.
+    """
+    is_cpu = hardware["threads"] is not None
+
+    def likeness(machine: Machine) -> tuple[bool, bool, float]:
+        alike = difflib.SequenceMatcher(None, machine.device.lower(), hardware["device"].lower()).ratio()
+        return machine.kind == "measured", machine.threads == hardware["threads"], alike
+
+    known = [machine for machine in (read(name, folder) for name in names(folder)) if (machine.threads is not None) == is_cpu]
+    found = max(known, key=likeness, default=None)
+    return None if found is None else found.model_copy(update={"kind": "guessed"})
 
 
 def write(machine: Machine, folder: Path = FOLDER) -> Path:

@@ -5,9 +5,11 @@ The stages describe (three float64 steps) and train share it, so that both train
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
+from reslab.config import plugins
 from reslab.config.train import Evaluation, Train
 from reslab.data.batches.held_out import HeldOutBatches, TenCrops
 from reslab.data.batches.order import Order
@@ -18,6 +20,7 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Files, Split
 from reslab.errors import UserError
 from reslab.experiment.bound import BoundExperiment
+from reslab.rng import key_of
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import AVERAGES, Average, Loss, ScoringStep
@@ -90,6 +93,8 @@ def assemble(
 ) -> Run:
     """Put the experiment together; `precision` and `batch_size` replace the experiment's own (for the description's trace)."""
     train, numbers = experiment.train, PRECISIONS[precision or experiment.train.precision]
+    if plugins.is_own(experiment.sections["model"]["name"]):
+        torch.manual_seed(key_of(seed, "layers") >> 1)  # of layers that draw from torch's generator, as none of ours does
     model = experiment.network(data.facts, seed=seed).to(device, memory_format=torch.channels_last)
     model = numbers.convert(model)
     mean, std = experiment.normalization(data)
@@ -103,13 +108,18 @@ def assemble(
         model=model,
         optimizer=experiment.optimizer(model),
         schedule=experiment.schedule(length),
-        loss=experiment.loss(),
+        loss=experiment.loss(class_counts(data).to(device)),
         batches=TrainingBatches(raw, steps, normalize),
         held_out={name: held_out(split, normalize, device, evaluation) for name, split in data.held_out().items()},
         budget=length,
         rule=step_rule(train, model, numbers, device),
         average=AVERAGES[evaluation.average],
     )
+
+
+def class_counts(data: Prepared) -> torch.Tensor:
+    """The number of training images of each class, int64 (K,)."""
+    return torch.from_numpy(np.bincount(data.train.labels, minlength=len(data.facts["class_names"])))
 
 
 def held_out(split: Split, normalize: Normalize, device: torch.device, evaluation: Evaluation) -> HeldOutBatches:

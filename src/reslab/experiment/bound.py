@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from reslab.config.schema import bind
+from reslab.config import plugins, schema
+from reslab.config.start import InitFrom
 from reslab.config.study import Experiment
 from reslab.config.train import Train
 from reslab.data.augment.recipe import STEPS, Recipe, recipe
@@ -16,11 +17,12 @@ from reslab.data.batches.streamed import Crop
 from reslab.data.datasets import DATASETS
 from reslab.data.normalize import NORMALIZATIONS, Mean
 from reslab.data.prepared import Prepared
-from reslab.environment import memory_bytes
 from reslab.errors import UserError, located
+from reslab.experiment import start
+from reslab.experiment.losses import LOSSES, bound_loss
+from reslab.experiment.networks import INIT_FROM, bind_network, constructed
 from reslab.models import MODELS
-from reslab.rng import key_of
-from reslab.training.losses import LOSSES, Loss
+from reslab.training.losses import Loss
 from reslab.training.optim.optimizers import OPTIMIZERS
 from reslab.training.optim.rate import base_rate
 from reslab.training.schedule.budget import Budget, budget
@@ -39,9 +41,6 @@ TABLES: dict[str, Mapping[str, Callable]] = {
 }  # section of params.yaml -> what its `name` may be
 
 
-WEIGHT = 4  # bytes of a parameter in float32
-
-
 @dataclass(frozen=True, kw_only=True)
 class BoundExperiment:
     """One experiment of the study, each section bound to what it names."""
@@ -52,13 +51,39 @@ class BoundExperiment:
     construct: Callable[[int, int], nn.Module]  # image channels, classes
     constants: Callable[[Mapping], tuple[Mean | None, list[float]]]  # of the dataset's facts; no mean stands for the mean image
     recipe: Recipe
-    loss: Callable[[], Loss]
+    loss: Callable[[Tensor], Loss]  # of the number of training images of each class
     optimizer: Callable[[nn.Module], torch.optim.Optimizer]
     schedule: Callable[[Budget], Schedule]
+    init_from: InitFrom | None = None
 
     def network(self, facts: Mapping, *, seed: int) -> nn.Module:
-        """The network for the facts' image_shape and class_names, its weights drawn from `seed` on the CPU."""
-        return constructed(self.construct, facts, seed=seed)
+        """The network for the facts' image_shape and class_names, drawn from `seed` on the CPU; then its `init_from`."""
+        network = constructed(self.construct, facts, seed=seed)
+        if self.init_from is not None:
+            start.put_into(network, start.read(self.init_from), facts["class_names"])
+        return network
+
+    def resolved_sections(self) -> dict[str, Any]:
+        """The sections, with the checksum of the weights to start from."""
+        if self.init_from is None:
+            return self.sections
+        known = {"path": self.init_from.path, "sha256": start.read(self.init_from).checksum}
+        return self.sections | {"model": {**self.sections["model"], INIT_FROM: known}}
+
+    def start_facts(self, facts: Mapping) -> dict[str, Any]:
+        """The classes of the weights to start from, and the tensors of them that are not taken; empty if it starts from none."""
+        if self.init_from is None:
+            return {}
+        found = start.read(self.init_from)
+        with torch.device("meta"):
+            left = start.put_into(constructed(self.construct, facts, seed=0), found, facts["class_names"])
+        return {"classes": len(found.class_names), "not_taken": left}
+
+    def start_notes(self, facts: Mapping) -> list[str]:
+        """What a reader should know of the weights to start from."""
+        if self.init_from is None:
+            return []
+        return start.notes(start.read(self.init_from), self.start_facts(facts)["not_taken"], *self.constants(facts))
 
     def normalization(self, data: Prepared) -> tuple[Mean, list[float]]:
         """Mean, per channel or per pixel, and std per channel."""
@@ -85,42 +110,13 @@ def bound(experiment: Experiment) -> BoundExperiment:
             name=experiment.name,
             sections=experiment.sections,
             train=experiment.train,
-            construct=bind(TABLES["model"], experiment.model, "model"),
-            constants=bind(TABLES["normalize"], experiment.normalize, "normalize"),
+            construct=bind_network(experiment.model),
+            constants=plugins.bind("normalize", TABLES["normalize"], experiment.normalize, "normalize"),
             recipe=recipe(experiment.augment),
-            loss=bind(TABLES["loss"], experiment.loss, "loss"),
+            loss=bound_loss(experiment.loss),
             optimizer=_bound_optimizer(experiment.optimizer, experiment.train.batch_size),
             schedule=_bound_schedule(experiment.schedule),
-        )
-
-
-def build_network(model: Mapping, facts: Mapping, *, seed: int) -> nn.Module:
-    """The network of a `{name: ..., **options}` alone, such as a stored one; raises UserError."""
-    return constructed(bind(TABLES["model"], model, "model"), facts, seed=seed)
-
-
-def constructed(construct: Callable[[int, int], nn.Module], facts: Mapping, *, seed: int) -> nn.Module:
-    """What `construct` makes for the facts' image_shape and class_names, drawn from `seed` on the CPU: the same on every device.
-
-    Raises UserError if its weights do not fit into memory, before any is made.
-    """
-    sizes = facts["image_shape"][0], len(facts["class_names"])
-    with torch.random.fork_rng(devices=[]):
-        if torch.get_default_device().type != "meta":
-            with torch.device("meta"):
-                check_memory(construct(*sizes), WEIGHT)
-        torch.manual_seed(key_of(seed, "init") >> 1)
-        return construct(*sizes)
-
-
-def check_memory(network: nn.Module, each: int) -> None:
-    """Raise UserError if `each` bytes for each of a network's parameters are more than this machine's memory."""
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    needed, there = parameters * each / 1e9, memory_bytes() / 1e9
-    if needed > there:
-        raise UserError(
-            f"model: {parameters:,} parameters need at least {needed:,.0f} GB of memory, and there are {there:,.0f} GB; "
-            "make it narrower or shallower"
+            init_from=experiment.init_from,
         )
 
 
@@ -130,7 +126,26 @@ def _bound_optimizer(spec: Mapping, batch_size: int) -> Callable[[nn.Module], to
     if "lr" in spec:
         with located("optimizer.lr"):
             spec["lr"] = base_rate(spec["lr"], batch_size=batch_size)
-    return bind(TABLES["optimizer"], spec, "optimizer")
+    made = plugins.bind("optimizer", TABLES["optimizer"], spec, "optimizer")
+
+    def optimizer(model: nn.Module) -> torch.optim.Optimizer:
+        found = made(model)
+        return found if not plugins.is_own(spec["name"]) else checked_optimizer(found, spec["name"])
+
+    return optimizer
+
+
+def checked_optimizer(found: Any, name: str) -> torch.optim.Optimizer:
+    """An optimizer of one's own, its groups with what ours have; raises UserError for anything else."""
+    if not isinstance(found, torch.optim.Optimizer):
+        raise UserError(f"optimizer: {name} must return a torch.optim.Optimizer, not a {type(found).__name__}")
+    for number, group in enumerate(found.param_groups):
+        if "lr" not in group:
+            raise UserError(f"optimizer: {name}: its parameter groups have no lr, which the schedule multiplies")
+        group.setdefault("name", f"group{number}" if number else "all")
+        group.setdefault("initial_lr", float(group["lr"]))
+        group.setdefault("weight_decay", 0.0)
+    return found
 
 
 def make_schedule(spec: Mapping, length: Budget) -> Schedule:
@@ -139,8 +154,8 @@ def make_schedule(spec: Mapping, length: Budget) -> Schedule:
 
 
 def _bound_schedule(spec: Mapping) -> Callable[[Budget], Schedule]:
-    warming = None if spec.get("warmup") is None else bind(TABLES["schedule.warmup"], spec["warmup"], "schedule.warmup")
-    main = bind(TABLES["schedule"], {key: value for key, value in spec.items() if key != "warmup"}, "schedule")
+    warming = None if spec.get("warmup") is None else schema.bind(TABLES["schedule.warmup"], spec["warmup"], "schedule.warmup")
+    main = plugins.bind("schedule", TABLES["schedule"], {key: value for key, value in spec.items() if key != "warmup"}, "schedule")
 
     def schedule(length: Budget) -> Schedule:
         warmup = None if warming is None else warming(length)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from reslab.config import plugins
 from reslab.config.study import Experiment, Study
 from reslab.config.train import Train
 from reslab.data import prepared
@@ -19,7 +20,8 @@ from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Arrays
 from reslab.data.prepared.statistics import check_validation
 from reslab.errors import UserError, located
-from reslab.experiment.bound import BoundExperiment, bound, check_memory
+from reslab.experiment.bound import BoundExperiment, bound
+from reslab.experiment.networks import check_memory
 from reslab.models.analysis.count import count, single_value_norms
 
 DESCRIBED = 24  # bytes of a parameter where an experiment is described: weight, gradient and momentum in float64
@@ -68,6 +70,10 @@ def check_network(experiment: BoundExperiment, network: nn.Module, facts: Mappin
     Raises UserError if images or batches are too small, or the network too large for this machine.
     """
     check_memory(network, DESCRIBED)
+    name = experiment.sections["model"]["name"]
+    if plugins.is_own(name):
+        with plugins.blamed("model", name):
+            check_answers(network, name, facts)
     with located("model"):
         counts = count(network, tuple(facts["image_shape"]))
     with located("train"):
@@ -75,12 +81,25 @@ def check_network(experiment: BoundExperiment, network: nn.Module, facts: Mappin
     return counts
 
 
+def check_answers(network: nn.Module, name: str, facts: Mapping) -> None:
+    """Raise UserError unless a network of one's own answers two images with logits (2, classes), while it trains and after."""
+    device, classes = next(network.parameters()).device, len(facts["class_names"])
+    kept = {key: value.clone() for key, value in network.state_dict().items()}
+    for training in (True, False):
+        with torch.no_grad():
+            answer = network.train(training)(torch.zeros(2, *facts["image_shape"], device=device))
+        if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
+            found = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
+            raise UserError(f"{name} must return logits of shape (images, classes), here [2, {classes}], not {found}")
+    network.load_state_dict(kept)  # the statistics of batch norm as they were
+
+
 def check_parts(experiment: BoundExperiment, facts: Mapping) -> None:
     """Make every part of a run but the network; raises UserError."""
     experiment.constants(facts)
     check_recipe(experiment, facts)
     check_stored(experiment, as_files=facts.get("stored") == "files")
-    experiment.loss()
+    experiment.loss(torch.ones(len(facts["class_names"]), dtype=torch.int64))
     experiment.optimizer(nn.Linear(1, 1))
     experiment.schedule(experiment.budget(facts["train"]))
 

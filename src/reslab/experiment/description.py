@@ -8,10 +8,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from reslab.config import plugins
 from reslab.config.study import Experiment
 from reslab.data import normalize
 from reslab.data.prepared import Prepared
 from reslab.errors import located
+from reslab.experiment import own_code
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import BoundExperiment, bound
 from reslab.experiment.check import check_network, check_parts
@@ -34,6 +36,12 @@ def trace(experiment: BoundExperiment, data: Prepared, *, batch_size: int, least
     `least`: the fewest images that the network's batch norm can take at once.
     """
     torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):  # for layers of one's own that draw from torch's generator; none of ours does
+        torch.manual_seed(0)
+        return _traced_losses(experiment, data, batch_size=batch_size, least=least)
+
+
+def _traced_losses(experiment: BoundExperiment, data: Prepared, *, batch_size: int, least: int) -> list[float | str]:
     network = assemble(experiment, data, seed=0, device=CPU, precision="float64", batch_size=batch_size)
     chunk = network.rule.ghost_batch_size
     rule = replace(network.rule, ghost_batch_size=chunk and max(least, min(chunk, batch_size // 2)))  # so that chunks are seen
@@ -79,7 +87,7 @@ def description(experiment: Experiment, data: Prepared) -> dict:
         tau = tau_of(run.model)
         losses = trace(made, data, batch_size=batch_size, least=least)
     return {
-        "config": made.sections,
+        "config": made.resolved_sections(),
         "dataset": {key: facts[key] for key in DATASET_FACTS if key in facts},
         "normalization": normalize.summary(*made.normalization(data)),
         "model": counts | ({} if math.isnan(tau) else {"tau": float(f"{tau:.7g}")}),
@@ -95,4 +103,11 @@ def description(experiment: Experiment, data: Prepared) -> dict:
         ],
         "budget": {"steps": run.budget.steps, "steps_per_epoch": run.budget.steps_per_epoch},
         "trace": losses,
-    }
+    } | optional_parts(made, facts)
+
+
+def optional_parts(made: BoundExperiment, facts: dict) -> dict:
+    """What only an experiment with code of its own, or one that starts from weights, has in its description."""
+    own = own_code.checksums_of(plugins.names_in(made.sections))
+    starts = made.start_facts(facts)
+    return ({own_code.KEY: own} if own else {}) | ({"init_from": starts} if starts else {})

@@ -1,8 +1,10 @@
 """What determines the result of a run: a hash of its description and of the code that trains it."""
 
 import ast
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 IDENTITY_LENGTH = 16
@@ -24,13 +26,28 @@ def identity(description: dict, sources: Path) -> str:
     return digest.hexdigest()[:IDENTITY_LENGTH]
 
 
+def behaviour(sources: Iterable[Path]) -> str:
+    """Checksum of what some sources do: without comments, docstrings and layout; of one that is no Python, of its bytes."""
+    digest = hashlib.sha256()
+    for path in sources:
+        content = path.read_bytes()
+        with contextlib.suppress(SyntaxError, ValueError):
+            content = ast.unparse(_undocumented(ast.parse(content))).encode()
+        digest.update(content + b"\0")
+    return digest.hexdigest()[:IDENTITY_LENGTH]
+
+
 def _behaviour(source: str, modules: set[str]) -> str:
     """Python source without comments, docstrings, layout and imports of our own modules."""
-    tree = ast.parse(source)
+    return ast.unparse(ast.fix_missing_locations(_WithoutOwnImports(modules).visit(_undocumented(ast.parse(source)))))
+
+
+def _undocumented(tree: ast.AST) -> ast.AST:
+    """The same tree without its docstrings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(ast.fix_missing_locations(_WithoutOwnImports(modules).visit(tree)))
+    return tree
 
 
 class _WithoutOwnImports(ast.NodeTransformer):

@@ -11,7 +11,7 @@ from multiprocessing.queues import SimpleQueue
 from typing import Any, ClassVar, Protocol
 
 from reslab import stop
-from reslab.errors import UserError
+from reslab.errors import UserError, in_plugins
 from reslab.runs.reports import Began, EpochEnded, Report
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -137,9 +137,14 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
 
 
 def _call(function: Callable[[Job], None], job: Job) -> None:
-    """What a process of the pool does: nothing more once it was told to stop."""
+    """What a process of the pool does: nothing more once it was told to stop. Of an error only its text leaves a process."""
     stop.check()
-    function(job)
+    try:
+        function(job)
+    except Exception as error:
+        if isinstance(error, UserError) or (said := in_plugins(error)) is None:
+            raise
+        raise UserError(said) from error
 
 
 def _tell_to_stop(pool: ProcessPoolExecutor, futures: Iterable[Future]) -> None:

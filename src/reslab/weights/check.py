@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reslab.data.normalize import Mean, spread
 from reslab.errors import UserError, cut, first_line
-from reslab.experiment.bound import build_network
+from reslab.experiment.networks import build_stored_network
 from reslab.runs.records import METADATA_KEY
 
 LARGEST_HEADER = 10 * 2**20  # bytes: the tensors' names and the description, of which a mean image is most (3 MB at 224 pixels)
@@ -55,7 +55,7 @@ def check_fits(model: Mapping[str, Any], facts: Mapping[str, Any], shapes: Mappi
     _check_layers(model, len(shapes))
     try:
         with torch.device("meta"):
-            network = build_network(model, facts, seed=0)
+            network = build_stored_network(model, facts, seed=0)
     except UserError:
         raise
     except (RuntimeError, MemoryError, ArithmeticError, ValueError, TypeError) as error:

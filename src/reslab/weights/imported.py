@@ -15,6 +15,7 @@ from reslab.data.normalize import Mean
 from reslab.data.prepared import Prepared
 from reslab.errors import UserError
 from reslab.experiment.bound import BoundExperiment
+from reslab.experiment.networks import INIT_FROM
 from reslab.training.execution import hardware
 from reslab.training.precision import FLOAT32
 from reslab.weights import proof
@@ -68,7 +69,7 @@ def constants(experiment: BoundExperiment, data: Prepared | None, facts: Mapping
 def description(experiment: BoundExperiment, facts: dict, mean: Mean, std: list[float]) -> dict[str, Any]:
     """What is stored with the weights: the part of a description that rebuilds the network."""
     return {
-        "config": {"model": experiment.sections["model"]},
+        "config": {"model": {key: value for key, value in experiment.sections["model"].items() if key != INIT_FROM}},
         "dataset": facts,
         "normalization": {"mean": mean, "std": std},
     }

@@ -1,5 +1,6 @@
 """Stored networks, trained or imported: one safetensors file holds all that is needed to use one again."""
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,8 @@ from reslab.config.schema import Positive, Size
 from reslab.config.train import Precision as PrecisionName
 from reslab.data.normalize import Mean, spread
 from reslab.errors import UserError, located
-from reslab.experiment.bound import build_network
+from reslab.experiment.networks import build_stored_network
+from reslab.experiment.own_code import changed
 from reslab.runs import network_files
 from reslab.training.precision import PRECISIONS, Precision
 from reslab.weights.check import check_constants, check_fits, check_header, read_shapes
@@ -95,7 +97,9 @@ class StoredNetwork:
         model = self.description["config"]["model"]
         with located(self.weights):
             check_fits(model, self.facts, read_shapes(self.weights))
-            return build_network(model, self.facts, seed=0)
+            if changed(self.description):
+                print(f"warning: the code of {model['name']} was changed since {self.weights} was trained", file=sys.stderr)
+            return build_stored_network(model, self.facts, seed=0)
 
     def _loaded(self, network: nn.Module) -> nn.Module:
         load_weights(self.weights, network)

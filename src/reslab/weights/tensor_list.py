@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from reslab.errors import UserError, cut, first_line, located
-from reslab.experiment.bound import build_network
+from reslab.experiment.networks import build_network
 from reslab.weights import outputs
 from reslab.weights.check import is_ours, read_shapes, shape_text, shapes_of
 from reslab.weights.network import read_network, weights_file

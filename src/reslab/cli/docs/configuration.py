@@ -17,7 +17,10 @@ that entry's options. An option that is `needed` has no default. A default of `n
 states the default.
 
 `dvc exp run -S model.depth=110` changes one value. Every experiment is the sections of the study with its own lines laid over them,
-key by key; another `name` replaces the section, a list replaces a list."""
+key by key; another `name` replaces the section, a list replaces a list.
+
+A `name` may also be `module:function`, your own code in `plugins/` or in an installed package, and that of a network
+`timm:resnet18d` or `torchvision:resnet18` ([Extending](extending.md#your-own-code-without-editing-the-repository))."""
 OF_TABLE = {
     "model": "The initialisation of every family has these options besides its own; its defaults are those of the system that "
     "published the family's numbers.",
@@ -26,7 +29,7 @@ OF_TABLE = {
     "that is after the last augmentation. `cutmix`, `dual_cutout`, `mixup` and `ricap` mix the images of a batch: at most one of "
     "them, and last.",
 }
-OF_EVERY_ENTRY = {"dataset": "Every dataset takes:", "schedule": "Every schedule takes:"}
+OF_EVERY_ENTRY = {"dataset": "Every dataset takes:", "model": "Every network takes:", "schedule": "Every schedule takes:"}
 INITIALISED = "plain"  # any family: the initialisation's options are the same for all
 
 

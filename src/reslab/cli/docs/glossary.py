@@ -51,6 +51,7 @@ EXPRESSIONS = {("optimizer", "lr")}  # a text is worked out before the entry is 
 # Options that are taken out of a section before its entry is called: section -> name -> type and default.
 SHARED: dict[str, dict[str, tuple[Any, Any]]] = {
     "dataset": {"validation": (Annotated[int, Field(ge=0)], 0)},
+    "model": {"init_from": (str | dict, None)},
     "schedule": {"warmup": (dict, None)},
 }
 

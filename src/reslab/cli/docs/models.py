@@ -8,7 +8,8 @@ INTRODUCTION = """\
 # Models
 
 Made by `reslab docs`; do not edit. `reslab models` prints the families with their options,
-`reslab fingerprint '{name: wrn, depth: 16, widening_factor: 4}'` the counts of one network.
+`reslab fingerprint '{name: wrn, depth: 16, widening_factor: 4}'` the counts of one network. Both take
+[your own networks](extending.md#your-own-code-without-editing-the-repository) and those of timm and torchvision, too.
 
 ## Families"""
 PUBLISHED = """\

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from reslab.config.schema import bind
+from reslab.config import plugins
 from reslab.data.augment.colour import colour_jitter, lighting, rand_augment, trivial_augment
 from reslab.data.augment.draws import Draws
 from reslab.data.augment.erase import cutout, random_erasing
@@ -77,24 +78,50 @@ def recipe(specs: list[dict]) -> Recipe:
     Raises UserError with the path augment[i] for a step that is wrong or in the wrong place.
     """
     names = [spec["name"] for spec in specs]
-    bound = [bind(STEPS, spec, f"augment[{i}]") for i, spec in enumerate(specs)]
+    bound = [plugins.bind("augment", STEPS, spec, f"augment[{i}]") for i, spec in enumerate(specs)]
     _check_order(names)
-    streams = named_streams(list(zip(names, bound, strict=True)))
-    mixing = streams.pop() if names and names[-1] in MIXINGS else None
+    streams = named_streams([(name, checked(name, step)) for name, step in zip(names, bound, strict=True)])
+    mixing = streams.pop() if names and is_mixing(names[-1]) else None
     marker = names.index(normalize.__name__) if normalize.__name__ in names else len(streams)
     return Recipe(augmentations=streams[:marker], finish=Finish(streams[marker + 1 :], mixing))
+
+
+def is_mixing(name: str) -> bool:
+    """Whether a step mixes the images of a batch."""
+    return plugins.is_mixing(name, "augment") if plugins.is_own(name) else name in MIXINGS
+
+
+def checked(name: str, step: Callable) -> Callable:
+    """A step of one's own that raises UserError unless it returns images like those it got, and a mixing also targets."""
+    if not plugins.is_own(name):
+        return step
+    mixes = is_mixing(name)
+
+    def augment(images: Tensor, *rest: Any) -> Any:
+        made = step(images, *rest)
+        if mixes:
+            if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], Tensor):
+                raise UserError(f"augment: {name} must return images and targets, not a {type(made).__name__}")
+        elif not isinstance(made, Tensor) or (made.shape, made.dtype) != (images.shape, images.dtype):
+            found = f"{made.dtype} {list(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+            raise UserError(
+                f"augment: {name} must return images like those it got, {images.dtype} {list(images.shape)}, not {found}"
+            )
+        return made
+
+    return augment
 
 
 def _check_order(names: list[str]) -> None:
     for i, name in enumerate(names):
         if name == normalize.__name__ and name in names[:i]:
             raise UserError(f"augment[{i}]: {name} is in the list already; images are normalised once")
-        if name in MIXINGS and i < len(names) - 1:
+        if is_mixing(name) and i < len(names) - 1:
             raise UserError(f"augment[{i}]: {_after_mixing(name, names[-1], names[i + 1])}")
 
 
 def _after_mixing(name: str, last: str, following: str) -> str:
-    if last in MIXINGS:
+    if is_mixing(last):
         return f"{name} and {last} cannot be combined: each makes its own targets or views of a batch; keep one of them"
     return f"{name} must be the last step, {following} comes after it"
 

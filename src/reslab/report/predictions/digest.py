@@ -14,7 +14,6 @@ from reslab.report.statistics.failures import trained
 from reslab.runs.network_files import checksum_of
 
 NO_ANSWER = "(no answer)"
-CONFUSION = ["experiment", "true", "predicted", "images", "share"]
 
 
 @dataclass(frozen=True)
@@ -72,18 +71,18 @@ def by_class(digests: Digests) -> pd.DataFrame:
     return summed.reset_index().drop(columns="order")
 
 
-def confusions(digests: Digests, *, mistakes: bool = True) -> pd.DataFrame:
-    """Confusions, one row an experiment and pair of classes, the most frequent first; right answers too without `mistakes`.
+def confusions(digests: Digests) -> pd.DataFrame:
+    """Confusions, one row an experiment and pair of classes, the most frequent first.
 
-    `images` is summed over the networks, `share` is that of the images of the true class.
+    `images` is summed over the networks, `share` is that of the images of the true class; right answers are left out.
     """
-    rows = [pd.DataFrame(columns=CONFUSION)] if not digests else []
+    rows = []
     for name in dict.fromkeys(experiment for experiment, _ in digests):
         counts = sum(digest.confusion for (experiment, _), digest in digests.items() if experiment == name)
-        pairs = confused(counts, mistakes=mistakes)
+        pairs = confused(counts, mistakes=True)
         pairs.loc[pairs["predicted"] == "", "predicted"] = NO_ANSWER
         rows.append(pairs.sort_values("share", ascending=False, kind="stable").assign(experiment=name))
-    return pd.concat(rows, ignore_index=True)[CONFUSION]
+    return pd.concat(rows, ignore_index=True)[["experiment", "true", "predicted", "images", "share"]]
 
 
 def pooled_reliability(digests: Digests) -> dict[str, pd.DataFrame]:

@@ -1,0 +1,22 @@
+"""The key `init_from` of the section `model`: weights that training starts from."""
+
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
+
+from reslab.config.schema import STRICT, check
+
+
+class InitFrom(pydantic.BaseModel):
+    """A folder or file of weights, and the sha256 of the file if it must be that one."""
+
+    model_config = STRICT
+
+    path: Annotated[str, Field(min_length=1, max_length=4096)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+
+def init_from(value: Any, where: str) -> InitFrom | None:
+    """What `init_from` says, as a path or as `{path: ..., sha256: ...}`; raises UserError."""
+    return None if value is None else check(InitFrom, {"path": value} if isinstance(value, str) else value, where)

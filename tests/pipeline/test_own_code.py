@@ -1,0 +1,42 @@
+"""One's own network and a fine-tuned one through the real pipeline: trained again only when their code does something else."""
+
+import json
+import shutil
+
+import pytest
+from project import call, edit, records, starts
+
+NET = '''"""Mine."""
+from torch import nn
+
+
+def net(in_channels: int, num_classes: int, *, width: int = 8) -> nn.Module:
+    conv, norm = nn.Conv2d(in_channels, width, 3), nn.BatchNorm2d(width)
+    return nn.Sequential(conv, norm, nn.ReLU(), nn.Flatten(), nn.Linear(width * 36, num_classes))
+'''
+
+
+@pytest.mark.slow
+def test_own_code_and_a_start_are_trained_once_and_again_when_they_change(project):
+    shutil.copytree(project / "data/runs/plain-tau/seed0", project / "data/imported/start")
+    (project / "plugins" / "mine.py").write_text(NET)
+    edit(project, "params.yaml", "  plain-tau: {}\n", "  plain-tau: {model: {init_from: data/imported/start}}\n")
+    edit(
+        project, "params.yaml", "    model:\n      norm: none\n      tau: 1/sqrt(L)\n", "    model: {name: 'mine:net', width: 6}\n"
+    )
+    said = call(project, "reslab", "check").stdout
+    assert "experiments.plain-tau: starts from" in said
+    assert "is valid" in said
+    call(project, "dvc", "repro", "train@own-tau", "train@plain-tau")
+    first = starts(project)
+    found = records(project)
+    assert found["own-tau", 0]["parameters"] == 9 * 6 + 6 + 12 + 216 * 10 + 10
+    assert found["plain-tau", 0]["config"]["model"]["init_from"]["path"] == "data/imported/start"
+    edit(project, "plugins/mine.py", '"""Mine."""', '"""Mine, with a longer text."""  # and a remark')
+    call(project, "dvc", "repro", "train@own-tau")
+    assert starts(project) == first
+    described = project / "metrics/models/own-tau.json"
+    before = described.read_text()
+    edit(project, "plugins/mine.py", "nn.ReLU()", "nn.Tanh()")
+    call(project, "dvc", "repro", "describe@own-tau")
+    assert json.loads(described.read_text())["plugins"] != json.loads(before)["plugins"]
