@@ -1,6 +1,8 @@
 """Tables, statistics and plots of the whole study: `python stages/aggregate.py metrics`."""
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pandas as pd
 from reslab import config
 from reslab.config.report import MARGIN
 from reslab.environment import project_root
-from reslab.errors import run
+from reslab.errors import UserError, run
 from reslab.report.axes import panels, study_settings
 from reslab.report.figures.curves import plot_curves
 from reslab.report.figures.errors import plot_depth_and_tau
@@ -28,7 +30,9 @@ from reslab.report.tables.results import networks_markdown, results_markdown
 from reslab.storage import writes
 from reslab.tracking import Store, attempt, read_results
 
-NAMED = 6  # networks in a warning
+NAMED = 6  # networks in a message
+OF_EXPERIMENTS = {"models": "json", "runs": "json", "history": "csv"}  # folder of metrics/ -> its files, one an experiment
+MATRIX = 100  # classes that a drawn confusion matrix has room for
 
 
 @writes
@@ -93,6 +97,46 @@ def write_classes(study: config.Study, digests: digest.Digests, metrics: Path) -
     return {"classes": classes, "confusions": confused, "reliability": pooled}
 
 
+def say_left_out(study: config.Study, metrics: Path) -> None:
+    """Name the files of experiments that params.yaml does not have: DVC leaves them when an experiment is dropped."""
+    for folder, suffix in OF_EXPERIMENTS.items():
+        left = sorted(path.name for path in (metrics / folder).glob(f"*.{suffix}") if path.stem not in study.experiments)
+        if left:
+            print(f"note: {metrics / folder}: left out, of no experiment in params.yaml: {some(left)}; delete what you do not need")
+
+
+def some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def read_predictions(runs: pd.DataFrame, folder: Path) -> digest.Digests:
+    """The digests of all predictions.
+
+    Raises UserError if some are missing: half of them would pass for the study. Outside DVC tables of the records alone can be
+    made where none are, which results from elsewhere need; a warning says so.
+    """
+    digests, missing = digest.read(runs, folder)
+    if missing and (digests or "DVC_STAGE" in os.environ):
+        raise UserError(
+            f"{folder}: no predictions of {some(missing)}; run `dvc pull` to fetch them, or `dvc repro evaluate` to make them"
+        )
+    if missing:
+        print(f"warning: {folder}: no predictions of {some(missing)}; `dvc repro evaluate` makes them", file=sys.stderr)
+    return digests
+
+
+def write_for_dvc(digests: digest.Digests, predictions: Path, study: config.Study, metrics: Path, sheets: Path) -> None:
+    """Write what only DVC's own plots show: the confusion matrices as rows, the sheets of mistakes in one folder."""
+    few = {key: found for key, found in digests.items() if len(found.confusion) <= MATRIX}
+    write_csv(digest.confusions(few, mistakes=False), metrics / "curves" / "confusion.csv", float_format="%.6g")
+    shutil.rmtree(sheets, ignore_errors=True)
+    sheets.mkdir(parents=True)
+    for name in study.experiments:
+        if (sheet := predictions / name / "mistakes.png").is_file():
+            shutil.copyfile(sheet, sheets / f"{name}.png")
+
+
 def log_to_mlflow(study: config.Study, metrics: Path) -> None:
     """Log tables and plots, statistics of each experiment, scores of each network."""
     opened = Store(project_root(), study.name)
@@ -100,19 +144,20 @@ def log_to_mlflow(study: config.Study, metrics: Path) -> None:
     opened.log_results(read_results(study, metrics))
 
 
-def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = Path("data/predictions")) -> None:
-    """Read METRICS/runs, METRICS/history and PREDICTIONS; write METRICS/summary.json, report.html, tables/, curves/, plots/."""
+def main(
+    metrics: Path,
+    params: Path = Path("params.yaml"),
+    predictions: Path = Path("data/predictions"),
+    sheets: Path = Path("data/mistakes"),
+) -> None:
+    """Read METRICS/runs, /history and PREDICTIONS; write METRICS/summary.json, report.html, tables/, curves/, plots/ and SHEETS."""
     study = config.load(params)
+    say_left_out(study, metrics)
     runs = runs_table(study, metrics / "runs")
     histories = read_histories(study, metrics)
+    digests = read_predictions(runs, predictions)
     for folder in ("tables", "curves", "plots"):
         (metrics / folder).mkdir(exist_ok=True)
-    digests, missing = digest.read(runs, predictions)
-    if missing:
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        named = ", ".join(missing[:NAMED])
-        print(f"warning: {predictions}: no predictions of {named}{more}; `dvc repro evaluate` makes them", file=sys.stderr)
-
     calibration = digest.calibration(digests) if digests else None
     summary = summarized(study, runs, digests, calibration)
     (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n", encoding="utf-8")
@@ -123,6 +168,7 @@ def main(metrics: Path, params: Path = Path("params.yaml"), predictions: Path = 
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
+    write_for_dvc(digests, predictions, study, metrics, sheets)
     plot_curves(histories, panels(study_settings(study)), metrics / "plots" / "curves.svg")
     plot_depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
     found = page.Findings(

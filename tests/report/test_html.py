@@ -114,7 +114,10 @@ def test_one_seed_and_nothing_but_divergence_are_pages_too(tmp_path, errors):
 
 
 def test_what_is_inside_the_networks_is_told_of_studies_that_ask_for_it(tmp_path):
-    links, command = {"layers/growth.md", "layers/growth.svg", "layers/threshold.svg"}, "dvc repro dvc.yaml layers/dvc.yaml"
+    links, command = (
+        {"layers/growth.md", "layers/growth.svg", "layers/threshold.svg"},
+        "<code>dvc repro</code> also measures the layers",
+    )
     asked = page.render(findings(tmp_path, ERRORS, report={"layers": {"depths": [32]}}))
     assert "<h2>Inside the networks</h2>" in asked
     assert 'href="#section-layers"' in asked

@@ -14,6 +14,7 @@ from reslab.report.statistics.failures import trained
 from reslab.runs.network_files import checksum_of
 
 NO_ANSWER = "(no answer)"
+CONFUSION = ["experiment", "true", "predicted", "images", "share"]
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,18 @@ def by_class(digests: Digests) -> pd.DataFrame:
     return summed.reset_index().drop(columns="order")
 
 
-def confusions(digests: Digests) -> pd.DataFrame:
-    """Confusions, one row an experiment and pair of classes, the most frequent first.
+def confusions(digests: Digests, *, mistakes: bool = True) -> pd.DataFrame:
+    """Confusions, one row an experiment and pair of classes, the most frequent first; right answers too without `mistakes`.
 
-    `images` is summed over the networks, `share` is that of the images of the true class; right answers are left out.
+    `images` is summed over the networks, `share` is that of the images of the true class.
     """
-    rows = []
+    rows = [pd.DataFrame(columns=CONFUSION)] if not digests else []
     for name in dict.fromkeys(experiment for experiment, _ in digests):
         counts = sum(digest.confusion for (experiment, _), digest in digests.items() if experiment == name)
-        pairs = confused(counts, mistakes=True)
+        pairs = confused(counts, mistakes=mistakes)
         pairs.loc[pairs["predicted"] == "", "predicted"] = NO_ANSWER
         rows.append(pairs.sort_values("share", ascending=False, kind="stable").assign(experiment=name))
-    return pd.concat(rows, ignore_index=True)[["experiment", "true", "predicted", "images", "share"]]
+    return pd.concat(rows, ignore_index=True)[CONFUSION]
 
 
 def pooled_reliability(digests: Digests) -> dict[str, pd.DataFrame]:
