@@ -213,13 +213,11 @@ OMITTED = {  # why there is no experiment with this number -> which rows
     "from memory, never found in a source": lambda row: row["kind"] == "recall",
     "we have no Fixup network for large images": lambda row: row["source"] == "hongyi-zhang/Fixup README",
 }
-NAMES = {"image_folder": "imagenet"}  # our dataset -> theirs, where they differ
 
 
 def of_study(name: str, row: dict) -> bool:
     """Whether a row of the reference is a number of the study."""
-    dataset = study(name).dataset["name"]
-    return row["dataset"] == NAMES.get(dataset, dataset) and "metric" not in row and RESNETS[name](row)
+    return row["dataset"] == study(name).dataset["name"] and "metric" not in row and RESNETS[name](row)
 
 
 @pytest.fixture(scope="module")

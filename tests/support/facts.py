@@ -6,10 +6,10 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "kmnist": (1, 28, 28)}
-SHAPES["image_folder"] = (3, 48, 48)  # stands for ImageNet, whose studies ask for 224
+SHAPES["imagenet"] = (3, 48, 48)  # stands for ImageNet, whose studies ask for 224
 CIFAR = (3, 32, 32)
-TRAIN = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "image_folder": 1_281_167}
-CLASSES = {"cifar100": 100, "image_folder": 1000}
+TRAIN = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "imagenet": 1_281_167}
+CLASSES = {"cifar100": 100, "imagenet": 1000}
 
 
 def facts(dataset: str) -> dict:

@@ -15,7 +15,7 @@ from reslab.data import prepared
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
 from reslab.data.batches.training import TrainingBatches
-from reslab.data.datasets.sizes import is_known, size_facts
+from reslab.data.datasets.sizes import is_known, size_facts, stored_as
 from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Arrays
 from reslab.data.prepared.statistics import check_validation
@@ -41,7 +41,7 @@ def facts_before(study: Study, folder: Path) -> dict[str, Any] | None:
     if "image_size" in study.dataset:  # a folder's images are resized to this
         facts["image_shape"] = [study.dataset.get("channels", 3), *[study.dataset["image_size"]] * 2]
     channels = facts["image_shape"][0]  # made-up statistics: only their number is checked
-    return facts | {"mean": [0.5] * channels, "std": [0.2] * channels, "stored": study.dataset.get("stored", "pixels")}
+    return facts | {"mean": [0.5] * channels, "std": [0.2] * channels, "stored": stored_as(study.dataset)}
 
 
 def check_study(study: Study, facts: dict) -> dict[str, BoundExperiment]:

@@ -37,7 +37,7 @@ def facts_without_data(dataset: Mapping[str, Any], class_names: list[str], image
     Raises UserError if the size of the images is not known.
     """
     facts: dict[str, Any] = {"name": dataset["name"], "class_names": class_names}
-    if dataset["name"] == "image_folder":
+    if dataset["name"] in ("image_folder", "imagenet"):
         folder: ImageFolder = bind(DATASETS, dataset, "dataset")(Path())
         form = folder.form
         facts["image_shape"] = [form.channels, form.image_size, form.image_size]

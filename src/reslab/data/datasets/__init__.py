@@ -7,6 +7,7 @@ from reslab.config import plugins
 from reslab.data.datasets.digits import Digits
 from reslab.data.datasets.downloads import torchvision_dataset
 from reslab.data.datasets.image_folder import ImageFolder
+from reslab.data.datasets.imagenet import ImageNet
 from reslab.data.datasets.own import Own
 
 DATASETS = {
@@ -16,6 +17,7 @@ DATASETS = {
     "kmnist": torchvision_dataset("kmnist", "KMNIST"),
     "cifar10": torchvision_dataset("cifar10", "CIFAR10"),
     "cifar100": torchvision_dataset("cifar100", "CIFAR100"),
+    "imagenet": ImageNet,
     "image_folder": ImageFolder,
 }
 

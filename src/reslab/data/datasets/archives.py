@@ -43,7 +43,7 @@ class Source:
         wanted: dict[int, list[str]] = {}
         for name in names:
             wanted.setdefault(self.tree.files[name], []).append(name)
-        with _reading(self.path):
+        with reading(self.path):
             self._check(wanted)
             for number, content in self.reader.contents(self.path, {number: self.entries[number] for number in wanted}):
                 for name in wanted[number]:
@@ -77,7 +77,7 @@ def look_into(path: Path) -> Source:
     An archive is read to its end. Raises UserError, naming the source and the member, for a missing source, a damaged or truncated
     archive, a member whose path leaves the archive, a link that is not allowed, a sparse file, and what unpacks to far too much.
     """
-    with _reading(path):
+    with reading(path):
         reader = _reader(path)
         entries = list(reader.entries(path))
         return Source(path, reader, entries, follow(entries))
@@ -104,7 +104,7 @@ def _reader(path: Path) -> ModuleType:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Whatever a reader stumbles upon in outside data as a UserError with the source's path."""
     with located(path if len(str(path)) <= LONG_PATH else cut(str(path))):
         try:

@@ -120,7 +120,7 @@ def places_of(source: Source) -> tuple[dict[str, tuple[str, str]], LeftOut]:
             left_out.add("images in no class folder of train/ or test/", name)
     for folder in empty_classes(source, layout, places):
         left_out.add("class folders without images", folder)
-    _check_classes(places)
+    check_classes(places)
     return places, left_out
 
 
@@ -129,7 +129,8 @@ def _layout(images: Iterable[str]) -> Layout:
     return found[0] if found else Layout("", True)
 
 
-def _check_classes(places: dict[str, tuple[str, str]]) -> None:
+def check_classes(places: dict[str, tuple[str, str]]) -> None:
+    """Raise UserError unless train and test have the same classes, at least two."""
     classes = {split: {place[1] for place in places.values() if place[0] == split} for split in SPLITS}
     for split, found in classes.items():
         if not found:

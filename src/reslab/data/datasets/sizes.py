@@ -15,8 +15,8 @@ SIZES: dict[str, dict[str, Any]] = {  # images are (C, H, W)
     "kmnist": {"image_shape": [1, 28, 28], "classes": 10, "train": 60_000, "test": 10_000},
     "cifar10": {"image_shape": [3, 32, 32], "classes": 10, "train": 50_000, "test": 10_000},
     "cifar100": {"image_shape": [3, 32, 32], "classes": 100, "train": 50_000, "test": 10_000},
-    # Folders or archives of these names.
     "imagenet": {"image_shape": [3, 224, 224], "classes": 1000, "train": 1_281_167, "test": 50_000},
+    # A folder or archive of this name.
     "cifar10-jpeg": {"image_shape": [3, 32, 32], "classes": 10, "train": 50_000, "test": 10_000},
 }
 
@@ -29,14 +29,21 @@ def commonest_share(dataset: Mapping) -> float:
     return COMMONEST.get(name, 1 / SIZES[name]["classes"]) if name in SIZES else math.nan
 
 
+def stored_as(dataset: Mapping) -> str:
+    """Whether the images are kept as `pixels` in memory or as `files` that are decoded in each epoch."""
+    return "files" if dataset["name"] == "imagenet" else dataset.get("stored", "pixels")
+
+
 def is_known(dataset: Mapping) -> bool:
     """Whether the size of a dataset is known before it is fetched."""
     return source_name(dataset) in SIZES
 
 
 def source_name(dataset: Mapping) -> str:
-    """The name of a dataset; for a folder or archive of images, its file name."""
+    """The name of a dataset; for a folder or archive of images and for a part of ImageNet, its file name."""
     name = dataset["name"]
+    if name == "imagenet" and not dataset.get("complete", True):
+        return f"a part of {name}"
     return Path(str(dataset.get("source"))).name.split(".")[0] if name == "image_folder" else name
 
 

@@ -4,13 +4,14 @@ import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from reslab.data.datasets.entries import Entry, checked_name
 from reslab.errors import UserError, shown
 
 MAX_HEADER_BYTES = 2**20  # of a long name or of extended attributes: they are read into memory
 MAX_RATIO, ALWAYS_ALLOWED = 1100, 32 * 2**20  # honest images are never packed that small; deflate at best to 1 : 1032
+Member = tarfile.TarInfo
 LONG_HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -75,9 +76,15 @@ def contents(source: Path, wanted: Mapping[int, Entry]) -> Iterator[tuple[int, b
             return
 
 
-def _members(source: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    most, end = may_unpack_to(source.stat().st_size), 0
-    with tarfile.open(source, "r:*", tarinfo=_StrictHeader, encoding="utf-8", errors="surrogateescape") as archive:
+def _members(source: Path) -> Iterator[tuple[Member, tarfile.TarFile]]:
+    with source.open("rb") as file:
+        yield from members(file, source.stat().st_size)
+
+
+def members(file: IO[bytes], size: int) -> Iterator[tuple[Member, tarfile.TarFile]]:
+    """Every member of an open tar of `size` bytes, to its last byte, and the archive to read it from; UserError for a bomb."""
+    most, end = may_unpack_to(size), 0
+    with tarfile.open(fileobj=file, mode="r:*", tarinfo=_StrictHeader, encoding="utf-8", errors="surrogateescape") as archive:
         for member in archive:
             if archive.offset <= end:
                 raise tarfile.ReadError("a member that ends before it begins")

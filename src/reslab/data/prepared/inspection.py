@@ -17,7 +17,9 @@ import numpy as np
 from reslab import stop
 from reslab.data.form import Form, Unreadable, unreadable
 from reslab.data.prepared.statistics import histograms
+from reslab.data.prepared.unfinished import Unfinished
 from reslab.errors import UserError
+from reslab.runs.meter import meter
 
 CHUNK = 64  # images of one task; their pixels are all that a process holds
 WORTH_A_PROCESS = 16  # tasks: with fewer, starting the process takes longer than the work
@@ -56,17 +58,41 @@ class Inspection:
 
 
 def inspect(archive: Path, table: np.ndarray, form: Form, *, counted: np.ndarray, workers: int) -> Inspection:
-    """Decode the images of an index in up to `workers` processes; memory does not grow with their number (but for the index)."""
-    parts = [slice(start, start + CHUNK) for start in range(0, len(table), CHUNK)]
+    """Decode the images of an index in up to `workers` processes; memory does not grow with their number (but for the index).
+
+    After an interruption it goes on where it was, but for the last minute.
+    """
+    unfinished = Unfinished(archive, table, form, counted)
+    total, first = _continued(unfinished, _nothing(table.copy(), form))
+    parts = [slice(start, start + CHUNK) for start in range(first, len(table), CHUNK)]
     tasks = (Task(archive, form, table[part], counted[part]) for part in parts)
-    total = _nothing(table.copy(), form)
     processes = min(workers, len(parts) // WORTH_A_PROCESS)
-    for part, found in zip(parts, _run(tasks, processes), strict=True):
-        total.table[part], total.digests[part] = found.table, found.digests
-        total.histograms += found.histograms
-        total.pixel_sums += found.pixel_sums
-        total.broken += found.broken
+    with meter("decoding", len(table), first) as advance:
+        for part, found in zip(parts, _run(tasks, processes), strict=True):
+            total.table[part], total.digests[part] = found.table, found.digests
+            total.histograms += found.histograms
+            total.pixel_sums += found.pixel_sums
+            total.broken += found.broken
+            advance(len(found.table))
+            unfinished.save(part.stop, _measured(total, part.stop), total.broken)
+    unfinished.done()
     return total
+
+
+def _measured(total: Inspection, count: int) -> dict[str, np.ndarray]:
+    """What is known of the first `count` images."""
+    size = {key: total.table[key][:count] for key in ("height", "width")}
+    return {"digests": total.digests[:count], "histograms": total.histograms, "pixel_sums": total.pixel_sums, **size}
+
+
+def _continued(unfinished: Unfinished, nothing: Inspection) -> tuple[Inspection, int]:
+    """What an earlier run found, and the number of images it had inspected."""
+    count, measured, broken = unfinished.load()
+    for key, values in measured.items():
+        target = nothing.table[key] if key in ("height", "width") else getattr(nothing, key)
+        target[: len(values)] = values
+    nothing.broken.extend(broken)
+    return nothing, count
 
 
 def _nothing(table: np.ndarray, form: Form) -> Inspection:

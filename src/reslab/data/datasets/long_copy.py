@@ -1,0 +1,131 @@
+"""Copying images of a hundred gigabytes into one tar: verified, watched, and continued where it was interrupted."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock
+
+from reslab.data.prepared.files import scan
+from reslab.errors import UserError
+from reslab.runs.folders import LOCK, checkpoints
+from reslab.runs.meter import meter
+
+BLOCK = 2**22  # bytes that are hashed at once
+BYTES_BETWEEN_MARKS = 2**28  # what an interruption may cost
+Image = tuple[str, bytes]
+
+
+class LongCopy:
+    """A tar of images under way, in checkpoints/fetch-<key>, where DVC does not delete it; `key` names the content of the source.
+
+    A context manager that holds the folder. `mark` says how many images, and bytes of the tar, are surely on the disk.
+    """
+
+    def __init__(self, key: str, size: int, target: Path) -> None:
+        self.folder = checkpoints() / f"fetch-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        self.draft, self.mark, self.verified = (self.folder / name for name in (target.name, "mark.json", "verified.json"))
+        self.target, self.size = target, size
+        self.held = ExitStack()
+        self.count, self.end = 0, 0
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.held.enter_context(FileLock(self.folder / LOCK))
+        marked = _read(self.mark) or {"count": 0, "end": 0}
+        if self.draft.is_file() and self.draft.stat().st_size >= marked["end"]:
+            self.count, self.end = marked["count"], marked["end"]
+        free = shutil.disk_usage(self.folder).free
+        if free < self.size - self.end:
+            raise UserError(f"{self.folder}: {free / 2**30:.1f} GiB free, the images need {(self.size - self.end) / 2**30:.1f} GiB")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.held.close()
+
+    def verify(self, published: Mapping[Path, str], mend: str) -> None:
+        """Raise UserError for a file that does not have the published MD5; files that had it once are not read again."""
+        known = set(_read(self.verified) or [])
+        waiting = [path for path in published if path.name not in known]
+        with meter("verifying", sum(path.stat().st_size for path in waiting)) as advance:
+            for path in waiting:
+                found = _md5(path, advance)
+                if found != published[path]:
+                    raise UserError(f"{path}: MD5 is {found}, published is {published[path]}; fetch it again, or {mend}")
+                known.add(path.name)
+                _write(self.verified, sorted(known))
+
+    def through(self, rest: Callable[[int], Iterable[Image]]) -> Iterator[Image]:
+        """All images: those that an earlier run copied, then `rest(count)`, which must skip so many, while they are copied."""
+        self.draft.touch()
+        with self.draft.open("r+b") as file, meter("copying", self.size, self.end) as advance:
+            file.truncate(self.end)
+            yield from self._kept()
+            file.seek(self.end)
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
+                for image in rest(self.count):
+                    self._add(archive, *image)
+                    advance(len(image[1]))
+                    yield image
+                    if archive.offset - self.end >= BYTES_BETWEEN_MARKS:
+                        self._set_mark(archive)
+
+    @contextmanager
+    def published(self) -> Iterator[None]:
+        """Move the tar to its target if the block raises nothing; else nothing is left of it."""
+        try:
+            yield
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(self.draft, self.target)
+        finally:
+            shutil.rmtree(self.folder)
+
+    def _kept(self) -> Iterator[Image]:
+        if self.count:
+            with self.draft.open("rb") as file:
+                for name, (offset, length) in scan(self.draft).items():
+                    file.seek(offset)
+                    yield name, file.read(length)
+
+    def _add(self, archive: tarfile.TarFile, name: str, content: bytes) -> None:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+        archive.members.clear()
+        self.count += 1
+
+    def _set_mark(self, archive: tarfile.TarFile) -> None:
+        archive.fileobj.flush()
+        os.fsync(archive.fileobj.fileno())
+        self.end = archive.offset
+        _write(self.mark, {"count": self.count, "end": self.end})
+
+
+def _md5(path: Path, advance: Callable[[float], None]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            advance(len(block))
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict | list | None:
+    """A small note of an earlier run; None if there is none, or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(path: Path, note: dict | list) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(note), encoding="ascii")
+    draft.replace(path)
