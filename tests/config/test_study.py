@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from project import SMALL_PARAMS
 
 from reslab import config
 from reslab.config.train import Train
@@ -163,3 +164,13 @@ def test_unknown_experiment_names_the_others(tmp_path):
 def test_budget_in_steps(images, train, steps, per_epoch):
     budget = Train(**train)
     assert (budget.steps(images), budget.steps_per_epoch(images)) == (steps, per_epoch)
+
+
+def test_what_dvc_cannot_read_is_said_with_the_mend(tmp_path):
+    """Within braces YAML 1.1 ends a text at its colon; we read 1.2, so DVC alone would fail, without a mend."""
+    path = tmp_path / "params.yaml"
+    path.write_text(SMALL_PARAMS.replace("plain-tau: {}", "plain-tau: {model: {name: my_nets:Net}}"))
+    with pytest.raises(UserError, match=r"line \d+, column \d+: DVC cannot read this .*; put the text there in quotes"):
+        config.load(path)
+    path.write_text(SMALL_PARAMS.replace("plain-tau: {}", "plain-tau: {model: {name: 'my_nets:Net'}}"))
+    assert config.load(path).experiments["plain-tau"].model["name"] == "my_nets:Net"

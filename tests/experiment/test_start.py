@@ -57,6 +57,10 @@ def test_other_classes_get_a_classifier_of_their_own(tmp_path, classes):
     assert all(torch.equal(ours[name], (fresh if name in HEAD else theirs)[name]) for name in ours)
     assert made.start_facts(DATA.facts) == {"classes": len(classes), "not_taken": HEAD}
     checked(experiment("net"), DATA.facts | {"validation": 0, "test": 40})
+    first, second = made.start_notes(DATA.facts | {"mean": [0.25]})
+    assert first == f"starts from net but for fc.weight, fc.bias, which are drawn anew: it has {len(classes)} other classes"
+    assert second.startswith("its images were normalised otherwise (mean [0.5]; std [0.2])")
+    assert len(made.start_notes(DATA.facts)) == 1
 
 
 def test_the_checksum_is_part_of_the_description_and_another_file_is_refused(tmp_path):

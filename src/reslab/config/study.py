@@ -13,7 +13,7 @@ from reslab.config.report import checked as checked_report
 from reslab.config.schema import check, named, unknown
 from reslab.config.start import InitFrom, init_from
 from reslab.config.train import Train
-from reslab.config.yaml import read_yaml
+from reslab.config.yaml import check_for_dvc, read_yaml
 from reslab.errors import UserError, located, shown
 
 SECTIONS = ("normalize", "model", "augment", "loss", "optimizer", "schedule", "train")
@@ -57,7 +57,9 @@ class Study:
 def load(path: Path) -> Study:
     """Read and check a params file; raises UserError with file, path and allowed values."""
     with located(path):
-        return parse(read_yaml(path))
+        document = read_yaml(path)
+        check_for_dvc(path.read_text(encoding="utf-8"))
+        return parse(document)
 
 
 def parse(document: Any) -> Study:

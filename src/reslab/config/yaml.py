@@ -104,3 +104,14 @@ def parse_yaml(text: str) -> Any:
         raise UserError(f"not valid YAML: a value cannot be read ({first_line(error)})") from None
     except YAMLError as error:
         raise UserError(f"not valid YAML: {first_line(error)}") from None
+
+
+def check_for_dvc(text: str) -> None:
+    """Raise UserError for what DVC cannot read: it takes YAML 1.1, in which a colon within braces ends a text without quotes."""
+    try:
+        YAML(typ="safe").compose(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = cut(getattr(error, "problem", None) or first_line(error))
+        raise UserError(f"{place}DVC cannot read this ({problem}); put the text there in quotes") from None

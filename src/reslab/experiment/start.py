@@ -23,7 +23,7 @@ MEND = "give a folder such as data/imported/NAME; `reslab import-weights` makes 
 class Start:
     """The weights that a network starts from, as their file has them."""
 
-    path: Path
+    path: str  # as the user wrote it
     checksum: str  # sha256 of the file
     tensors: Mapping[str, Tensor]
     class_names: list[str]
@@ -53,7 +53,7 @@ def _read(path: Path, shown: str) -> Start:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{WHERE}: {shown}: its description names no classes; {MEND}")
     try:
-        return Start(weights, checksums.of_file(weights), load_file(weights), names, found.description.get("normalization") or {})
+        return Start(shown, checksums.of_file(weights), load_file(weights), names, found.description.get("normalization") or {})
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{WHERE}: {shown}: cannot read the weights ({cut(first_line(error))}); {MEND}") from error
 
@@ -98,7 +98,7 @@ def _classifier(network: nn.Module, classes: int) -> list[str]:
     return [name for name in network.state_dict() if name.startswith(f"{heads[-1]}.")]
 
 
-def check_fits(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], path: Path) -> None:
+def check_fits(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], path: str) -> None:
     """Raise UserError unless names and shapes of the tensors agree."""
     others = [name for name in ours if name in theirs and theirs[name].shape != ours[name].shape]
     problems = {
