@@ -14,6 +14,7 @@ from reslab import stop, storage
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
 ECHOED = 120  # characters of the input in a message
+LONGEST_WORD = 400  # characters of a message: a path that a system would refuse is cut
 PLUGINS = Path("plugins")  # the project's folder of its user's own code (config/plugins.py)
 
 
@@ -36,6 +37,12 @@ def check_output(path: Path) -> None:
         raise UserError(f"{path}: is a folder; give a file")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+def check_plain(path: Path) -> None:
+    """Raise UserError if something at `path` is neither file nor folder: reading a pipe would wait for its other end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: is a pipe, a socket or a device; give a plain file")
 
 
 def run(command: Callable[..., None]) -> None:
@@ -127,4 +134,4 @@ def telling_line(error: Exception) -> str:
 def one_line(error: Exception) -> str:
     """The error's message on one line; a full or read-only disk is named, with how to go on."""
     explained = storage.explained(error) if isinstance(error, OSError) else None
-    return explained or " ".join(str(error).split())
+    return " ".join(word if len(word) <= LONGEST_WORD else cut(word) for word in (explained or str(error)).split())

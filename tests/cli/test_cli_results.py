@@ -84,3 +84,16 @@ def test_layers_are_kept_if_they_are_this_studys(repository, metrics, tmp_path, 
     kept = (tmp_path / "results" / "digits-tau" / "layers" / "growth.md").exists()
     assert kept == (whose == "this study's")
     assert ("growth.md" in (tmp_path / "docs" / "results.md").read_text()) == kept
+
+
+def test_the_page_takes_its_numbers_from_the_records(repository, metrics, tmp_path):
+    """summary.json carries no checksum: an edited one must not be published."""
+    results = tmp_path / "results"
+    cli.results.keep(repository / "params.yaml", metrics, results)
+    page = gallery.page(results, tmp_path / "docs")
+    for text in ('{"resnet020-bn": {"error_percent": 0.01}}', "", "[" * 100_000):
+        (results / "digits-tau" / "summary.json").write_text(text)
+        assert gallery.page(results, tmp_path / "docs") == page
+    (results / "digits-tau" / "tables" / "results.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"results\.md: damaged \(not UTF-8 text, byte 0\); take it from git"):
+        gallery.page(results, tmp_path / "docs")

@@ -168,3 +168,23 @@ def test_a_jpeg_of_endless_scans_is_refused():
     assert opened(content[:-2] + 50 * scan + content[-2:], 3).size == (60, 44)
     with pytest.raises(Unreadable, match="a JPEG of over 100 scans"):
         opened(content[:-2] + 5000 * scan + content[-2:], 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"P6 #" + b"x " * 100_000 + b"\n8 8 255\n" + bytes(192), "a PPM with a header of over 4,096 bytes"),
+        (b"P5\n" + b"#a b c\n" * 100_000 + b"8 8 255\n" + bytes(64), "a PPM with a header of over 4,096 bytes"),
+        (b"P6" + b" " * 100_000 + b"8 8 255\n" + bytes(192), "a PPM with a header of over 4,096 bytes"),
+        (b"P3 3000 1000 255\n" + b"0 " * 9_000_000, "a PPM in text of over 8,388,608 bytes; save it in its binary form, or as PNG"),
+        (b"P6\n# by a program\n64 64\n255\n" + b"#" * 12_288, None),
+        (b"P4\n800 80\n" + b"#" * 8_000, None),
+    ],
+    ids=range(6),
+)
+def test_a_ppm_that_is_read_byte_by_byte_is_not_waited_for(content, message):
+    if message is None:
+        assert centre(content, FORM).shape == (32, 32, 3)
+        return
+    with pytest.raises(Unreadable, match=message):
+        centre(content, FORM)

@@ -14,6 +14,8 @@ import pytest
 from test_image_folder import FILES, dataset, png, write_archive, write_folder
 
 from reslab.data.datasets import archives
+from reslab.data.datasets.entries import Entry
+from reslab.data.datasets.links import follow
 from reslab.errors import UserError
 
 LITTLE = 500 * 2**20  # bytes of memory
@@ -206,3 +208,19 @@ def test_an_archive_is_known_by_what_it_is(tmp_path):
         dataset(tmp_path / f"raw-{name}", tmp_path / name).fetch()
     (tmp_path / "x.rar").write_bytes(b"Rar!")
     refused(tmp_path / "raw", tmp_path / "x.rar", "not a folder or an archive")
+
+
+@pytest.mark.parametrize("form", ["w", "w:gz"])
+@pytest.mark.parametrize("rest", ["another tar", "junk"])
+def test_what_follows_a_tars_end_is_not_passed_over(tmp_path, form, rest):
+    first = write_archive(tmp_path / "a.tar").read_bytes()
+    more = write_archive(tmp_path / "b.tar", {"train/cat/9.png": png(9)}).read_bytes() if rest == "another tar" else b"junk" * 200
+    assert len(dataset(tmp_path / "raw0", tmp_path / "a.tar").fetch())
+    (tmp_path / "x.tar").write_bytes(gzip.compress(first + more) if form == "w:gz" else first + more)
+    refused(tmp_path / "raw", tmp_path / "x.tar", "goes on after its end: put the files of all parts into one archive")
+
+
+def test_many_links_are_followed_in_time():
+    """Seconds if each were compared with all others."""
+    many = [Entry("train/cat/0.png", size=1), *(Entry(f"x/{i}", "link", target="train/cat") for i in range(20_000))]
+    assert len(follow(many).files) == 20_001

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_image_folder import FILES, dataset, fetch_and_read, png, write_archive, write_folder
 
 from reslab.data import prepared
@@ -220,3 +221,34 @@ def test_damage_to_what_was_fetched_is_one_line(tmp_path, damage, name):
     (tmp_path / "raw" / name).unlink() if damage is None else (tmp_path / "raw" / name).write_bytes(damage)
     with pytest.raises(UserError, match=r"missing or damaged \(.*\); run `dvc repro -f fetch`"):
         images.read()
+
+
+def animated(form: str) -> bytes:
+    pictures, out = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (10, 90, 200)], io.BytesIO()
+    pictures[0].save(out, form, save_all=True, append_images=pictures[1:])
+    return out.getvalue()
+
+
+def test_further_pictures_in_a_file_are_counted(tmp_path):
+    """Pages and frames: the first is taken."""
+    several = {f"train/cat/x.{form.lower()}": animated(form) for form in ("GIF", "TIFF", "WEBP", "PNG")}
+    path = source(tmp_path, "in", FILES | several | {"test/cat/y.gif": animated("GIF"), "train/dog/one.webp": png(5)})
+    said = dataset(tmp_path / "raw", path).fetch()[1]
+    assert "5 with further pictures in the same file (the first is taken) ('test/cat/y.gif', 'train/cat/x.gif', " in said
+    told = []
+    other_test_set.read(path, image_shape=[3, 8, 8], class_names=["cat", "dog"], say=told.append)
+    assert "1 with further pictures in the same file (the first is taken) ('test/cat/y.gif')" in told[0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_classes_that_look_alike_are_refused(tmp_path, form):
+    twice = {f"{split}/{name}/1.png": png(7) for split in ("train", "test") for name in ("caf\xe9", "cafe\u0301")}
+    with pytest.raises(UserError, match=r"'cafe.u0301' and 'caf.xe9' are one name, written in two ways in Unicode; rename one"):
+        dataset(tmp_path / "raw", source(tmp_path, form, FILES | twice)).fetch()
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u202e", "\u2067", "\x85"])
+def test_names_that_break_or_turn_a_line_are_refused(tmp_path, sign):
+    odd = {f"{split}/a{sign}b/1.png": png(7) for split in ("train", "test")}
+    with pytest.raises(UserError, match="has a line break or another control character; rename it"):
+        dataset(tmp_path / "raw", source(tmp_path, "in", FILES | odd)).fetch()

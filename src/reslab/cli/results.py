@@ -14,7 +14,7 @@ from reslab.cli.docs import gallery, markdown
 from reslab.cli.options import Params
 from reslab.config.study import Study
 from reslab.errors import UserError
-from reslab.runs.checksums import read_bytes
+from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import experiment_record
 
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
@@ -107,7 +107,8 @@ def readme(
     metrics: Annotated[Path, typer.Option(help="What the pipeline made.")] = Path("metrics"),
 ) -> None:
     """Put a short results table of the study into README.md, between its marks."""
-    text = markdown.with_block(path.read_text(encoding="utf-8"), short_table(config.load(params), metrics), README_MARKS)
+    around = read_text(path, mend="give a page of UTF-8 text with the marks")
+    text = markdown.with_block(around, short_table(config.load(params), metrics), README_MARKS)
     path.write_text(text, encoding="utf-8")
 
 

@@ -65,13 +65,15 @@ _Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.whole_number)
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; raises UserError for a missing or unreadable file and what `parse_yaml` refuses."""
     try:
+        if not path.is_file() and path.exists():
+            raise UserError("not a file")  # reading a pipe would wait for its other end
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError("no such file; run from the repository root or give --params") from None
-    except (IsADirectoryError, NotADirectoryError):
-        raise UserError("not a file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"not valid YAML: {first_line(error)}") from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})") from error
     return parse_yaml(text)
 
 

@@ -1,6 +1,7 @@
 """Encoded images as pixels, by PIL alone: its arithmetic on whole numbers gives the same bytes on every machine."""
 
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,9 @@ TURNS = {  # EXIF orientation -> how to turn the pixels upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-START_OF_SCAN = b"\xff\xda"
+JPEG_START, START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
+PPM, COMMENT = re.compile(rb"P[1-7fFyx]"), re.compile(rb"#[^\r\n]*")
+LONGEST_HEADER, LONGEST_TEXT = 4096, 2**23  # bytes of a PPM
 MAX_SCANS = 100  # of a progressive JPEG; about ten are usual, and each goes over all pixels however few bytes it has
 LYING = {turn for number, turn in TURNS.items() if number >= 5}  # height and width change places
 
@@ -81,6 +84,17 @@ def shape(content: bytes) -> tuple[int, int]:
         image = _open(content)
         width, height = image.size
         return (width, height) if _turn(image) in LYING else (height, width)
+
+
+def has_further_pictures(content: bytes) -> bool:
+    """Whether a file holds more than the picture that is taken, its first: pages, or frames of an animation."""
+    if content.startswith(JPEG_START):  # the second one of a camera's MPO is a preview, or the other eye's
+        return False
+    try:
+        with _reading():
+            return getattr(_open(content), "is_animated", False)
+    except Unreadable:  # said when it is decoded
+        return False
 
 
 def centre(content: bytes, form: Form) -> np.ndarray:
@@ -148,10 +162,23 @@ def _reading() -> Iterator[None]:
 
 
 def _open(content: bytes) -> Image.Image:
+    _check_ppm(content)
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
         raise ValueError(f"a JPEG of over {MAX_SCANS} scans")
     return image
+
+
+def _check_ppm(content: bytes) -> None:
+    """Raise ValueError for a PPM that PIL would read for minutes, byte by byte: a long header, or much text in place of bytes."""
+    kind = content[:2]
+    if PPM.match(kind) is None or len(content) <= LONGEST_HEADER:
+        return
+    header = COMMENT.sub(b"", content[:LONGEST_HEADER]).split(None, 4)
+    if len(header) < (3 if kind in (b"P1", b"P4") else 4):
+        raise ValueError(f"a PPM with a header of over {LONGEST_HEADER:,} bytes")
+    if kind in (b"P1", b"P2", b"P3") and len(content) > LONGEST_TEXT:
+        raise ValueError(f"a PPM in text of over {LONGEST_TEXT:,} bytes; save it in its binary form, or as PNG")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

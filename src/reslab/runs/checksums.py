@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reslab.errors import UserError
+from reslab.errors import UserError, check_plain
 
 AGAIN = "delete it and run `dvc repro`"
 MOST_BYTES = 2**28  # of a record or a history, which are read whole
@@ -31,6 +31,7 @@ def of_value(value: Any) -> str:
 
 def read_bytes(path: Path, checksum: str | None = None, *, mend: str = AGAIN) -> bytes:
     """The content of a small file; raises UserError if it is missing, too large, or has another `checksum` than this one."""
+    check_plain(path)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"{path}: damaged (larger than {MOST_BYTES >> 20} MiB); {mend}")
@@ -42,6 +43,14 @@ def read_bytes(path: Path, checksum: str | None = None, *, mend: str = AGAIN) ->
     if checksum is not None and of_bytes(content) != checksum:
         raise UserError(f"{path}: damaged, or not the file that its record tells of (another checksum); {mend}")
     return content
+
+
+def read_text(path: Path, *, mend: str = AGAIN) -> str:
+    """The text of a small file; raises UserError if it is missing, too large, or not UTF-8."""
+    try:
+        return read_bytes(path, mend=mend).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: damaged (not UTF-8 text, byte {error.start}); {mend}") from None
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, check_plain, first_line
 from reslab.runs.records import CHECKSUM, FORMAT, LATEST, METADATA_KEY, accept_older
 from reslab.storage import writes
 
@@ -45,6 +45,7 @@ def read(path: Path, *, failed: str, mend: str, older: bool = False) -> Sealed:
 
     `older`: also one of format 1, of which nothing can be verified; a line on stderr says so.
     """
+    check_plain(path)
     try:
         with path.open("rb") as file:
             header = _header(file, path)

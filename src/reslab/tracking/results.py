@@ -9,6 +9,7 @@ from typing import Any
 
 from reslab.config.study import Study
 from reslab.errors import UserError, first_line, shown
+from reslab.runs.checksums import read_text
 from reslab.runs.network_files import experiment_record
 from reslab.tracking.networks import COUNTS, params
 
@@ -94,8 +95,10 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
     if not path.exists():
         return []
     try:
-        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
+        header, *rows = csv.reader(io.StringIO(read_text(path, mend="run `dvc repro -f aggregate`"), newline=""), strict=True)
         found = [dict(zip(header, row, strict=True)) for row in rows]
+    except UserError:
+        raise
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path}: damaged table ({first_line(error)}); run `dvc repro -f aggregate`") from None
     if missing := [column for column in columns if column not in header]:

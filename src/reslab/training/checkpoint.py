@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from reslab import stop, storage
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, check_plain, first_line
 from reslab.training.log import Log
 from reslab.training.schedule.schedules import Schedule
 from reslab.training.step import TrainingStep
@@ -36,6 +36,7 @@ def replace_file(path: Path, write: Callable[[Path], Any], *, keep: Path | None 
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a file")
+    check_plain(path)  # a device would be replaced by a file
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(draft)

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from reslab.data.normalize import Mean, spread
-from reslab.errors import UserError, cut, first_line
+from reslab.errors import UserError, check_plain, cut, first_line
 from reslab.experiment.networks import build_stored_network
 from reslab.runs.records import METADATA_KEY
 
@@ -20,6 +20,7 @@ SHOWN, ROOM = 8, 300  # names in an error message, and characters for them
 
 def check_header(path: Path) -> None:
     """Raise UserError if the header of a safetensors file would take long to read: it is damaged or no such file."""
+    check_plain(path)
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > LARGEST_HEADER:

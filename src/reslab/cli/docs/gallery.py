@@ -1,11 +1,11 @@
 """docs/results.md: every kept study with its table, its curves and a link to its page."""
 
-import json
 from pathlib import Path
 
 from reslab import config
 from reslab.cli.docs import markdown
 from reslab.config.study import Study
+from reslab.runs.checksums import read_text
 
 PAGE = "docs/results.md"
 INTRODUCTION = """\
@@ -42,11 +42,11 @@ def kept(results: Path) -> list[Path]:
 
 
 def _row(folder: Path, study: Study) -> dict[str, str]:
-    from reslab.report.statistics.summary import runs_table  # pandas and scipy take longer to load than most commands take
+    # pandas and scipy take longer to load than most commands take
+    from reslab.report.statistics.summary import headline, runs_table, summarize
 
     runs = runs_table(study, folder / "runs", older=True)
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    errors = [row["error_percent"] for row in summary.values() if "error_percent" in row]
+    errors = [row["error_percent"] for row in headline(summarize(study, runs)).values() if "error_percent" in row]
     epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}
     return {
         "study": f"[{study.name}](#{study.name})",
@@ -63,5 +63,5 @@ def _section(folder: Path, study: Study, place: str) -> str:
     links = " · ".join(f"[{text}]({place}/{path})" for path, text in LINKS.items() if (folder / path).exists())
     notes = "\n".join(f"- {note}" for note in [*study.report.differences, *study.report.notes])
     figure = f"![loss and error by epoch of {study.name}]({place}/{CURVES})" if (folder / CURVES).exists() else ""
-    table = (folder / "tables" / "results.md").read_text(encoding="utf-8").strip()
+    table = read_text(folder / "tables" / "results.md", mend="take it from git, or run `reslab keep` again").strip()
     return "\n\n".join(filter(None, [f"## {study.name}", study.report.question, links, notes, table, figure]))

@@ -18,6 +18,8 @@ from reslab.errors import UserError, cut, first_line, located, shown
 MAX_MEMBER_BYTES = 256 * 2**20  # a CIFAR batch is 31 MB, CIFAR-100 155 MB, an image far less: what is larger is a bomb or a mistake
 MAX_TOTAL_BYTES = 256 * 2**30
 MAX_NAME_BYTES = 1000  # every row of an index is as long as the longest name
+BREAKING = ("Cc", "Zl", "Zp")  # kinds of characters that end a line or control a terminal
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # what follows is shown in another order
 LONG_PATH = 200  # characters of a source's path in a message
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -128,7 +130,7 @@ def _check_name(name: str) -> None:
         length = len(name.encode())
     except UnicodeEncodeError:
         raise UserError(f"the name of {shown(name)} is not UTF-8; rename it") from None
-    if any(unicodedata.category(letter) == "Cc" for letter in name):
+    if any(letter in TURNING or unicodedata.category(letter) in BREAKING for letter in name):
         raise UserError(f"the name of {shown(name)} has a line break or another control character; rename it")
     if length > MAX_NAME_BYTES:
         raise UserError(f"the name of {shown(name)} is over {MAX_NAME_BYTES:,} bytes long; rename it")

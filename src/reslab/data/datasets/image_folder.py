@@ -1,6 +1,7 @@
 """A user's own images: `train/<class>/` and `test/<class>/` in a folder or an archive."""
 
 import json
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from tarfile import TarError
@@ -64,7 +65,8 @@ class ImageFolder:
             with located(path):
                 places, left_out = places_of(source)
             equal = EqualFiles()
-            with repack(equal.watched(source.contents(sorted(places))), self.raw / ARCHIVE):
+            files = left_out.watched(source.contents(sorted(places)))
+            with repack(equal.watched(files), self.raw / ARCHIVE):
                 found = {"left_out": left_out.facts(), "equal_files": equal.facts(places)}
             (self.raw / FOUND).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         counts = ", ".join(f"{sum(place[0] == split for place in places.values()):,} {split}" for split in SPLITS)
@@ -139,8 +141,17 @@ def check_classes(places: dict[str, tuple[str, str]]) -> None:
         odd = sorted(classes["train"] ^ classes["test"])
         some = ", ".join(shown(name)[1:-1] for name in odd[:5])
         raise UserError(f"train/ and test/ must hold the same classes; only in one of them: {some}")
+    _check_spelling(classes["train"])
     if len(classes["train"]) < 2:
         raise UserError(f"only one class in train/ ({shown(*classes['train'])[1:-1]}); at least two are needed")
+
+
+def _check_spelling(classes: Iterable[str]) -> None:
+    """Raise UserError for two classes whose names are the same letters in two of Unicode's forms, as macOS and Linux write them."""
+    seen: dict[str, str] = {}
+    for name in sorted(classes):
+        if (other := seen.setdefault(unicodedata.normalize("NFC", name), name)) != name:
+            raise UserError(f"the classes {other!a} and {name!a} are one name, written in two ways in Unicode; rename one")
 
 
 def _check_sha256(path: Path, expected: str) -> None:

@@ -1,6 +1,6 @@
 """What of a source is taken as images and what is left out, counted by kind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from reslab.data.datasets.archives import Source
@@ -23,6 +23,15 @@ class LeftOut:
     def add(self, kind: str, name: str) -> None:
         """Note a file."""
         self.kinds.setdefault(kind, []).append(name)
+
+    def watched(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        """The same files; those with further pictures in them, of which the first is taken, are noted on their way."""
+        from reslab.data.decode import has_further_pictures  # PIL is loaded where there are images only
+
+        for name, content in files:
+            if has_further_pictures(content):
+                self.add("with further pictures in the same file (the first is taken)", name)
+            yield name, content
 
     def facts(self) -> dict[str, dict]:
         """Kind -> how many and the names of some, for JSON, the most frequent kinds first."""

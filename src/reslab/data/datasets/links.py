@@ -43,7 +43,7 @@ def follow(entries: Sequence[Entry]) -> Tree:
 
 
 def _follow(tree: Tree, links: dict[str, Entry]) -> None:
-    plain, folders = sorted(tree.files), sorted(tree.folders)
+    plain, folders, linked = sorted(tree.files), sorted(tree.folders), sorted(links)
     found: dict[str, int] = {}
     most = max(len(plain), MAX_LINKED_FILES)
     for name, link in links.items():
@@ -60,7 +60,7 @@ def _follow(tree: Tree, links: dict[str, Entry]) -> None:
             continue
         if len(found) + len(below) > most:
             raise UserError(f"over {most:,} files through links; {REMEDY}")
-        if through := next(_below(sorted(links), link.target), None):
+        if through := next(_below(linked, link.target), None):
             raise UserError(f"{shown(name)} is a link to a folder with another link in it, {shown(through)}; {REMEDY}")
         found |= {name + inner.removeprefix(link.target): tree.files[inner] for inner in below}
         tree.folders |= {name, *(name + inner.removeprefix(link.target) for inner in _below(folders, link.target))}

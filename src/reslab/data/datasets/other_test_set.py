@@ -47,7 +47,7 @@ def read(
         names, channels = sorted(classes), image_shape[0]
         numbers = {name: number for number, name in enumerate(names)}
         pixels = np.empty((len(names), channels, *image_shape[1:]), dtype=np.uint8)
-    for name, content in looked.contents(names):
+    for name, content in left_out.watched(looked.contents(names)):
         with located(source):
             pixels[numbers[name]] = as_evaluated(content, image_shape, resize, name=name)
     for line in left_out.lines():

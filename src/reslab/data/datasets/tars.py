@@ -95,6 +95,8 @@ def members(file: IO[bytes], size: int) -> Iterator[tuple[Member, tarfile.TarFil
         while piece := archive.fileobj.read(2**20):  # to the very end, where gzip and xz keep their checksum
             end += len(piece)
             check_end(end, most)
+            if piece.count(0) < len(piece):  # several tars in one file, of which the first would be taken
+                raise UserError("goes on after its end: put the files of all parts into one archive, or cut off what follows")
 
 
 def check_end(end: int, most: int) -> None:
