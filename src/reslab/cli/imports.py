@@ -30,7 +30,10 @@ Data = Annotated[Path, typer.Option(help="The prepared dataset; without one, giv
 
 @app.command(rich_help_panel=WEIGHTS)
 def import_weights(  # noqa: PLR0913, PLR0917 - a command's parameters are its options
-    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file, or a torch file with a state dict.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="A .safetensors file, a torch file with a state dict, or ARCHIVE.zip/NETWORK of `reslab release`."),
+    ],
     experiment: Annotated[
         str, typer.Argument(help="The experiment of params.yaml whose model it is.", autocompletion=experiment_names)
     ],
@@ -59,6 +62,7 @@ def import_weights(  # noqa: PLR0913, PLR0917 - a command's parameters are its o
     """
     from reslab.experiment.bound import bound
     from reslab.weights import imported, outputs, proof, published
+    from reslab.weights.archive import released
     from reslab.weights.file import save_weights
 
     target = (output or Path("data/imported") / experiment) / "model.safetensors"
@@ -69,6 +73,7 @@ def import_weights(  # noqa: PLR0913, PLR0917 - a command's parameters are its o
     study = config.load(params)
     wanted, keys = study.experiment(experiment), keymaps.read(key_map)
     loaded, facts = _facts(study.dataset, data, classes, image)
+    checkpoint = released(checkpoint)
     read = published.read_checkpoint(checkpoint, chosen)
     with located(params):
         made = bound(wanted)

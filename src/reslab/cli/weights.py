@@ -11,7 +11,9 @@ from tabulate import tabulate
 from reslab.cli.app import WEIGHTS, app
 from reslab.errors import UserError, located
 
-Network = Annotated[Path, typer.Argument(help="A folder with a trained or imported network, or a .safetensors file of one.")]
+Network = Annotated[
+    Path, typer.Argument(help="A folder with a trained or imported network, a .safetensors file of one, or ARCHIVE.zip/NETWORK.")
+]
 Data = Annotated[Path, typer.Option(help="The prepared dataset.")]
 
 

@@ -19,6 +19,7 @@ from reslab.experiment.networks import build_stored_network
 from reslab.experiment.own_code import changed
 from reslab.runs import network_files
 from reslab.training.precision import PRECISIONS, Precision
+from reslab.weights.archive import unpacked
 from reslab.weights.check import check_constants, check_fits, check_header, read_shapes
 from reslab.weights.file import load_weights, read_sealed
 
@@ -132,7 +133,8 @@ def read_network(path: Path, *, older: bool = True) -> StoredNetwork:
 
 
 def weights_file(path: Path) -> Path:
-    """The weights in a trained or imported network's folder, or the file itself; raises UserError if there are none."""
+    """The weights in a trained or imported network's folder or archive, or the file itself; raises UserError if there are none."""
+    path = unpacked(path)
     weights = path / "model.safetensors" if path.is_dir() else path
     if not weights.is_file():
         what = "no model.safetensors in it" if path.is_dir() else "no such folder"

@@ -1,0 +1,67 @@
+"""Released archives: networks in a zip file, each used by its path in it, such as `study-weights.zip/resnet020-bn-s0`."""
+
+import tempfile
+import zipfile
+from pathlib import Path
+
+from reslab.errors import UserError, first_line, shown
+from reslab.runs.network_files import RECORD, WEIGHTS
+from reslab.storage import writes
+
+SUFFIX = ".zip"
+FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of every file, so that equal networks give equal archives
+LARGEST = 2**33  # bytes of one network's weights
+NAMED = 6  # networks in a message
+
+_unpacked: list[tempfile.TemporaryDirectory] = []  # deleted when the process ends
+
+
+@writes
+def write(path: Path, files: dict[str, bytes | Path]) -> None:
+    """Write the files by their names in the archive, uncompressed: weights do not get smaller."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, FIRST_DAY)
+            entry.external_attr = 0o644 << 16
+            packed.writestr(entry, content.read_bytes() if isinstance(content, Path) else content)
+
+
+def unpacked(path: Path) -> Path:
+    """A path as it is, or, of a network inside an archive, a folder that it was unpacked into; raises UserError."""
+    found = next((part for part in (path, *path.parents) if part.suffix == SUFFIX and part.is_file()), None)
+    if found is None:
+        return path
+    wanted = path.relative_to(found).as_posix().removesuffix(WEIGHTS).strip("/.")
+    try:
+        with zipfile.ZipFile(found) as packed:
+            return _take(packed, found, wanted)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise UserError(f"{found}: damaged archive ({first_line(error)}); fetch it again") from None
+
+
+def released(path: Path) -> Path:
+    """A path as it is, or the weights of a network inside an archive; raises UserError."""
+    return path if (folder := unpacked(path)) == path else folder / WEIGHTS
+
+
+def _take(packed: zipfile.ZipFile, path: Path, wanted: str) -> Path:
+    networks = {name.removesuffix(f"/{WEIGHTS}"): name for name in packed.namelist() if name.endswith(f"/{WEIGHTS}")}
+    if not wanted and len(networks) == 1:
+        wanted = next(iter(networks))
+    if wanted not in networks:
+        some = ", ".join(sorted(networks)[:NAMED]) + (f" and {len(networks) - NAMED} more" if len(networks) > NAMED else "")
+        what = f"no network {shown(wanted)} in it" if wanted else "holds several networks"
+        raise UserError(f"{path}: {what}; give one as {path.name}/NETWORK: {some}" if networks else f"{path}: no networks in it")
+    holder = tempfile.TemporaryDirectory(prefix="reslab-")
+    _unpacked.append(holder)
+    for name in (WEIGHTS, RECORD):
+        if f"{wanted}/{name}" in packed.namelist():
+            (Path(holder.name) / name).write_bytes(_read(packed, f"{wanted}/{name}", path))
+    return Path(holder.name)
+
+
+def _read(packed: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    entry = packed.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > LARGEST:
+        raise UserError(f"{path}: {shown(name)} is compressed or larger than {LARGEST:,} bytes: not from `reslab release`")
+    return packed.read(name)
