@@ -12,7 +12,7 @@ from reslab.cli.app import USE, app
 from reslab.cli.cost import find_machine, study_costs, this_machine
 from reslab.cli.options import AtOnce, MachineName, Params, StudyName
 from reslab.cli.text import duration, parse_duration, print_paragraph, print_rows, readable
-from reslab.config import library
+from reslab.config import library, overview
 from reslab.config.report import Published
 from reslab.config.settings import flow
 from reslab.config.study import Study
@@ -32,12 +32,12 @@ def list_studies(
     if not found:
         systems = sorted({library.system(name) for name in library.names()})
         raise UserError(f"no study has {part!r} in its name; systems: {', '.join(systems)}")
-    parsed = [config.parse(library.compose(name)) for name in found]
+    known = overview.of(found)
     columns = {
         "study": words(found),
-        "experiments": numbers(len(study.experiments) for study in parsed),
-        "published": numbers(len(study.report.published) for study in parsed),
-        "title": words(study.report.title for study in parsed),
+        "experiments": numbers(known[name].experiments for name in found),
+        "published": numbers(known[name].published for name in found),
+        "title": words(known[name].title for name in found),
     }
     header, _, *lines = terminal(columns).splitlines()
     print(header)

@@ -1,0 +1,46 @@
+"""The list of studies is read once for each state of their files."""
+
+import pytest
+
+from reslab import config
+from reslab.config import library, overview
+from reslab.errors import UserError
+
+NAMES = ["wilber-gamma", "digits-tau"]
+
+
+@pytest.fixture
+def folder(tmp_path, repository, monkeypatch):
+    """A few studies, and a cache of their own."""
+    for name in [*NAMES, library.DEFAULTS]:
+        (tmp_path / f"{name}.yaml").write_bytes((repository / "studies" / f"{name}.yaml").read_bytes())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_what_was_read_is_not_read_again_until_it_changes(folder, monkeypatch):
+    first = overview.of(NAMES, folder)
+    study = config.parse(library.compose("digits-tau", folder))
+    assert first["digits-tau"] == (len(study.experiments), len(study.report.published), study.report.title)
+    read = []
+    compose = library.compose
+    monkeypatch.setattr(library, "compose", lambda name, folder: read.append(name) or compose(name, folder))
+    assert overview.of(NAMES, folder) == first
+    assert read == []
+    path = folder / "wilber-gamma.yaml"
+    path.write_text(path.read_text().replace("title:", "title: Another,", 1))
+    changed = overview.of(NAMES, folder)
+    assert read == ["wilber-gamma"]
+    assert changed["wilber-gamma"].title.startswith("Another,")
+    path.write_text("experiments: [")
+    with pytest.raises(UserError, match="wilber-gamma"):
+        overview.of(NAMES, folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 3}'])
+def test_a_damaged_cache_is_read_as_none(folder, content):
+    first = overview.of(NAMES, folder)
+    kept = folder / "cache" / "reslab" / overview.KEPT
+    key = next(iter(overview._kept()))
+    kept.write_text(content.replace("x", key))
+    assert overview.of(NAMES, folder) == first
