@@ -25,13 +25,15 @@ from reslab.report.statistics.summary import histories as read_histories
 from reslab.report.tables.claims import claims, claims_markdown
 from reslab.report.tables.classes import classes_markdown
 from reslab.report.tables.comparisons import comparisons_markdown
+from reslab.report.tables.latex import latex
 from reslab.report.tables.published import published_markdown
-from reslab.report.tables.results import networks_markdown, results_markdown
+from reslab.report.tables.results import ERROR, networks_markdown, results_columns, results_markdown
 from reslab.storage import writes
 from reslab.tracking import Store, attempt, read_results
 
 NAMED = 6  # networks in a message
 OF_EXPERIMENTS = {"models": "json", "runs": "json", "history": "csv"}  # folder of metrics/ -> its files, one an experiment
+PAPER = ("experiment", "tau", "parameters", "n", "diverged", "did not train", ERROR, "95 % interval", "published")  # fit on a page
 MATRIX = 100  # classes that a drawn confusion matrix has room for
 
 
@@ -46,6 +48,9 @@ def write_results(
 ) -> pd.DataFrame | None:
     """Write the tables of experiments, of single networks, and of published numbers, which is returned."""
     (folder / "results.md").write_text(results_markdown(summary, runs, study.report.title), encoding="utf-8")
+    columns = {name: column for name, column in results_columns(summary).items() if name in PAPER}
+    paper = latex(columns, caption=study.report.title or study.name, label=study.name)
+    (folder / "results.tex").write_text(paper, encoding="utf-8")
     write_csv(summary, folder / "results.csv")
     (folder / "networks.md").write_text(networks_markdown(scores), encoding="utf-8")
     write_csv(scores, folder / "networks.csv")

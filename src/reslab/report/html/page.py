@@ -18,6 +18,7 @@ from reslab.report.html.table import Table, table
 from reslab.report.statistics.failures import UNTRAINED
 from reslab.report.statistics.published import against_published
 from reslab.report.statistics.summary import network_scores
+from reslab.report.tables.answer import answer
 from reslab.report.tables.cells import EMPTY, Cell, numbers
 from reslab.report.tables.classes import CLASSES_NOTE, classes_columns
 from reslab.report.tables.comparisons import comparisons_columns, comparisons_note
@@ -59,6 +60,7 @@ def render(found: Findings) -> str:
         .render(
             study=found.study,
             report=found.study.report,
+            answer=answer(found.comparisons),
             counts=counts(found.runs),
             tables=tables_of(found),
             figures=figures_of(found),
