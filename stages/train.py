@@ -1,7 +1,8 @@
 """Train an experiment, once per seed: `python stages/train.py EXPERIMENT metrics/models/EXPERIMENT.json data/runs/EXPERIMENT`.
 
 On a CPU each seed trains in a process of its own, as many at once as there are cores; on a GPU they train together in this one,
-as many as fit into its memory. RESLAB_WORKERS limits their number. A seed's state is in checkpoints/<identity>/seed<k>: an
+as many as fit into its memory. RESLAB_WORKERS limits their number. With RESLAB_PROCESSES=N each network is trained by N processes
+together, and so it is where torchrun starts this file (runs/spread.py). A seed's state is in checkpoints/<identity>/seed<k>: an
 interrupted seed resumes, a finished one is not trained again.
 """
 
@@ -9,12 +10,14 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import reslab
 from reslab import config, git, stop, storage
-from reslab.environment import count_from_environment, cpu_count, may_have_gpu, project_root
+from reslab.environment import PROCESSES, by_torchrun, count_from_environment, cpu_count, may_have_gpu, project_root
 from reslab.errors import run
+from reslab.ranks import ALONE, Ranks
 from reslab.runs import network_files, processes, records
 from reslab.runs.environments import differing
 from reslab.runs.folders import SeedFolder, output_locked
@@ -34,16 +37,28 @@ def main(
 ) -> None:
     """Train EXPERIMENT by its DESCRIPTION for every seed of the study, and put the networks into OUTPUT."""
     study, described = config.load(params), records.read_record(description)
-    key = identity(described, Path(reslab.__path__[0], "training"))
-    code, on_gpu = git.commit_state(), may_have_gpu() and has_gpu()
-    at_once = networks_at_once(len(study.seeds), on_gpu=on_gpu)
-    jobs = [Job(experiment, described, key, seed, data, code, at_once) for seed in study.seeds]
-    log = BackgroundLog(project_root(), study.name)
-    with output_locked(output), display(experiment, study.seeds) as shown, log:
+    on_gpu = may_have_gpu() and has_gpu()
+    with joined() as ranks:
+        code = ranks.told(git.commit_state)
+        count = processes_of_a_network() if ranks.alone else ranks.count
+        key = identity(described, Path(reslab.__path__[0], "training"), processes=count)
+        at_once = networks_at_once(len(study.seeds), on_gpu=on_gpu, processes=count)
+        jobs = [Job(experiment, described, key, seed, data, code, at_once, count) for seed in study.seeds]
+        if ranks.first:
+            train_into(output, jobs, ranks, project=study.name, on_gpu=on_gpu)
+        else:
+            follow(jobs, ranks)
+
+
+def train_into(output: Path, jobs: list[Job], ranks: Ranks, *, project: str, on_gpu: bool) -> None:
+    """Train the networks of an experiment and put them into OUTPUT, with progress on the terminal and in MLflow."""
+    experiment, key = jobs[0].experiment, jobs[0].identity
+    log = BackgroundLog(project_root(), project)
+    with output_locked(output), display(experiment, [job.seed for job in jobs]) as shown, log:
         shutil.rmtree(output, ignore_errors=True)
         try:
             with stop.cooperating():
-                for job in train_all(jobs, Listeners(shown, log), on_gpu=on_gpu):
+                for job in train_all(jobs, Listeners(shown, log), ranks, on_gpu=on_gpu):
                     take_over(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
                     log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
             warn_of_mixed(experiment, output)
@@ -52,6 +67,26 @@ def main(
                 if (killed := SeedFolder.of(key, job.seed).draft / "record.json").exists():
                     log.log(TrainedNetwork.read(experiment, killed.parent))
             raise
+
+
+def joined() -> AbstractContextManager[Ranks]:
+    """The processes that torchrun has started, this one among them; otherwise this one alone."""
+    if not by_torchrun():
+        return nullcontext(ALONE)
+    from reslab.runs import spread
+
+    return spread.joined_by_torchrun()
+
+
+def follow(jobs: list[Job], ranks: Ranks) -> None:
+    """Train what process 0 trains, without reading or writing results."""
+    from reslab.weights import trained
+
+    seeds = ranks.told(list)
+    with stop.cooperating():
+        for job in jobs:
+            if job.seed in seeds:
+                trained.train_network(job, ranks=ranks)
 
 
 def warn_of_mixed(experiment: str, output: Path) -> None:
@@ -70,30 +105,48 @@ def take_over(finished: Path, output: Path) -> None:
         shutil.copytree(finished, output)
 
 
-def train_all(jobs: list[Job], listener: Listener, *, on_gpu: bool) -> Iterator[Job]:
-    """Train the networks of all jobs, on a CPU in a process each, on a GPU together in this one; yield each as it finishes.
+def train_all(jobs: list[Job], listener: Listener, ranks: Ranks = ALONE, *, on_gpu: bool) -> Iterator[Job]:
+    """Train the networks of all jobs and yield each as it finishes.
 
-    A network that was finished before is verified and yielded at once: no process is started for it. Raises UserError, before
-    anything is trained, if one of its files is damaged.
+    On a CPU each has a process, or as many as RESLAB_PROCESSES says; on a GPU they are together in this one; under torchrun they
+    take turns. A network that was finished before is verified and yielded at once: no process is started for it. Raises UserError,
+    before anything is trained, if one of its files is damaged.
     """
     finished = [job for job in jobs if SeedFolder.of(job.identity, job.seed).finished.exists()]
     for job in finished:
         network_files.check_finished(SeedFolder.of(job.identity, job.seed).finished, identity=job.identity, seed=job.seed)
     yield from finished
-    if remaining := [job for job in jobs if job not in finished]:
-        yield from (train_on_gpu(remaining, listener) if on_gpu else train_on_cpu(remaining, listener))
+    remaining = [job for job in jobs if job not in finished]
+    if not ranks.alone:
+        yield from train_joined(remaining, listener, ranks)
+    elif remaining and on_gpu and remaining[0].processes == 1:
+        yield from train_on_gpu(remaining, listener)
+    elif remaining:
+        yield from train_in_processes(remaining, listener)
 
 
-def train_on_cpu(jobs: list[Job], listener: Listener) -> Iterator[Job]:
-    """Train each network in a process of its own."""
+def train_in_processes(jobs: list[Job], listener: Listener) -> Iterator[Job]:
+    """Train each network in a process of its own, or in several."""
     return processes.run_all(train_network, jobs, workers=jobs[0].at_once, display=listener)
 
 
 def train_network(job: Job) -> None:
     """Train one network; torch is loaded here only, in the network's own process."""
+    from reslab.runs import spread
     from reslab.weights import trained
 
-    trained.train_network(job)
+    spread.train_over(trained.train_network, job, job.processes)
+
+
+def train_joined(jobs: list[Job], listener: Listener, ranks: Ranks) -> Iterator[Job]:
+    """Train one network after the other together with the processes that `follow`."""
+    from reslab.weights import trained
+
+    processes.report_to(listener)
+    ranks.told(lambda: [job.seed for job in jobs])
+    for job in jobs:
+        trained.train_network(job, ranks=ranks)
+        yield job
 
 
 def train_on_gpu(jobs: list[Job], listener: Listener) -> Iterator[Job]:
@@ -114,12 +167,26 @@ def has_gpu() -> bool:
     return hardware.choose_device().type == "cuda"
 
 
-def networks_at_once(networks: int, *, on_gpu: bool) -> int:
-    """The largest number of networks that train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for."""
-    most = cpu_count()
+def networks_at_once(networks: int, *, on_gpu: bool, processes: int = 1) -> int:
+    """The largest number of networks that train at once: RESLAB_WORKERS, else one a core, or as many as a GPU has room for.
+
+    Where several processes train a network, those of as many networks as there are cores for; of GPUs, one network has all.
+    """
+    most = cpu_count() // processes
     if on_gpu:
-        from reslab.runs.shared_gpu import MOST as most
-    return count_from_environment("RESLAB_WORKERS", min(networks, most))
+        from reslab.runs.shared_gpu import MOST
+
+        most = MOST if processes == 1 else 1
+    return count_from_environment("RESLAB_WORKERS", max(1, min(networks, most)))
+
+
+def processes_of_a_network() -> int:
+    """The number of processes that train each network: RESLAB_PROCESSES, a number or `gpus` for one a GPU; by default one."""
+    if os.environ.get(PROCESSES) != "gpus":
+        return count_from_environment(PROCESSES, 1)
+    from reslab.runs import spread
+
+    return spread.one_a_gpu()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from pathlib import Path
 from reslab.errors import UserError
 
 MOST = 1024  # processes or threads
-DECODERS, RESIDENT = "RESLAB_DECODERS", "RESLAB_RESIDENT_GIB"
+DECODERS, RESIDENT, PROCESSES = "RESLAB_DECODERS", "RESLAB_RESIDENT_GIB", "RESLAB_PROCESSES"
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 MOST_GIB = 10**6
 SHARE = 0.5  # of the device's free memory: weights, activations and the compiler's buffers need the rest
 
@@ -57,6 +58,11 @@ def count_from_environment(name: str, default: int, *, least: int = 1) -> int:
     if not value.isdecimal() or not least <= int(value) <= MOST:
         raise UserError(f"{name}={value} is not allowed: a whole number from {least} to {MOST}")
     return int(value)
+
+
+def by_torchrun() -> bool:
+    """Whether torchrun has started this process as one of several that train one network."""
+    return all(name in os.environ for name in TORCHRUN) and os.environ["WORLD_SIZE"] != "1"
 
 
 def decoders(default: int) -> int:

@@ -66,8 +66,11 @@ class NetworkDraws(nn.Module):
     """A random layer's numbers: a hash of its key, of the training step and of the position; key and step are stored as buffers.
 
     The key comes from the seed that the network was built with. A forward pass changes nothing, so that it can be computed again
-    for the backward pass (compiled, or to save memory) and gives the same numbers; `advance` is what changes them.
+    for the backward pass (compiled, or to save memory) and gives the same numbers; `advance` is what changes them. Where several
+    processes share a batch, `before` is the number of its images that are another's and come first: their numbers are left out.
     """
+
+    before = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,21 +81,25 @@ class NetworkDraws(nn.Module):
         """Draw the key; called after all weights are drawn, so that a random layer does not move them."""
         self.key.copy_(torch.randint(2**62, ()))
 
-    def _place(self, count: int, stream: int) -> tuple[Tensor, Tensor]:
+    def _place(self, count: int, stream: int, images: int) -> tuple[Tensor, Tensor]:
         key = mixed(mixed(self.key + self.step * signed(GOLDEN)) + stream)
-        return torch.arange(count, device=self.key.device), key
+        skipped = self.before * (count // images) if images else 0
+        return torch.arange(skipped, skipped + count, device=self.key.device), key
 
-    def bits(self, count: int, stream: int = 0) -> Tensor:
-        """Whole numbers in 0..2**53-1, int64 (count,); each `stream` is independent of the others."""
-        return random_bits(*self._place(count, stream))
+    def bits(self, count: int, stream: int = 0, *, images: int = 0) -> Tensor:
+        """Whole numbers in 0..2**53-1, int64 (count,); each `stream` is independent of the others.
 
-    def uniform(self, count: int, stream: int = 0) -> Tensor:
-        """Numbers in [0, 1), float64 (count,)."""
-        return uniform(*self._place(count, stream))
+        `images`: the number that they are drawn for, image by image; 0 where all of the batch gets the same ones.
+        """
+        return random_bits(*self._place(count, stream, images))
+
+    def uniform(self, count: int, stream: int = 0, *, images: int = 0) -> Tensor:
+        """Numbers in [0, 1), float64 (count,), for `images` as in `bits`."""
+        return uniform(*self._place(count, stream, images))
 
 
-def advance(model: nn.Module) -> None:
+def advance(model: nn.Module, times: int = 1) -> None:
     """Give every random layer of a network new numbers; call it before each training forward."""
     for module in model.modules():
         if isinstance(module, NetworkDraws):
-            module.step.add_(1)
+            module.step.add_(times)

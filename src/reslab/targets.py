@@ -16,6 +16,14 @@ Targets = Tensor | MixedTargets  # a plain batch has labels int64 (B,)
 Batch = tuple[Tensor, Targets]  # images (B, C, H, W), or (B, V, C, H, W) where a mixing makes V views of each
 
 
+def part_of(batch: Batch, part: slice) -> Batch:
+    """Some of the images of a batch, with their targets."""
+    images, targets = batch
+    if isinstance(targets, MixedTargets):
+        return images[part], MixedTargets(*(column[part] for column in targets))
+    return images[part], targets[part]
+
+
 def split_targets(targets: Targets, size: int) -> list[Targets]:
     """Targets of chunks of `size` images each, the last one smaller if need be."""
     if isinstance(targets, MixedTargets):

@@ -8,6 +8,7 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
+from reslab.ranks import ALONE, Ranks
 
 SECTIONS = {
     "normalize": {"name": "constants", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
@@ -21,7 +22,7 @@ SECTIONS = {
 CPU = torch.device("cpu")
 
 
-def run(seed: int = 0, device: torch.device = CPU, *, validation: bool = False, **sections) -> Run:
+def run(seed: int = 0, device: torch.device = CPU, *, validation: bool = False, ranks: Ranks = ALONE, **sections) -> Run:
     generator = np.random.default_rng(0)
     side = sections.pop("side", 8)
     splits = (Arrays(generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8), np.arange(n) % 4) for n in (40, 12))
@@ -31,4 +32,4 @@ def run(seed: int = 0, device: torch.device = CPU, *, validation: bool = False, 
         key: default if key == "augment" else config.merge(default, sections.get(key, {})) for key, default in SECTIONS.items()
     }
     merged["augment"] = sections.get("augment", SECTIONS["augment"])
-    return assemble(bound(config.from_sections("x", merged)), data, seed=seed, device=device)
+    return assemble(bound(config.from_sections("x", merged)), data, seed=seed, device=device, ranks=ranks)

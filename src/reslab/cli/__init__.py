@@ -17,6 +17,7 @@ from reslab.cli import (
     schedule,
     studies,
     tracking,
+    train,
     weights,
 )
 from reslab.cli.app import PANELS, app
@@ -38,6 +39,7 @@ __all__ = [
     "schedule",
     "studies",
     "tracking",
+    "train",
     "weights",
 ]
 

@@ -28,6 +28,7 @@ class BatchNorm(pydantic.BaseModel):
     momentum: Annotated[float, Field(gt=0, le=1)] | Literal["cumulative"] | None = None
     reset: Literal["never", "epoch"] = "never"
     frozen: bool = False
+    across: Literal["batch", "process"] = "batch"  # where several processes train a network: one statistic, or one each
 
 
 Precision = Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"]

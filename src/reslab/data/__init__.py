@@ -13,6 +13,7 @@ The images of one split pass through these classes, each kept where its memory a
 | `Streamed` | on disk, one batch at a time on the device | `placement.placed`, for `Files` | the two below |
 | `TrainingBatches` | on the device: shuffled, augmented, normalised, mixed | `experiment.assemble` | the training step |
 | `HeldOutBatches` | on the device: in order, normalised, perhaps in ten crops | `experiment.assemble` | scoring and prediction |
+| `Gathered` | on the device: whole batches of `Streamed` parts | `placement.training_batches`, for several processes | training |
 
 A `Split` is `Arrays` or `Files`. `Resident`, `Hosted` and `Streamed` are `RawBatches`: the same batches, bit for bit.
 `TrainingBatches` and `HeldOutBatches` are `Batches`: what the network takes.

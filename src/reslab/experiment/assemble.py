@@ -13,13 +13,14 @@ from reslab.config import plugins
 from reslab.config.train import Evaluation, Train
 from reslab.data.batches.held_out import HeldOutBatches, TenCrops
 from reslab.data.batches.order import Order
-from reslab.data.batches.placement import placed_for_training
+from reslab.data.batches.placement import needs_whole_batch, training_batches
 from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Files, Split
 from reslab.errors import UserError
 from reslab.experiment.bound import BoundExperiment
+from reslab.ranks import ALONE, Ranks
 from reslab.rng import key_of
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.ema import WeightAverage
@@ -58,11 +59,11 @@ class Run:
     def scoring_steps(self) -> dict[str, ScoringStep]:
         """For each held-out split the step that scores a batch: plain cross entropy, whatever the loss of the training."""
         precision, loss = self.rule.precision, cross_entropy()
-        options = {"precision": precision, "average": self.average}
+        options = {"precision": precision, "average": self.average, "ranks": self.rule.ranks}
         return {name: ScoringStep(self.result, batches, loss, **options) for name, batches in self.held_out.items()}
 
 
-def step_rule(train: Train, model: nn.Module, precision: Precision, device: torch.device) -> StepRule:
+def step_rule(train: Train, model: nn.Module, precision: Precision, device: torch.device, ranks: Ranks = ALONE) -> StepRule:
     """How a step is made of a batch; sets the model's batch norm up for it."""
     batch_norm = BatchNormRule(**train.batch_norm.model_dump()) if train.batch_norm else BatchNormRule()
     if train.batch_norm and not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
@@ -79,6 +80,7 @@ def step_rule(train: Train, model: nn.Module, precision: Precision, device: torc
         scaler=torch.amp.GradScaler(device.type, enabled=precision.scales_loss),
         average=average,
         recomputes=train.recompute,
+        ranks=ranks,
     )
 
 
@@ -90,8 +92,12 @@ def assemble(
     device: torch.device,
     precision: str | None = None,
     batch_size: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> Run:
-    """Put the experiment together; `precision` and `batch_size` replace the experiment's own (for the description's trace)."""
+    """Put the experiment together, for one of `ranks` that train it.
+
+    `precision` and `batch_size` replace the experiment's own (for the description's trace).
+    """
     train, numbers = experiment.train, PRECISIONS[precision or experiment.train.precision]
     if plugins.is_own(experiment.sections["model"]["name"]):
         torch.manual_seed(key_of(seed, "layers") >> 1)  # of layers that draw from torch's generator, as none of ours does
@@ -101,18 +107,18 @@ def assemble(
     normalize = Normalize(mean, std, device=device, dtype=numbers.images)
     images, drawn = len(data.train), {"drop_last": train.drop_last, "replacement": train.replacement}
     crop = experiment.crop() if isinstance(data.train, Files) else None
-    order = Order(images, batch_size or train.batch_size, seed, **drawn)
-    raw, steps = placed_for_training(data.train, order, device, experiment.recipe, crop)
+    rule, whole = step_rule(train, model, numbers, device, ranks), needs_whole_batch(experiment.sections["augment"])
+    order = Order(images, batch_size or train.batch_size, seed, ranks=ranks, unit=rule.unit, **drawn)
     evaluation, length = train.evaluation or Evaluation(), experiment.budget(images)
     return Run(
         model=model,
         optimizer=experiment.optimizer(model),
         schedule=experiment.schedule(length),
         loss=experiment.loss(class_counts(data).to(device)),
-        batches=TrainingBatches(raw, steps, normalize),
-        held_out={name: held_out(split, normalize, device, evaluation) for name, split in data.held_out().items()},
+        batches=training_batches(data.train, order, device, experiment.recipe, crop, normalize, whole=whole),
+        held_out={name: held_out(split, normalize, device, evaluation, ranks) for name, split in data.held_out().items()},
         budget=length,
-        rule=step_rule(train, model, numbers, device),
+        rule=rule,
         average=AVERAGES[evaluation.average],
     )
 
@@ -122,6 +128,9 @@ def class_counts(data: Prepared) -> torch.Tensor:
     return torch.from_numpy(np.bincount(data.train.labels, minlength=len(data.facts["class_names"])))
 
 
-def held_out(split: Split, normalize: Normalize, device: torch.device, evaluation: Evaluation) -> HeldOutBatches:
+def held_out(
+    split: Split, normalize: Normalize, device: torch.device, evaluation: Evaluation, ranks: Ranks = ALONE
+) -> HeldOutBatches:
     """The batches of a split that is only scored."""
-    return HeldOutBatches(split, normalize, device, ten=TenCrops(evaluation.padding) if evaluation.crops == "ten" else None)
+    ten = TenCrops(evaluation.padding) if evaluation.crops == "ten" else None
+    return HeldOutBatches(split, normalize, device, ten=ten, ranks=ranks)

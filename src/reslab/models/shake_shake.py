@@ -33,8 +33,9 @@ class Rule:
 
     def shares(self, draws: NetworkDraws, count: int) -> tuple[Tensor, Tensor]:
         """The first branch's shares of the signal and of the gradient, each float64 (count or 1, 1, 1, 1)."""
+        images = count if self.level == "image" else 0
         count = count if self.level == "image" else 1
-        alpha, beta = (draws.uniform(count, stream).view(count, 1, 1, 1) for stream in range(2))
+        alpha, beta = (draws.uniform(count, stream, images=images).view(count, 1, 1, 1) for stream in range(2))
         alpha = alpha if self.forward == "shake" else torch.full_like(alpha, 0.5)
         given = {"shake": beta, "even": torch.full_like(beta, 0.5), "keep": alpha}
         return alpha, given[self.backward]

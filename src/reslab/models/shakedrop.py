@@ -29,8 +29,8 @@ class ShakeDrop(nn.Module):
         if not self.training:
             return self.survival * x
         kept = self.draws.uniform(1) < self.survival
-        alpha = torch.where(kept, 1.0, 2 * self.draws.uniform(len(x), 1) - 1)
-        beta = torch.where(kept, 1.0, self.draws.uniform(len(x), 2))
+        alpha = torch.where(kept, 1.0, 2 * self.draws.uniform(len(x), 1, images=len(x)) - 1)
+        beta = torch.where(kept, 1.0, self.draws.uniform(len(x), 2, images=len(x)))
         return mixed(x, alpha.view(-1, 1, 1, 1), beta.view(-1, 1, 1, 1))
 
 

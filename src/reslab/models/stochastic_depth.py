@@ -42,8 +42,9 @@ class StochasticDepthBlock(nn.Module):
         """The factor of the branch: 0 or 1 in training, (B or 1, 1, 1, 1); its mean in evaluation."""
         if not self.training:
             return self.survival
+        images = len(x) if self.level == "image" else 0
         count = len(x) if self.level == "image" else 1
-        return (self.draws.uniform(count) < self.survival).to(x.dtype).view(count, 1, 1, 1)
+        return (self.draws.uniform(count, images=images) < self.survival).to(x.dtype).view(count, 1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))

@@ -12,12 +12,16 @@ NOTHING = {"", "pass"}  # what is left of an __init__.py that has a docstring on
 PACKAGE = "reslab"  # whose modules may be renamed and moved without training anything again
 
 
-def identity(description: dict, sources: Path) -> str:
+def identity(description: dict, sources: Path, *, processes: int = 1) -> str:
     """Hash of the description and of what the code below `sources` does.
+
+    The number of `processes` that train a network counts only where batch norm sees the part of each, so that it matters.
 
     Comments, docstrings, layout, the names and places of files, and imports of our own modules do not count. Two runs with the
     same identity and seed have the same result on the same device and thread count.
     """
+    if processes > 1 and _sees_processes(description):
+        description = description | {"processes": processes}
     files = [path.read_text(encoding="utf-8") for path in sources.rglob("*.py")]
     modules = {part for path in sources.rglob("*.py") for part in (path.stem, path.parent.name)}
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
@@ -35,6 +39,12 @@ def behaviour(sources: Iterable[Path]) -> str:
             content = ast.unparse(_undocumented(ast.parse(content))).encode()
         digest.update(content + b"\0")
     return digest.hexdigest()[:IDENTITY_LENGTH]
+
+
+def _sees_processes(description: dict) -> bool:
+    """Whether the result depends on how many processes train the network."""
+    batch_norm = description.get("config", {}).get("train", {}).get("batch_norm") or {}
+    return batch_norm.get("across") == "process"
 
 
 def _behaviour(source: str, modules: set[str]) -> str:

@@ -15,3 +15,4 @@ class Job:
     data: Path
     code: dict  # commit and dirty flag, read when the stage started
     at_once: int  # the largest number of networks that share the machine or the GPU
+    processes: int = 1  # that train it together

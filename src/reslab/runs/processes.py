@@ -41,6 +41,10 @@ class Listeners:
             _tell(report, listener)
 
 
+class LostProcess(UserError):
+    """One of the processes that train a network together is gone: what killed it may be after the others."""
+
+
 class _Channel:
     """Where this process sends its reports: to the parent's queue or to the listener; nowhere unless one of them is set."""
 
@@ -60,13 +64,21 @@ def report_to(listener: Listener) -> None:
 class Reporter:
     """Reports the progress of one seed, which trains for `steps` steps in `epochs` epochs.
 
-    `images_per_step` is that of a whole batch; `history` has the epochs that a resumed run has done before.
+    `images_per_step` is that of a whole batch; `history` has the epochs that a resumed run has done; `network` is its folder.
     """
 
     def __init__(
-        self, seed: int, steps: int, *, epochs: int = 1, images_per_step: int = 0, history: Sequence[Mapping[str, float]] = ()
+        self,
+        seed: int,
+        steps: int,
+        *,
+        epochs: int = 1,
+        images_per_step: int = 0,
+        history: Sequence[Mapping[str, float]] = (),
+        network: str = "",
     ) -> None:
         self.seed, self.steps, self.epochs, self.images_per_step = seed, steps, epochs, images_per_step
+        self.network = network
         self.epoch, self.row = len(history), dict(history[-1]) if history else {}
         self.images_per_second = 0.0
         self.last, self.first = 0.0, None  # times of heartbeats; the first one also with its step
@@ -77,7 +89,18 @@ class Reporter:
 
     def report(self, step: int, doing: str, ended: EpochEnded | None = None) -> None:
         """Report the number of steps done, and what is done."""
-        arguments = (self.seed, step, self.steps, self.epoch, self.epochs, doing, self.row, self.images_per_second, ended)
+        arguments = (
+            self.seed,
+            step,
+            self.steps,
+            self.epoch,
+            self.epochs,
+            doing,
+            self.row,
+            self.images_per_second,
+            ended,
+            self.network,
+        )
         self._send(Report(*arguments))
 
     def heartbeat(self, step: int) -> None:
@@ -106,8 +129,9 @@ class Reporter:
 def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Listener) -> Iterator[Job]:
     """Call `function` with each job in a pool of new processes and yield each job when it is done.
 
-    The first exception is raised when the others have ended, UserError if a process was killed. If one of the processes or this
-    one is told to stop, all are, and Stopped is raised when they have ended. Any exception where the jobs are taken ends them too.
+    The first exception is raised when the others have ended, UserError if a process was killed, which ends them. If one of the
+    processes or this one is told to stop, all are, and Stopped is raised when they have ended. Any exception where the jobs are
+    taken ends them too.
     """
     context = multiprocessing.get_context("spawn")  # a forked process would hang in torch's threads or in CUDA
     queue = context.SimpleQueue()
@@ -121,8 +145,9 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
             for future in as_completed(futures):
                 if error := _error(future):
                     failure = failure or error
-                    if isinstance(error, stop.Stopped):
+                    if isinstance(error, stop.Stopped) and not isinstance(failure, LostProcess):
                         stop.follow(error)
+                    if isinstance(error, stop.Stopped | LostProcess):
                         _tell_to_stop(pool, futures)
                 else:
                     yield futures[future]

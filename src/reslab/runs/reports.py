@@ -37,6 +37,7 @@ class Report:
     row: Mapping[str, float]  # of the history; empty before the first epoch has ended
     images_per_second: float  # 0 if not known yet
     ended: EpochEnded | None = None  # the epoch, if this report is about its end
+    network: str = ""  # its folder
 
     @property
     def fraction(self) -> float:

@@ -14,11 +14,13 @@ class BatchNormRule:
     """`momentum`: the share of the newest batch, or cumulative: 1/n of the n-th since the last `reset`.
 
     None leaves the model's own. `frozen`: the running statistics are used in training and never change; gamma and beta still learn.
+    `across`: whether batch norm sees the whole batch or, where several processes train a network, the part of each.
     """
 
     momentum: float | Literal["cumulative"] | None = None
     reset: Literal["never", "epoch"] = "never"
     frozen: bool = False
+    across: Literal["batch", "process"] = "batch"
 
     def prepare(self, model: nn.Module) -> None:
         """Set the momentum of every batch norm."""

@@ -81,7 +81,7 @@ def restore(path: Path, step: TrainingStep, schedule: Schedule, *, owner: str = 
 
     If that is the one before, a line on stderr says so. Raises UserError if both are damaged, or another `owner`'s.
     """
-    state = _newest(path, owner)
+    state = step.rule.ranks.told(lambda: _newest(path, owner))  # process 0 reads for all
     try:
         step.model.load_state_dict(state["model"])
         restore_optimizer(step.optimizer, state["optimizer"])
@@ -166,3 +166,13 @@ class Checkpointer:
         if stop.requested():
             save(self.path, self.step, self.schedule, self.log, owner=self.owner)
             stop.check()
+
+
+class Following(Checkpointer):
+    """The checkpointer of any process but the first: its state is the first's, which saves it; it goes on until that one stops."""
+
+    def save_if_due(self, *, within_epoch: bool = False) -> None:
+        """Nothing."""
+
+    def save_if_told_to_stop(self) -> None:
+        """Nothing."""

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from reslab.ranks import ALONE, Ranks
 from reslab.targets import Batch, MixedTargets, Targets
 from reslab.training.losses import Loss
 from reslab.training.precision import FLOAT32, Precision, forward
@@ -71,13 +72,21 @@ AVERAGES: dict[str, Average] = {"softmax": mean_probability, "logits": mean_logi
 class ScoringStep:
     """Adds the loss and errors of a model on the next batch to sums on the device.
 
-    Where an image has several views, the `average` of their logits is scored.
+    Where an image has several views, the `average` of their logits is scored. Of `ranks`, each process scores its part of a batch.
     """
 
     def __init__(
-        self, model: nn.Module, batches: Batches, loss: Loss, *, precision: Precision = FLOAT32, average: Average = mean_probability
+        self,
+        model: nn.Module,
+        batches: Batches,
+        loss: Loss,
+        *,
+        precision: Precision = FLOAT32,
+        average: Average = mean_probability,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.batches, self.loss, self.precision, self.average = model, batches, loss, precision, average
+        self.ranks = ranks
         self.sums = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device)  # loss, errors
 
     def begin(self) -> list[int]:
@@ -89,7 +98,13 @@ class ScoringStep:
     @torch.no_grad()
     def __call__(self, size: int) -> None:
         images, labels = self.batches.batch(size)
+        if not len(labels):
+            return
         logits = forward(self.model, images, self.precision)
         logits = self.average(logits) if logits.dim() == 3 else logits
         errors = wrong(logits, labels).sum(dtype=torch.float64)
-        self.sums += torch.stack([self.loss(logits, labels).double() * size, errors])
+        self.sums += torch.stack([self.loss(logits, labels).double() * len(labels), errors])
+
+    def total(self) -> Tensor:
+        """The sums over all processes."""
+        return self.sums if self.ranks.alone else self.ranks.add(self.sums.clone())

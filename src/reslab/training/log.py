@@ -55,6 +55,7 @@ class Log:
     started: float = field(default_factory=time.time)  # seconds since 1970
     resumed: int = 0
     diverged: bool = False
+    processes: list[list[int]] = field(default_factory=list)  # an epoch, and the number of processes that train from there on
     history: list[dict[str, float]] = field(default_factory=list)
 
     def add(self, epoch: Epoch, scores: dict[str, Score]) -> None:
@@ -67,6 +68,11 @@ class Log:
         self.seconds += epoch.seconds
         self.diverged = epoch.diverged
 
+    def note_processes(self, count: int) -> None:
+        """Note how many processes train the network from here on."""
+        if not self.processes or self.processes[-1][1] != count:
+            self.processes.append([self.position.epoch + 1, count])
+
     @classmethod
     def of(cls, state: dict) -> "Log":
         """The log that `asdict` has turned into `state`."""
@@ -75,10 +81,20 @@ class Log:
     def summary(self) -> dict:
         """The last epoch's numbers (never the best's) and the times, for the record; before the first epoch the times alone."""
         last = {name: value for row in self.history[-1:] for name, value in row.items() if name != "lr"}
-        return last | {
-            "steps": self.position.step,
-            "seconds": round(self.seconds, 3),
-            "images_per_second": round(self.images / self.seconds, 1) if self.seconds else 0.0,
-            "started": round(self.started),
-            "resumed": self.resumed,
-        }
+        return (
+            last
+            | {
+                "steps": self.position.step,
+                "seconds": round(self.seconds, 3),
+                "images_per_second": round(self.images / self.seconds, 1) if self.seconds else 0.0,
+                "started": round(self.started),
+                "resumed": self.resumed,
+            }
+            | self._several()
+        )
+
+    def _several(self) -> dict:
+        """How many processes trained which epochs, if there ever were several."""
+        if all(count == 1 for _, count in self.processes):
+            return {}
+        return {"processes": [{"from_epoch": epoch, "processes": count} for epoch, count in self.processes]}

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from reslab.ranks import ALONE, Ranks
 from reslab.targets import Batch, Targets, split_targets
 from reslab.training.batch_norm import BatchNormRule, CountedTogether
 from reslab.training.casts import CastTogether
+from reslab.training.distributed import AcrossProcesses, Cut, add_gradients, computing_part, cut
 from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import Batches, Loss, wrong
 from reslab.training.precision import FLOAT32, Precision, forward
@@ -27,6 +29,17 @@ class StepRule:
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
     average: WeightAverage | None = None
     recomputes: bool = False  # blocks are computed again in the backward pass (execution/recompute.py)
+    ranks: Ranks = ALONE  # the processes that train the network (training/distributed.py)
+
+    @property
+    def unit(self) -> int:
+        """The images of a batch that one process takes together: a ghost batch is not shared."""
+        return 1 if self.batch_norm.across == "process" else self.ghost_batch_size or 1
+
+    @property
+    def shares_statistics(self) -> bool:
+        """Whether one batch norm statistic is that of several processes' images."""
+        return self.batch_norm.across == "batch" and self.ghost_batch_size is None and not self.batch_norm.frozen
 
     def state(self) -> dict:
         """What a checkpoint stores of it: the loss scale and the averaged weights."""
@@ -61,11 +74,17 @@ def train_step(
     rule: StepRule | None = None,
     *,
     forms: Forms | None = None,
+    made: Cut | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device."""
+    """Forward, backward, update; return the batch's mean loss and its number of errors without waiting for the device.
+
+    `made` says of which larger batch this process has a part (training/distributed.py).
+    """
     rule = rule or StepRule()
     optimizer.zero_grad(set_to_none=True)
-    value, errors = _gradients(model, batch, loss, rule, forms or Forms())
+    with computing_part(model, batch[0], rule.ranks, made):
+        value, errors = _gradients(model, batch, loss, rule, forms or Forms(), made.size if made else len(batch[0]))
+    value, errors = add_gradients(model, rule.ranks, value, errors)
     if rule.gradient_clip is not None:
         rule.scaler.unscale_(optimizer)
         clip_grad_norm_(model.parameters(), rule.gradient_clip)
@@ -78,17 +97,19 @@ def train_step(
     return value, errors
 
 
-def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, forms: Forms) -> tuple[Tensor, Tensor]:
-    """Add up the gradient of the batch's mean loss (scaled, if there is a scaler); return loss and errors, both float64.
+def _gradients(model: nn.Module, batch: Batch, loss: Loss, rule: StepRule, forms: Forms, size: int) -> tuple[Tensor, Tensor]:
+    """Add up the gradient of a batch's share in the mean loss of `size` images (scaled, if there is a scaler).
+
+    Returns the share of the loss and the errors, both float64.
 
     In chunks this is ghost batch norm (Hoffer, Hubara, Soudry, arXiv:1705.08741, section 4), in less memory. Each chunk's weight is
     its share of the images.
     """
     # Deviation: running statistics are updated by one chunk after the other, each with batch norm's momentum; the paper weights
     # them.
-    found, measure = [], forms.measure or measured
+    found, measure = [], (forms.measure or measured) if len(batch[0]) else nothing_measured
     for images, targets in _chunks(batch, rule.ghost_batch_size):
-        share = len(images) / len(batch[0])
+        share = len(images) / size
         logits = forward(model, images, rule.precision, network=forms.network)
         part, value, errors = measure(logits, targets, loss, share)
         rule.scaler.scale(part).backward()
@@ -101,6 +122,12 @@ def measured(logits: Tensor, targets: Targets, loss: Loss, share: float) -> Meas
     """The loss of a chunk that has a `share` of the batch, and its errors."""
     part = loss(logits, targets) * share
     return part, part.detach().double(), wrong(logits.detach(), targets).sum(dtype=torch.float64)
+
+
+def nothing_measured(logits: Tensor, *_: object) -> Measured:
+    """The same of no images."""
+    zero = logits.sum().double() * 0
+    return zero, zero.detach(), zero.detach()
 
 
 def add_up(sums: Tensor, last: Tensor, value: Tensor, errors: Tensor, size: int) -> None:
@@ -129,11 +156,13 @@ class TrainingStep:
         self.model, self.optimizer, self.loss, self.batches, self.rule = model, optimizer, loss, batches, rule or StepRule()
         self.forms = Forms()
         device = next(model.parameters()).device
-        self.counted, self.casts = None, None
+        self.counted, self.casts, self.across = None, None, None
         if device.type == "cuda" and self.rule.batch_norm.momentum != "cumulative":
             self.counted = CountedTogether(model)
         if device.type == "cuda" and self.rule.precision.autocast and not self.rule.recomputes:
             self.casts = CastTogether(model, self.rule.precision.autocast)
+        if not self.rule.ranks.alone and self.rule.shares_statistics:
+            self.across = AcrossProcesses(model, self.rule.ranks)
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss summed over images, errors
         self.errors = torch.zeros((), dtype=torch.float64, device=device)  # of the last batch
 
@@ -151,8 +180,22 @@ class TrainingStep:
 
     def __call__(self, size: int) -> None:
         batch = self.batches.batch(size)
-        value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, forms=self._forms())
+        made = self._cut(size)
+        value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, forms=self._forms(), made=made)
         (self.forms.add or add_up)(self.sums, self.errors, value, errors, size)
+
+    def total(self) -> Tensor:
+        """The sums over all processes: each has them."""
+        return self.sums
+
+    def _cut(self, size: int) -> Cut | None:
+        """The part of this process in a batch of `size` images, if there are several."""
+        rule = self.rule
+        if rule.ranks.alone:
+            return None
+        if self.across:
+            self.across.size = size
+        return cut(size, rule.ranks, ghost_batch_size=rule.ghost_batch_size, per_process=rule.batch_norm.across == "process")
 
     def _forms(self) -> Forms:
         """The forms; on a GPU batch norms count together and weights are cast together."""

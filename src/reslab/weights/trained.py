@@ -1,80 +1,124 @@
 """Networks trained here: one of an experiment, from its checkpoint if there is one, to its weights, history and record."""
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import torch
+
+import reslab
 from reslab import config, stop
 from reslab.data import prepared
+from reslab.errors import UserError
 from reslab.experiment.assemble import Run, assemble
-from reslab.experiment.bound import bound
-from reslab.runs import network_files, processes, records
+from reslab.experiment.bound import BoundExperiment, bound
+from reslab.ranks import ALONE, Ranks
+from reslab.runs import checksums, network_files, processes, records, spread
 from reslab.runs.folders import SeedFolder
 from reslab.runs.jobs import Job
 from reslab.training import checkpoint, loop
 from reslab.training.execution import hardware, levels
 from reslab.training.execution.executor import Executor, TakeTurn, alone
 from reslab.training.log import Log
+from reslab.training.step import TrainingStep
 from reslab.weights.file import save_weights
 
 
-def train_network(job: Job, take_turn: TakeTurn = alone) -> None:
+def train_network(job: Job, take_turn: TakeTurn = alone, *, ranks: Ranks = ALONE) -> None:
     """Train one network to the end, from its checkpoint if there is one, and leave the results in its seed folder.
 
-    `take_turn` lets other networks on the same GPU run (runs/shared_gpu.py).
+    `take_turn` lets other networks on the same GPU run (runs/shared_gpu.py). Several processes may train it: the first of `ranks`
+    has the folder, and the others neither read nor write there.
     """
     folder = SeedFolder.of(job.identity, job.seed)
-    with folder.locked(take_turn):
-        if folder.finished.exists():
+    with folder.locked(take_turn) if ranks.first else nullcontext():
+        if ranks.told(folder.finished.exists):
             return
-        experiment = bound(config.from_sections(job.experiment, job.description["config"]))
-        device = hardware.choose_device()
-        hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
-        data = prepared.load(job.data)
-        network = assemble(experiment, data, seed=job.seed, device=device)
-        step, log = network.step(), Log(started=folder.first_start())
-        owner = f"seed {job.seed} of {job.identity}"
-        if checkpoint.exists(folder.checkpoint):
-            log = checkpoint.restore(folder.checkpoint, step, network.schedule, owner=owner)
-        reporter = reporter_of(job, network, log)
-        reporter.report(log.position.step, "preparing")
-        launch, level = levels.choose_level(step, run_size(job, network))
-        checkpointer = checkpoint.Checkpointer(folder.checkpoint, step, network.schedule, log, owner=owner)
 
-        facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
-        recorded = partial(record_of, job, log, precision=network.rule.precision.name, hardware_facts=facts)
-        reporter.begin(job.experiment, recorded("running"), log.history)
+        train_in(folder, job, take_turn, ranks)
 
-        def take_turn_of_scoring() -> None:
-            checkpointer.save_if_told_to_stop()  # the state of the training stays whole while the network is scored
-            take_turn()
 
-        with reported_if_stopped(folder, log, recorded), stop.cooperating():
-            loop.train(
-                Executor(step, launch, take_turn),
-                network.schedule,
-                network.budget,
-                log,
-                scorers={
-                    split: Executor(scoring, levels.record_scoring(scoring, level), take_turn_of_scoring)
-                    for split, scoring in network.scoring_steps().items()
-                },
-                checkpointer=checkpointer,
-                reporter=reporter,
-            )
-        record = recorded("diverged" if log.diverged else "finished")
-        mean, std = experiment.normalization(data)  # in full; a description may have the checksum of a mean image in its place
-        description = job.description | {"normalization": {"mean": mean, "std": std}}
-        publish(network, log, folder, description=description, record=record)
-        reporter.report(network.budget.steps, record["status"])
+def train_in(folder: SeedFolder, job: Job, take_turn: TakeTurn, ranks: Ranks) -> None:
+    """Train a network whose folder is held."""
+    experiment = bound(config.from_sections(job.experiment, job.description["config"]))
+    device = hardware.choose_device()
+    hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
+    data = prepared.load(job.data)
+    check_together(job, experiment, data, ranks)
+    network = assemble(experiment, data, seed=job.seed, device=device, ranks=ranks)
+    step, owner = network.step(), f"seed {job.seed} of {job.identity}"
+    log = log_of(folder, step, network, owner)
+    reporter = reporter_of(job, network, log)
+    reporter.report(log.position.step, "preparing")
+    launch, level = levels.choose_level(step, run_size(job, network))
+    keeping = checkpoint.Checkpointer if ranks.first else checkpoint.Following
+    checkpointer = keeping(folder.checkpoint, step, network.schedule, log, owner=owner)
+
+    facts = hardware.describe(device) | {"engine": asdict(level), "at_once": job.at_once}
+    recorded = partial(record_of, job, log, precision=network.rule.precision.name, hardware_facts=facts)
+    reporter.begin(job.experiment, recorded("running"), log.history)
+
+    def take_turn_of_scoring() -> None:
+        checkpointer.save_if_told_to_stop()  # the state of the training stays whole while the network is scored
+        take_turn()
+
+    with reported_if_stopped(folder, log, recorded), stop.cooperating():
+        loop.train(
+            Executor(step, launch, take_turn),
+            network.schedule,
+            network.budget,
+            log,
+            scorers={
+                split: Executor(scoring, levels.record_scoring(scoring, level), take_turn_of_scoring)
+                for split, scoring in network.scoring_steps().items()
+            },
+            checkpointer=checkpointer,
+            reporter=reporter,
+        )
+    if not ranks.first:
+        return
+    record = recorded("diverged" if log.diverged else "finished")
+    mean, std = experiment.normalization(data)  # in full; a description may have the checksum of a mean image in its place
+    description = job.description | {"normalization": {"mean": mean, "std": std}}
+    publish(network, log, folder, description=description, record=record)
+    reporter.report(network.budget.steps, record["status"])
+
+
+def log_of(folder: SeedFolder, step: TrainingStep, network: Run, owner: str) -> Log:
+    """The log of a run that begins, or the one of its checkpoint, which is restored."""
+    ranks = step.rule.ranks
+    log = Log(started=ranks.told(folder.first_start))
+    if ranks.told(lambda: checkpoint.exists(folder.checkpoint)):
+        log = checkpoint.restore(folder.checkpoint, step, network.schedule, owner=owner)
+    log.note_processes(ranks.count)
+    return log
+
+
+def check_together(job: Job, experiment: BoundExperiment, data: prepared.Prepared, ranks: Ranks) -> None:
+    """Raise UserError if several processes cannot train this network: too many for its batches, or not all with the same things."""
+    if ranks.count > experiment.train.batch_size:
+        raise UserError(f"{ranks.count} processes are too many for batches of {experiment.train.batch_size} images")
+    if not ranks.alone:
+        told = {"code": source_checksum(), "data": data.facts["checksum"], "params": checksums.of_value(job.description)}
+        settings = {"torch": str(torch.__version__), "RESLAB_ENGINE": os.environ.get("RESLAB_ENGINE") or "not set"}
+        spread.check_agreement(told | settings, ranks)
+
+
+def source_checksum() -> str:
+    """A checksum of reslab's own code."""
+    root = Path(reslab.__path__[0])
+    return checksums.of_bytes(b"\0".join(path.read_bytes() for path in sorted(root.rglob("*.py"))))
 
 
 def reporter_of(job: Job, network: Run, log: Log) -> processes.Reporter:
     """What reports the progress of a network, which may go on from an earlier run's log."""
     length, images = network.budget, network.batches.batch_sizes[0]
-    return processes.Reporter(job.seed, length.steps, epochs=length.epochs, images_per_step=images, history=log.history)
+    path = str(SeedFolder.of(job.identity, job.seed).path)
+    told = {"epochs": length.epochs, "images_per_step": images, "history": log.history, "network": path}
+    return processes.Reporter(job.seed, length.steps, **told)
 
 
 def run_size(job: Job, network: Run) -> levels.RunSize:

@@ -12,6 +12,7 @@ from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
 from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Files, Split
+from reslab.ranks import ALONE, Ranks
 from reslab.targets import Batch
 
 DECODED_AT_ONCE = 100  # images of a batch from files, which are large
@@ -45,9 +46,12 @@ def with_mirrored(views: Tensor) -> Tensor:
 class HeldOutBatches(Batches):
     """A split that is only scored: in its own order, normalised, not augmented, each image once or in ten crops."""
 
-    def __init__(self, split: Split, normalize: Normalize, device: torch.device, *, ten: TenCrops | None = None) -> None:
+    def __init__(
+        self, split: Split, normalize: Normalize, device: torch.device, *, ten: TenCrops | None = None, ranks: Ranks = ALONE
+    ) -> None:
         at_once = (DECODED_AT_ONCE if isinstance(split, Files) else SCORED_AT_ONCE) // (5 if ten else 1)
-        super().__init__(placed(split, Order(len(split), at_once, shuffle=False), device, "corners" if ten else "centre"))
+        order = Order(len(split), at_once, shuffle=False, ranks=ranks)
+        super().__init__(placed(split, order, device, "corners" if ten else "centre"))
         self.normalize, self.ten = normalize, ten
 
     def batch(self, size: int) -> Batch:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reslab.ranks import ALONE, Ranks
 from reslab.rng import key_of
 
 
@@ -14,7 +15,8 @@ class Order:
     """Batches of `batch_size` out of `count` samples, the smaller last one included unless `drop_last`.
 
     Shuffled anew in each epoch, or without `shuffle` in the samples' own order. With `replacement` an epoch is as many independent
-    draws as there are samples, and what depends on the sample depends on the draw's place in the epoch.
+    draws as there are samples, and what depends on the sample depends on the draw's place in the epoch. Of `ranks`, each process
+    takes its part of every batch, in whole `unit`s.
     """
 
     count: int
@@ -23,12 +25,18 @@ class Order:
     drop_last: bool = False
     replacement: bool = False
     shuffle: bool = True
+    ranks: Ranks = ALONE
+    unit: int = 1
 
     @property
     def batch_sizes(self) -> list[int]:
         """The number of samples in each batch of an epoch."""
         whole, rest = divmod(self.count, self.batch_size)
         return [self.batch_size] * whole + ([rest] if rest and not self.drop_last else [])
+
+    def part(self, size: int) -> slice:
+        """The images of a batch of `size` that this process takes."""
+        return self.ranks.part(size, self.unit)
 
     def samples(self, epoch: int) -> Tensor:
         """The epoch's samples in order, int64 (count,), on the CPU."""
@@ -41,10 +49,11 @@ class Order:
         return counted if self.replacement else samples
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Samples and places of each batch from the 0-based batch `first` on, int64 (B,) each, on the CPU."""
+        """Samples and places of (its part of) each batch from the 0-based batch `first` on, int64 (B,) each, on the CPU."""
         samples, start = self.samples(epoch), first * self.batch_size
         for size in self.batch_sizes[first:]:
-            counted = torch.arange(start, start + size)
+            part = self.part(size)
+            counted = torch.arange(start + part.start, start + part.stop)
             yield samples[counted], self.places(samples[counted], counted)
             start += size
 

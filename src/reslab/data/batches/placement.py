@@ -1,17 +1,24 @@
 """Where a split is kept while it is used: on the device, in host memory, or in its files."""
 
+from dataclasses import replace
+
 import torch
 
+from reslab.config import plugins
 from reslab.config.schema import bind
-from reslab.data.augment.recipe import Recipe
+from reslab.data.augment.recipe import Recipe, is_mixing
+from reslab.data.batches.gathered import Gathered
 from reslab.data.batches.hosted import Hosted
 from reslab.data.batches.order import Order
 from reslab.data.batches.raw import RawBatches
 from reslab.data.batches.resident import Resident
 from reslab.data.batches.streamed import CROPS, Crop, Cut, Streamed
+from reslab.data.batches.training import TrainingBatches
+from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Files, Split
 from reslab.environment import cpu_count, decoders, resident_bytes
 from reslab.errors import UserError
+from reslab.ranks import ALONE
 
 
 def placed(split: Split, order: Order, device: torch.device, cut: Cut = "centre") -> RawBatches:
@@ -32,6 +39,28 @@ def placed_for_training(
     if crop is None or not isinstance(split, Files):
         return placed(split, order, device), steps
     return placed(split, order, device, crop), Recipe(steps.augmentations[1:], steps.finish)
+
+
+def training_batches(
+    split: Split, order: Order, device: torch.device, steps: Recipe, crop: Crop | None, normalize: Normalize, *, whole: bool
+) -> TrainingBatches:
+    """The finished batches of a split, or this process's part of each.
+
+    `whole`: a step needs all images of a batch (`needs_whole_batch`), so that a part is taken after it. Then all processes make the
+    same batches of arrays, and share those that they have decoded from files.
+    """
+    if order.ranks.alone or not whole:
+        return TrainingBatches(*placed_for_training(split, order, device, steps, crop), normalize)
+    if isinstance(split, Files):
+        parts, steps = placed_for_training(split, order, device, steps, crop)
+        return TrainingBatches(Gathered(parts), steps, normalize, kept=order)
+    raw, steps = placed_for_training(split, replace(order, ranks=ALONE), device, steps, crop)
+    return TrainingBatches(raw, steps, normalize, kept=order)
+
+
+def needs_whole_batch(specs: list[dict]) -> bool:
+    """Whether a recipe has a step in which the images of a batch depend on one another, as in one of the user's own they may."""
+    return any(is_mixing(spec["name"]) or plugins.is_own(spec["name"]) or spec.get("level") == "batch" for spec in specs)
 
 
 def crop_of(specs: list[dict]) -> Crop | None:

@@ -85,11 +85,12 @@ class FromHost(RawBatches):
         if not self.buffers or len(batch[0]) > len(self.buffers[0]):
             self.buffers = tuple(torch.empty_like(part) for part in batch)
         for buffer, part in zip(self.buffers, batch, strict=True):
-            buffer[:size].copy_(part)
+            buffer[: len(part)].copy_(part)
 
     def take(self, size: int) -> RawBatch:
         """The batch that was loaded."""
-        images, labels, places = (buffer[:size] for buffer in self.buffers)
+        part = self.order.part(size)
+        images, labels, places = (buffer[: part.stop - part.start] for buffer in self.buffers)
         return images, labels, places
 
 

@@ -31,7 +31,7 @@ class Resident(RawBatches):
 
     def take(self, size: int) -> RawBatch:
         """The next batch."""
-        counted = self.cursor + self.offsets[:size]
+        counted = self.cursor + self.offsets[self.order.part(size)]
         self.cursor += size
         samples = self.samples[counted]
         return self.images[samples], self.labels[samples], self.order.places(samples, counted)

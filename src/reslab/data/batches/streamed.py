@@ -151,6 +151,7 @@ class Streamed(FromHost):
         """Raise UserError if there is too little shared memory for the batches under way, those waiting, and the one in use."""
         check_addresses()
         view = self.cut if isinstance(self.cut, str) else "window"
-        largest, batches = max(self.order.batch_sizes), len(self.order.batch_sizes)
+        parts, batches = map(self.order.part, self.order.batch_sizes), len(self.order.batch_sizes)
+        largest = max(part.stop - part.start for part in parts)
         at_once = min(batches, PREFETCH * self.workers + IN_USE)
         check_shared_memory(math.prod(decoder.shape(view, largest)), at_once, each=PREFETCH)

@@ -14,20 +14,22 @@ from reslab.data.augment.beta import quantiles
 from reslab.data.augment.draws import Draws, Keys
 from reslab.data.augment.recipe import Recipe
 from reslab.data.batches.finished import Batches
+from reslab.data.batches.order import Order
 from reslab.data.batches.raw import RawBatches
 from reslab.data.normalize import Normalize
-from reslab.targets import Batch
+from reslab.targets import Batch, part_of
 
 
 class TrainingBatches(Batches):
     """The batches of a run's training epochs: raw ones, augmented, normalised and mixed by a recipe.
 
-    The draws depend on seed, epoch and each image's place only.
+    The draws depend on seed, epoch and each image's place only. Where the raw batches are whole because a step needs all images, a
+    process among several keeps its part of what comes out, the one of the order `kept`.
     """
 
-    def __init__(self, raw: RawBatches, recipe: Recipe, normalize: Normalize) -> None:
+    def __init__(self, raw: RawBatches, recipe: Recipe, normalize: Normalize, *, kept: Order | None = None) -> None:
         super().__init__(raw)
-        self.recipe, self.normalize = recipe, normalize
+        self.recipe, self.normalize, self.kept = recipe, normalize, kept
         self.compiled: Callable[..., Batch] | None = None  # a faster form of `make`
         self.epoch_number = 0
         self.keys: Keys | None = None
@@ -51,8 +53,9 @@ class TrainingBatches(Batches):
         return super().begin(epoch, first)
 
     def batch(self, size: int) -> Batch:
-        """The next batch, of `size` images."""
-        return (self.compiled or self.make)(*self.raw.take(size))
+        """The next batch, of `size` images, or this process's part of it."""
+        batch = (self.compiled or self.make)(*self.raw.take(size))
+        return batch if self.kept is None else part_of(batch, self.kept.part(size))
 
     def make(self, images: Tensor, labels: Tensor, places: Tensor) -> Batch:
         """A raw batch, augmented by the draws of its places, normalised and mixed."""

@@ -16,7 +16,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        kept = self.draws.bits(x.numel()).view(x.shape) >= int(self.p * 2**BITS)
+        kept = self.draws.bits(x.numel(), images=len(x)).view(x.shape) >= int(self.p * 2**BITS)
         return x * kept / (1 - self.p)
 
 

@@ -33,7 +33,7 @@ class Executor:
 
     def read_sums(self) -> list[float]:
         """The step's sums as numbers, once the device has computed them."""
-        sums = self.step.sums
+        sums = self.step.total()
         if sums.is_cuda:
             on_host = torch.empty(sums.shape, dtype=sums.dtype, pin_memory=True)
             on_host.copy_(sums, non_blocking=True)

@@ -75,18 +75,30 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
         if level == "eager" or (level == "graph" and BROKEN in refused.values()):
             continue
         settings = [{key: value for key, value in group.items() if key != "params"} for group in step.optimizer.param_groups]
-        try:
-            return _prepared(step, level), ExecutionLevel(level, refused)
-        except Exception as error:
-            if out_of_memory(error):
-                raise  # a slower level needs as much: what shares the device must make room
-            refused = refused | {level: telling_line(error)}
-            if isinstance(error, RecordingError):
-                refused = {"graph": BROKEN} | refused
-            step.forms, step.batches.compiled = Forms(), None
-            for group, before in zip(step.optimizer.param_groups, settings, strict=True):
-                group.update(before)
+        launch, error = _tried(step, level)
+        if error is None:
+            return launch, ExecutionLevel(level, refused)
+        if out_of_memory(error):
+            raise error  # a slower level needs as much: what shares the device must make room
+        refused = refused | {level: telling_line(error)}
+        if isinstance(error, RecordingError):
+            refused = {"graph": BROKEN} | refused
+        step.forms, step.batches.compiled = Forms(), None
+        for group, before in zip(step.optimizer.param_groups, settings, strict=True):
+            group.update(before)
     return step, ExecutionLevel("eager", refused)
+
+
+def _tried(step: TrainingStep, level: str) -> tuple[Launch | None, Exception | None]:
+    """What launches the step at a level, or the reason why it does not work, here or in another process of the network."""
+    launch, found = None, None
+    try:
+        launch = _prepared(step, level)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a slower level may work
+        found = error
+    if step.rule.ranks.any(found is not None):
+        return None, found or UserError("it does not work in another of the processes")
+    return launch, None
 
 
 def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Launch:
@@ -132,11 +144,15 @@ def _prepared(step: TrainingStep, level: str) -> Launch:
         raise UserError("blocks that are computed again are not compiled")
     if recorded:
         count_on_device(step.optimizer, step.sums.device)
+    if compiles and not step.rule.ranks.alone and step.rule.shares_statistics:
+        raise UserError("batch norm over several processes is not compiled")
     size, device = step.batches.begin(1)[0], step.sums.device
     step.batches.load(size)
     plain, exact = changes(step, step), changes_in_float32(step)
     if compiles:
-        network = Compiled(step.model, min(step.rule.ghost_batch_size or size, size), step.casts)
+        part = step.rule.ranks.part(size, step.rule.unit)
+        here = part.stop - part.start
+        network = Compiled(step.model, min(step.rule.ghost_batch_size or here, here), step.casts)
         step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
     if recorded and compiles:
         step.batches.compile(partial(compiled, device=device))

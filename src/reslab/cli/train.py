@@ -1,0 +1,195 @@
+"""`reslab train`: the study's missing networks on this machine or on a cluster, in any order; `dvc repro` then collects them."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from filelock import FileLock
+
+from reslab import config, git, stop
+from reslab.cli.app import USE, app
+from reslab.cli.cost import find_machine, study_costs
+from reslab.cli.options import PREPARED, Params
+from reslab.cli.text import print_rows, readable
+from reslab.config.study import Study
+from reslab.errors import UserError, cut
+from reslab.grid import cluster, local, slurm
+from reslab.grid.cluster import Cluster
+from reslab.grid.networks import DESCRIPTIONS, LOST, PROGRESS, SUBMITTED, Network, of_study
+from reslab.report.tables.cells import number
+from reslab.runs.folders import checkpoints
+
+SECONDS_BETWEEN_LOOKS = 10.0  # at the cluster's jobs
+LEAVES = "; Ctrl-C leaves the jobs running"
+GO_ON = "the cluster's jobs go on; `reslab train --status` shows them, `reslab train --cancel` ends them"
+
+
+@app.command(rich_help_panel=USE)
+def train(
+    params: Params = Path("params.yaml"),
+    settings: Annotated[Path, typer.Option("--cluster", help="Where networks are trained.")] = cluster.FILE,
+    status: Annotated[bool, typer.Option("--status", help="Only show how far each network is.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End the cluster's jobs of this study.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the jobs, their hours and the cost.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the cluster's jobs.")] = True,
+) -> None:
+    """Train the networks of the study that are missing, here or on a cluster (cluster.yaml); `dvc repro` then collects them."""
+    study, chosen = config.load(params), cluster.read(settings)
+    if not (status or cancel or dry_run):
+        describe(study)
+    code = {} if status or cancel or dry_run else git.commit_state()
+    networks = of_study(study, PREPARED.resolve(), code, processes=chosen.processes)
+    if chosen.engine == "slurm":
+        slurm.check_here()
+    if status:
+        return show(networks, jobs_of(chosen))
+    if cancel:
+        return end(networks, chosen)
+    hours = hours_of(study, chosen)
+    if dry_run:
+        return estimated([network for network in networks if not network.finished], hours, chosen)
+    missing = sorted(to_do(networks, jobs_of(chosen)), key=lambda network: -(hours.get(network.job.experiment) or 0.0))
+    print(
+        f"{study.name}: {len(networks)} networks, {sum(network.finished for network in networks)} finished, {len(missing)} to start"
+    )
+    (on_cluster if chosen.engine == "slurm" else here)(networks, missing, chosen, wait)
+    return None
+
+
+def describe(study: Study) -> None:
+    """Let DVC describe the experiments if one is not yet described; its own check finds out what has changed."""
+    if not all((DESCRIPTIONS / f"{name}.json").exists() for name in study.experiments):
+        subprocess.run(["dvc", "repro", "describe"], check=True)
+
+
+def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
+    """The estimated hours of a network of each experiment; None where the machine is not measured."""
+    try:
+        found = study_costs(study, find_machine(chosen.machine), 1)
+    except UserError:
+        return dict.fromkeys(study.experiments)
+    return {cost.name: cost.seconds / 3600 / chosen.processes for cost in found}
+
+
+def estimated(missing: list[Network], hours: dict[str, float | None], chosen: Cluster) -> None:
+    """Print what would be started, with hours and cost."""
+    counted = Counter(network.job.experiment for network in missing)
+    rows = []
+    for name, count in counted.items():
+        each = hours[name]
+        told = "not known" if each is None else readable(each * 3600)
+        rows.append(
+            {"experiment": name, "networks": number(count, "{}"), "processes": number(chosen.processes, "{}"), "time of each": told}
+        )
+    if rows:
+        print_rows(rows, csv=False)
+    if any(hours[name] is None for name in counted):
+        print("The times are not known: measure the machine with `reslab calibrate`, or name one in cluster.yaml (machine: ...).")
+        return
+    total = sum(hours[name] * count * chosen.processes for name, count in counted.items())
+    price = f", {total * chosen.price:,.2f} {chosen.currency}".rstrip() if chosen.price else ""
+    print(f"{len(missing)} networks would be started, {readable(total * 3600)} of computing in all{price}.")
+
+
+def jobs_of(chosen: Cluster) -> dict[str, str]:
+    """The states of the cluster's jobs; none where there is no cluster."""
+    return slurm.states() if chosen.engine == "slurm" else {}
+
+
+def state(network: Network, jobs: dict[str, str]) -> str:
+    """What is known of a network: done, waiting, running, failed, stopped, or missing."""
+    if network.finished:
+        return "done"
+    job = jobs.get(network.told(SUBMITTED).get("job", ""))
+    if job in slurm.WAITING:
+        return "waiting"
+    if job is not None or network.training_here():
+        return "running"
+    doing = network.told(PROGRESS).get("doing")
+    return "failed" if doing == "failed" else "stopped" if doing in LOST else "missing"
+
+
+def to_do(networks: list[Network], jobs: dict[str, str]) -> list[Network]:
+    """The networks that nobody trains and that are not finished."""
+    return [network for network in networks if state(network, jobs) in ("failed", "stopped", "missing")]
+
+
+def show(networks: list[Network], jobs: dict[str, str]) -> None:
+    """Print the state of each network, with its progress or the last line of its log."""
+    rows = []
+    for network in networks:
+        found, progress = state(network, jobs), network.told(PROGRESS)
+        job = network.told(SUBMITTED).get("job", "")
+        rows.append(
+            {
+                "experiment": network.job.experiment,
+                "seed": number(network.job.seed, "{}"),
+                "state": found,
+                "epoch": f"{progress['epoch']} of {progress['epochs']}" if "epoch" in progress and found != "done" else "",
+                "job": job if found in ("waiting", "running") else "",
+                "last words": cut(progress.get("why") or network.tail()) if found == "failed" else "",
+            }
+        )
+    print_rows(rows, csv=False)
+    counts = Counter(row["state"] for row in rows)
+    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def end(networks: list[Network], chosen: Cluster) -> None:
+    """End the cluster's jobs of these networks."""
+    if chosen.engine != "slurm":
+        raise UserError("nothing to cancel: the engine local ends with its command (Ctrl-C)")
+    jobs = slurm.cancel(networks)
+    print(f"ended {len(jobs)} jobs; `reslab train` goes on from what they saved" if jobs else "no job of this study waits or runs")
+
+
+def here(networks: list[Network], missing: list[Network], chosen: Cluster, wait: bool) -> None:
+    """Train on this machine."""
+    done = sum(network.finished for network in networks)
+
+    def said(network: Network) -> None:
+        nonlocal done
+        done += 1
+        print(f"{network.name}: finished ({done} of {len(networks)})", file=sys.stderr, flush=True)
+
+    with stop.cooperating():
+        local.train(missing, chosen, said)
+    print("all networks are finished; `dvc repro` collects them")
+
+
+def on_cluster(networks: list[Network], missing: list[Network], chosen: Cluster, wait: bool) -> None:
+    """Submit jobs, one user at a time, and wait for them."""
+    checkpoints().mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoints() / ".submitting.lock"):
+        mine = to_do(missing, slurm.states())  # another user may have submitted some of them meanwhile
+        jobs = slurm.submit(mine, chosen) if mine else []
+    print(f"submitted {len(jobs)} jobs" + (f": {jobs[0]} to {jobs[-1]}" if jobs else ""), flush=True)
+    if wait:
+        try:
+            wait_for(networks)
+        except stop.Stopped:
+            print(
+                "the cluster's jobs go on; `reslab train --status` shows them, `reslab train --cancel` ends them", file=sys.stderr
+            )
+            raise SystemExit(130) from None
+
+
+def wait_for(networks: list[Network]) -> None:
+    """Wait until no job of these networks is left, with a line whenever something has changed; raises UserError if one failed."""
+    before = ""
+    while True:
+        jobs = slurm.states()
+        found = Counter(state(network, jobs) for network in networks)
+        if (line := ", ".join(f"{count} {name}" for name, count in sorted(found.items()))) != before:
+            print(line + (LEAVES if not before else ""), file=sys.stderr, flush=True)
+            before = line
+        if not found["waiting"] and not found["running"]:
+            break
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    if found["done"] < len(networks):
+        raise UserError("not all networks are finished; `reslab train --status` says why, `reslab train` starts them again")
+    print("all networks are finished; `dvc repro` collects them")

@@ -1,0 +1,44 @@
+"""cluster.yaml: where a study's networks are trained and what each may take there. No part of params.yaml: it changes no result."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+from reslab.config.schema import STRICT, Count, NonNegative, Positive, check
+from reslab.config.yaml import read_yaml
+from reslab.errors import UserError, located
+
+FILE = Path("cluster.yaml")
+
+
+class Cluster(pydantic.BaseModel):
+    """The engine that trains, and what it gives a network."""
+
+    model_config = STRICT
+
+    engine: Literal["local", "slurm"] = "local"
+    at_once: Count | None = None  # networks; by default as many as the machine or the cluster has room for
+    processes: Count = 1  # that train a network together
+    machine: str | None = None  # of machines/, for estimates
+    price: NonNegative = 0.0  # of an hour of one process's GPU or cores
+    currency: str = ""
+    # What Slurm is asked for, of each network
+    partition: str | None = None
+    account: str | None = None
+    hours: Positive = 24.0  # later the network is stopped, saved and queued again
+    gpus: Annotated[int, Field(ge=0)] = 0  # of each process
+    cpus: Count = 1  # of each process
+    memory_gb: Positive | None = None
+    setup: list[str] = Field(default_factory=list)  # shell lines before it starts, such as `module load cuda`
+
+
+def read(path: Path) -> Cluster:
+    """The file's settings, or the defaults where there is none; raises UserError with the path."""
+    if not path.exists():
+        if path != FILE:
+            raise UserError(f"{path}: no such file")
+        return Cluster()
+    with located(path):
+        return check(Cluster, read_yaml(path) or {}, "cluster")

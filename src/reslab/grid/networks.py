@@ -1,0 +1,112 @@
+"""The networks of a study: which are finished, which are under way, and what is known of the others."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+import reslab
+from reslab import storage
+from reslab.config.study import Study
+from reslab.errors import UserError
+from reslab.runs.folders import LOCK, SeedFolder
+from reslab.runs.identity import identity
+from reslab.runs.jobs import Job
+from reslab.runs.records import read_record
+from reslab.runs.reports import Began, Report
+
+DESCRIPTIONS = Path("metrics/models")
+PROGRESS, SUBMITTED, LOG = "progress.json", "submitted.json", "log.txt"
+TAIL = 2000  # characters of a log that are looked at
+LOST = ("training", "preparing")  # what the progress of a network says that ended without a word
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a study: an experiment and a seed."""
+
+    job: Job
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+        return f"{self.job.experiment} seed {self.job.seed}"
+
+    @property
+    def folder(self) -> SeedFolder:
+        """Where it is trained."""
+        return SeedFolder.of(self.job.identity, self.job.seed)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.folder.finished.exists()
+
+    def training_here(self) -> bool:
+        """Whether a process that shares this file system trains it."""
+        lock = self.folder.path / LOCK
+        if not lock.exists():
+            return False
+        try:
+            with FileLock(lock, blocking=False):
+                return False
+        except Timeout:
+            return True
+
+    def told(self, name: str) -> dict[str, Any]:
+        """A small file about it, such as its progress; empty if there is none."""
+        try:
+            return json.loads((self.folder.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or half written by a process that was killed
+            return {}
+
+    def tell(self, name: str, told: dict[str, Any]) -> None:
+        """Write a small file about it."""
+        write_told(self.folder.path / name, told)
+
+    def tail(self) -> str:
+        """The last line of its log."""
+        try:
+            with (self.folder.path / LOG).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL))
+                lines = log.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1] if lines else ""
+
+
+@storage.writes
+def write_told(path: Path, told: dict[str, Any]) -> None:
+    """Write a small file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(told), encoding="utf-8")
+    draft.replace(path)
+
+
+class ProgressFiles:
+    """Hears the reports of networks and leaves them in their folders, where `reslab train --status` finds them."""
+
+    def update(self, report: Report | Began) -> None:
+        """Write down where a network is."""
+        if isinstance(report, Report) and report.network:
+            told = {"doing": report.doing, "epoch": report.epoch, "epochs": report.epochs, "fraction": report.fraction}
+            write_told(Path(report.network) / PROGRESS, told | {"row": dict(report.row)})
+
+
+def of_study(study: Study, data: Path, code: dict, *, processes: int = 1, descriptions: Path = DESCRIPTIONS) -> list[Network]:
+    """All networks of a study; raises UserError for an experiment that is not described, or no longer as it is."""
+    sources, found = Path(reslab.__path__[0], "training"), []
+    for name, experiment in study.experiments.items():
+        path = descriptions / f"{name}.json"
+        described = read_record(path) if path.exists() else {}
+        if described.get("config") != json.loads(json.dumps(experiment.sections)):
+            told = "does not describe" if described else "is missing for"
+            raise UserError(f"{path}: {told} {name} as it is now; run `dvc repro describe`")
+        key = identity(described, sources, processes=processes)
+        jobs = [Job(name, described, key, seed, data, code, at_once=1, processes=processes) for seed in study.seeds]
+        found += [Network(job) for job in jobs]
+    return found

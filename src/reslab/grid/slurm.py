@@ -1,0 +1,137 @@
+"""The engine `slurm`: one job of an array for each network, submitted by submitit, saved and queued again when its time is over."""
+
+import math
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from reslab.environment import project_root
+from reslab.errors import UserError
+from reslab.grid.cluster import Cluster
+from reslab.grid.networks import LOG, SUBMITTED, Network
+from reslab.grid.work import handed
+from reslab.runs.folders import checkpoints
+
+FOLDER = "grid"  # of checkpoints/: submitit's own files
+SECONDS_TO_SAVE = 30  # for a network that is told to stop, before Slurm ends it
+WARNING_SECONDS = 90  # before the end of a job's time: submitit asks Slurm for the signal
+MOST_REQUEUES = 10_000
+WAITING, RUNNING = ("PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED"), ("RUNNING", "COMPLETING")
+
+
+class Work:
+    """What a job does: train a network in a process of its own, which saves and ends when the job's time is over."""
+
+    def __init__(self, file: Path, log: Path) -> None:
+        self.file, self.log, self.process = file, log, None
+
+    def __call__(self) -> int:
+        """Train; returns the process's status. It is raised as an error that Slurm sees unless it is zero."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "reslab.grid.work", str(self.file)]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=project_of(self.file))
+        if status := self.process.wait():
+            raise SystemExit(status if status > 0 else 128 - status)
+        return 0
+
+    def checkpoint(self) -> Any:
+        """Called by submitit before the time is over, or when Slurm needs the node: save, and do the same in a new job."""
+        import submitit
+
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(SECONDS_TO_SAVE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        return submitit.helpers.DelayedSubmission(Work(self.file, self.log))
+
+
+def project_of(file: Path) -> Path:
+    """The project whose checkpoints/<identity>/seed<k>/ a file is in."""
+    return file.parents[3]
+
+
+def check_here() -> None:
+    """Raise UserError unless jobs can be submitted from here."""
+    if shutil.which("sbatch") is None:
+        raise UserError("engine slurm: there is no sbatch here; run this on a machine of the cluster, or set engine: local")
+    try:
+        import submitit  # noqa: F401
+    except ImportError:
+        raise UserError("engine slurm needs submitit: pip install 'reslab[slurm]'") from None
+
+
+def submit(networks: list[Network], cluster: Cluster) -> list[str]:
+    """Submit a job for each network and note it in its folder; returns the jobs' numbers."""
+    import submitit
+
+    executor = submitit.SlurmExecutor(
+        folder=checkpoints() / FOLDER, max_num_timeout=MOST_REQUEUES, python=shlex.quote(sys.executable)
+    )
+    executor.update_parameters(**asked(cluster))
+    work = [Work(handed(network), network.folder.path / LOG) for network in networks]
+    jobs = submit_each(executor, work)
+    for network, job in zip(networks, jobs, strict=True):
+        network.tell(SUBMITTED, {"job": job.job_id, "user": os.environ.get("USER", "")})
+    return [job.job_id for job in jobs]
+
+
+def submit_each(executor: Any, work: list[Work]) -> list[Any]:
+    """One array of them all; raises UserError with what sbatch said."""
+    import submitit
+
+    try:
+        with executor.batch():
+            return [executor.submit(each) for each in work]
+    except submitit.core.utils.FailedJobError as error:
+        raise UserError(f"sbatch: {' '.join(str(error).split())[-300:]}") from error
+
+
+def asked(cluster: Cluster) -> dict[str, Any]:
+    """What Slurm is asked for, in sbatch's words."""
+    wanted: dict[str, Any] = {
+        "job_name": "reslab",
+        "time": max(1, math.ceil(cluster.hours * 60)),
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": cluster.cpus * cluster.processes,
+        "signal_delay_s": WARNING_SECONDS,
+        "array_parallelism": cluster.at_once or 256,
+        "additional_parameters": {"requeue": True, "open_mode": "append"},
+        "setup": [f"export PYTHONPATH={shlex.quote(python_path())}", *cluster.setup],
+    }
+    if cluster.gpus:
+        wanted["gres"] = f"gpu:{cluster.gpus * cluster.processes}"
+    if cluster.memory_gb:
+        wanted["mem"] = f"{math.ceil(cluster.memory_gb * 1024)}M"
+    return wanted | {key: value for key in ("partition", "account") if (value := getattr(cluster, key)) is not None}
+
+
+def python_path() -> str:
+    """Where the job finds this code: the project's own, and what this process was told."""
+    return os.pathsep.join(part for part in (str(project_root() / "src"), os.environ.get("PYTHONPATH", "")) if part)
+
+
+def states() -> dict[str, str]:
+    """The state of each job that Slurm knows to wait or run, by its number; raises UserError if Slurm does not answer."""
+    command = ["squeue", "--noheader", "--array", "--format=%i %T"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise UserError(f"squeue: {' '.join(asked.stderr.split())[:200]}")
+    return dict(line.split(maxsplit=1) for line in asked.stdout.splitlines() if line.strip())
+
+
+def cancel(networks: list[Network]) -> list[str]:
+    """End the jobs of networks that wait or run; returns their numbers."""
+    known = states()
+    jobs = [job for network in networks if (job := network.told(SUBMITTED).get("job")) in known]
+    if jobs:
+        subprocess.run(["scancel", *jobs], check=True)
+    return jobs

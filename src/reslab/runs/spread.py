@@ -1,0 +1,194 @@
+"""One network over several processes of this machine, or of several where torchrun has started them.
+
+Process 0 is the one that is asked to train: it starts the others, and none outlives it. Where one ends early, all do, within
+seconds and with a line that names it.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from multiprocessing.connection import wait
+from typing import Any
+
+import torch
+from torch import distributed
+
+from reslab import stop
+from reslab.environment import DECODERS, PROCESSES, cpu_count
+from reslab.errors import UserError, shown
+from reslab.ranks import Ranks
+from reslab.runs.processes import LostProcess
+
+HOST = "127.0.0.1"
+SECONDS_TO_NOTICE = 4.0  # that another process has ended, by an error of what it did not send; later the process is ended
+PATIENCE = timedelta(hours=2)  # with a process that lives and sends nothing: a compiler may take long
+BACKEND = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+
+
+def one_a_gpu() -> int:
+    """The number of processes where each has a GPU of this machine."""
+    return max(1, torch.cuda.device_count())
+
+
+@contextlib.contextmanager
+def joined_by_torchrun() -> Iterator[Ranks]:
+    """Join the processes that torchrun has started, on this and on other machines."""
+    ranks, local = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])), int(os.environ["LOCAL_RANK"])
+    device = take_device(local, int(os.environ.get("LOCAL_WORLD_SIZE", ranks.count)))
+    distributed.init_process_group(BACKEND[device], timeout=PATIENCE)
+    with told_apart(ranks, lambda: None):
+        yield ranks
+    distributed.destroy_process_group()
+
+
+def take_device(local: int, count: int) -> str:
+    """Choose the GPU of a process by its number among the `count` on this machine; returns the kind of device.
+
+    Raises UserError if there are too few GPUs.
+    """
+    wish = os.environ.get("RESLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if not wish.startswith("cuda"):
+        return "cpu"
+    if local >= torch.cuda.device_count():
+        raise UserError(f"{PROCESSES}: process {local} has no GPU, there are {torch.cuda.device_count()}; allowed: one a GPU")
+    os.environ["RESLAB_DEVICE"] = f"cuda:{local}"
+    os.environ.setdefault(DECODERS, str(max(1, (cpu_count() - 1) // count)))
+    return "cuda"
+
+
+def train_over(train: Callable[..., None], job: Any, count: int) -> None:
+    """Call `train(job, ranks=...)` in `count` processes, of which this is the first; returns when it is done here."""
+    if count == 1:
+        train(job)
+        return
+    store = distributed.TCPStore(HOST, 0, count, is_master=True, wait_for_workers=False)
+    context = multiprocessing.get_context("spawn")
+    arguments = [(train, job, Ranks(rank, count), store.port) for rank in range(1, count)]
+    others = [context.Process(target=_other, args=each, daemon=True) for each in arguments]
+    try:
+        for other in others:
+            other.start()
+        with watched(others), told_apart(Ranks(0, count), lambda: said_by(store, others)):
+            _join(Ranks(0, count), store)
+            train(job, ranks=Ranks(0, count))
+    finally:
+        for other in others:
+            other.kill()  # what counts is process 0's; the others have nothing to tidy up
+        for other in others:
+            other.join()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _join(ranks: Ranks, store: distributed.Store) -> None:
+    device = take_device(ranks.rank, ranks.count)
+    distributed.init_process_group(BACKEND[device], store=store, rank=ranks.rank, world_size=ranks.count, timeout=PATIENCE)
+
+
+def _other(train: Callable[..., None], job: Any, ranks: Ranks, port: int) -> None:
+    """What a process other than the first does; its error is left for the first one to show."""
+    stop.in_worker()
+    store = distributed.TCPStore(HOST, port, ranks.count, is_master=False)
+    try:
+        _join(ranks, store)
+        train(job, ranks=ranks)
+    except UserError as error:
+        store.set(_key(ranks.rank), str(error))
+        raise SystemExit(1) from None
+    except RuntimeError as error:
+        if not lost_connection(error):
+            store.set(_key(ranks.rank), f"{type(error).__name__}: {error}"[:500])
+        raise SystemExit(1) from None
+
+
+def _key(rank: int) -> str:
+    return f"reslab/error/{rank}"
+
+
+def said_by(store: distributed.Store, others: list) -> UserError:
+    """What the first of the other processes that failed has said, or which ones are gone."""
+    for rank in range(1, len(others) + 1):
+        if store.check([_key(rank)]):
+            return UserError(f"process {rank}: {store.get(_key(rank)).decode()}")
+    wait([other.sentinel for other in others], SECONDS_TO_NOTICE)
+    for other in others:
+        other.join(stop.SECONDS_BETWEEN_LOOKS)  # what has closed its pipe may not have ended yet
+    return gone([rank for rank, other in enumerate(others, start=1) if not other.is_alive()], len(others) + 1)
+
+
+def gone(ranks: list[int], count: int) -> LostProcess:
+    """The error about processes that have ended without a word."""
+    names = ", ".join(map(str, ranks)) or "another"
+    return LostProcess(
+        f"process {names} of {count} that train one network was killed (out of memory?); run the same command again to resume"
+    )
+
+
+@contextlib.contextmanager
+def watched(others: list) -> Iterator[None]:
+    """End this process if another one has failed and it has not noticed: on a GPU it would wait for ever for what never comes."""
+    done = threading.Event()
+
+    def watch() -> None:
+        sentinels = {other.sentinel: other for other in others}
+        while not done.is_set():
+            ended = wait(list(sentinels), stop.SECONDS_BETWEEN_LOOKS)
+            if any(sentinels[sentinel].exitcode for sentinel in ended):
+                if not done.wait(SECONDS_TO_NOTICE):
+                    os._exit(1)
+                return
+            for sentinel in ended:
+                del sentinels[sentinel]
+            if not sentinels:
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+@contextlib.contextmanager
+def told_apart(ranks: Ranks, said: Callable[[], UserError | None]) -> Iterator[None]:
+    """Turn the loss of another process into UserError, or into Stopped where all have been told to stop."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not lost_connection(error):
+            raise
+        stop.check()
+        raise said() or gone([], ranks.count) from error
+
+
+def lost_connection(error: RuntimeError) -> bool:
+    """Whether an error says that another process is gone."""
+    text = str(error)
+    return isinstance(error, distributed.DistError) or any(
+        word in text for word in ("onnection closed by peer", "onnection reset by peer", "gloo", "Broken pipe", "NCCL")
+    )
+
+
+def check_agreement(facts: Mapping[str, Any], ranks: Ranks) -> None:
+    """Raise UserError, in all processes, if they do not see the same code, data and parameters; it names what and who."""
+    if ranks.alone:
+        return
+    found: list[Any] = [None] * ranks.count
+    distributed.all_gather_object(found, dict(facts))
+    for what in facts:
+        values = [each.get(what) for each in found]
+        if any(value != values[0] for value in values):
+            raise UserError(f"{what}: not the same in all processes ({_who(values)}); give all the same and run again")
+
+
+def _who(values: list) -> str:
+    """Which processes have which value."""
+    having: dict[str, list[int]] = {}
+    for rank, value in enumerate(values):
+        having.setdefault(str(value), []).append(rank)
+    told = [f"process {', '.join(map(str, ranks))} has {shown(value[:16])}" for value, ranks in having.items()]
+    return "; ".join(told[:4]) + (f"; {len(told) - 4} more" if len(told) > 4 else "")

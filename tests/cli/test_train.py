@@ -1,0 +1,140 @@
+"""`reslab train`: missing networks by this machine's cores and by a real Slurm, then nothing is left for `dvc repro` to train."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import slurm_cluster
+from project import call
+
+from reslab.cli.train import state
+from reslab.errors import UserError
+from reslab.grid import cluster, slurm
+from reslab.grid.cluster import Cluster
+from reslab.grid.networks import PROGRESS, SUBMITTED, Network
+from reslab.runs.jobs import Job
+
+SLURM = "engine: slurm\nhours: 0.5\nat_once: 2\n"
+
+
+def test_a_cluster_file_is_checked(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text("engine: slurm\nprocessors: 3\n")
+    with pytest.raises(UserError, match=r"cluster.yaml: cluster: .*processors"):
+        cluster.read(path)
+    path.write_text("engine: pbs\n")
+    with pytest.raises(UserError, match=r"cluster.engine.*local.*slurm"):
+        cluster.read(path)
+    path.write_text("")
+    assert cluster.read(path) == Cluster()
+    with pytest.raises(UserError, match="no such file"):
+        cluster.read(tmp_path / "other.yaml")
+
+
+def test_what_slurm_is_asked_for():
+    asked = slurm.asked(
+        Cluster(engine="slurm", processes=2, gpus=1, cpus=4, hours=1.5, memory_gb=0.5, partition="gpu", setup=["x"])
+    )
+    assert (asked["time"], asked["gres"], asked["cpus_per_task"], asked["mem"]) == (90, "gpu:2", 8, "512M")
+    assert (asked["partition"], asked["setup"][1:], "account" in asked) == ("gpu", ["x"], False)
+
+
+def test_without_sbatch_it_is_said(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="there is no sbatch here"):
+        slurm.check_here()
+
+
+def test_the_state_of_a_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    network = Network(Job("plain", {}, "abc", 0, Path(), {}, 1))
+    assert state(network, {}) == "missing"
+    network.tell(PROGRESS, {"doing": "training"})
+    assert state(network, {}) == "stopped"
+    network.tell(PROGRESS, {"doing": "failed", "why": "no"})
+    assert state(network, {}) == "failed"
+    network.tell(SUBMITTED, {"job": "7_0"})
+    assert [state(network, {"7_0": found}) for found in ("PENDING", "RUNNING", "REQUEUED")] == ["waiting", "running", "waiting"]
+    with network.folder.locked():
+        assert state(network, {}) == "running"
+    network.folder.finished.mkdir()
+    assert state(network, {"7_0": "RUNNING"}) == "done"
+
+
+def histories(project: Path) -> dict[str, bytes]:
+    """What each finished network's history holds, by identity and seed."""
+    found = sorted((project / "checkpoints").glob("*/seed*/finished/history.csv"))
+    return {str(path.relative_to(project)): path.read_bytes() for path in found}
+
+
+def reslab(project: Path, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+    assigned = [f"{name}={value}" for name, value in {"PYTHONPATH": "src", **environment}.items()]
+    return call(project, "env", *assigned, "python", "-c", "from reslab.cli import main; main()", *arguments, check=check)
+
+
+def forget(project: Path) -> dict[str, bytes]:
+    """Delete the finished networks; returns what they were."""
+    before = histories(project)
+    shutil.rmtree(project / "checkpoints")
+    return before
+
+
+def test_all_networks_are_trained_here_and_collected(project):
+    before = forget(project)
+    planned = reslab(project, "train", "--dry-run").stdout
+    assert "plain-tau" in planned
+    said = reslab(project, "train")
+    assert "4 networks, 0 finished, 4 to start" in said.stdout
+    assert histories(project) == before
+    assert "4 done" in reslab(project, "train", "--status").stdout
+    assert "4 finished, 0 to start" in reslab(project, "train").stdout
+    assert "nothing to cancel" in reslab(project, "train", "--cancel", check=False).stderr
+
+
+@pytest.fixture
+def cluster_here(tmp_path) -> dict[str, str]:
+    slurm_cluster.skip_without()
+    pytest.importorskip("submitit")
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    yield slurm_cluster.start(folder)
+    slurm_cluster.stop(folder)
+
+
+@pytest.mark.slow
+def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
+    """An array of four jobs; one is queued again while it runs, and a second user submits nothing twice."""
+    before = forget(project)
+    (project / "cluster.yaml").write_text(SLURM)
+    assert "submitted 4 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
+    assert "submitted 0 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
+    job = running_job(project, cluster_here)
+    requeue(job, os.environ | cluster_here)
+    said = reslab(project, "train", **cluster_here)
+    assert said.stdout.endswith("all networks are finished; `dvc repro` collects them\n")
+    assert histories(project) == before
+    assert "no job of this study" in reslab(project, "train", "--cancel", **cluster_here).stdout
+
+
+def requeue(job: str, environment: dict[str, str]) -> None:
+    """Let Slurm stop a job and start it again, without the two minutes that it waits by itself."""
+    subprocess.run(["scontrol", "requeue", job], env=environment, check=True)
+    for _ in range(100):  # it is refused until the job has ended, and later there is nothing to hurry
+        if not subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], env=environment, check=False).returncode:
+            break
+        time.sleep(0.2)
+
+
+def running_job(project: Path, environment: dict[str, str]) -> str:
+    """The number of a job that runs, once there is one."""
+    command = ["squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i"]
+    while True:
+        found = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+        if found.stdout.split():
+            return found.stdout.split()[0]
+        assert any(json.loads(path.read_text()) for path in (project / "checkpoints").glob("*/seed*/submitted.json"))
+        time.sleep(0.2)

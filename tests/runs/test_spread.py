@@ -1,0 +1,99 @@
+"""Several processes of one network: they find one another, agree or say on what they do not, and none is waited for in vain."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from reslab.errors import UserError
+from reslab.ranks import ALONE, Ranks
+from reslab.runs import processes, spread
+from reslab.runs.processes import LostProcess
+
+
+@dataclass(frozen=True)
+class Job:
+    seed: int
+    folder: Path = Path()
+
+
+def talk(job: Job, ranks: Ranks = ALONE) -> None:
+    """All that processes tell one another; each writes down what it found."""
+    said = [ranks.told(lambda: "from the first" if ranks.first else "never asked"), ranks.any(ranks.rank == 2), ranks.any(False)]
+    said += [ranks.add(torch.ones(2)).tolist(), ranks.joined(torch.full((ranks.rank, 1), ranks.rank), [0, 1, 2]).flatten().tolist()]
+    spread.check_agreement({"code": "same"}, ranks)
+    for ask in (lambda: spread.check_agreement({"code": "a", "data": "abc"[ranks.rank // 2]}, ranks), partial(ranks.told, refused)):
+        with pytest.raises(UserError) as caught:
+            ask()
+        said.append(str(caught.value))
+    (job.folder / f"{ranks.rank}").write_text(repr(said))
+    ranks.any(False)  # the first does not end, and end the others, before they have written
+
+
+def refused() -> None:
+    raise UserError("the first cannot")
+
+
+def test_processes_find_one_another_and_name_who_differs(tmp_path):
+    spread.train_over(talk, Job(0, tmp_path), 3)
+    told = [(tmp_path / str(rank)).read_text() for rank in range(3)]
+    assert told[0] == told[1] == told[2]
+    differ = "data: not the same in all processes (process 0, 1 has 'a'; process 2 has 'b')"
+    assert eval(told[0]) == [
+        "from the first",
+        True,
+        False,
+        [3.0, 3.0],
+        [1, 2, 2],
+        f"{differ}; give all the same and run again",
+        "the first cannot",
+    ]
+
+
+def die(job: Job, ranks: Ranks = ALONE) -> None:
+    if ranks.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    ranks.add(torch.ones(2))
+
+
+def test_a_killed_process_ends_the_others_and_is_named():
+    line = r"^process 1 of 2 that train one network was killed \(out of memory\?\); run the same command again to resume$"
+    with pytest.raises(LostProcess, match=line):
+        spread.train_over(die, Job(0), 2)
+
+
+def refuse(job: Job, ranks: Ranks = ALONE) -> None:
+    if ranks.rank == 1:
+        raise UserError("data/prepared: damaged")
+    ranks.add(torch.ones(2))
+
+
+def test_what_another_process_cannot_do_is_said():
+    with pytest.raises(UserError, match=r"^process 1: data/prepared: damaged$"):
+        spread.train_over(refuse, Job(0), 2)
+
+
+def lose(job: Job) -> None:
+    if job.seed == 0:
+        raise LostProcess("process 1 is gone")
+    while True:
+        time.sleep(0.1)
+
+
+def test_a_lost_process_ends_the_other_networks_too():
+    with pytest.raises(LostProcess, match="process 1 is gone"):
+        list(processes.run_all(lose, [Job(0), Job(1)], workers=2, display=None))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setenv("RESLAB_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert spread.take_device(0, 2) == "cuda"
+    assert os.environ["RESLAB_DEVICE"] == "cuda:0"
+    with pytest.raises(UserError, match="process 1 has no GPU, there are 1"):
+        spread.take_device(1, 2)

@@ -1,0 +1,80 @@
+"""A real Slurm on this machine: its controller and one node, where root has it installed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "munged")
+CONFIGURATION = """\
+ClusterName=local
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmdPort={node_port}
+AuthType=auth/munge
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SlurmctldPidFile={folder}/controller.pid
+SlurmdPidFile={folder}/node.pid
+SlurmdSpoolDir={folder}/spool
+StateSaveLocation={folder}/state
+SlurmUser=root
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=requeue_delay=1,batch_sched_delay=1,sched_interval=5
+SlurmctldLogFile={folder}/controller.log
+SlurmdLogFile={folder}/node.log
+ReturnToService=2
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return tried.getsockname()[1]
+
+
+def skip_without() -> None:
+    """Skip the test where there is no Slurm, or no right to start it."""
+    if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
+        pytest.skip(f"no {missing[0]} on this machine (Debian: apt-get install slurm-wlm munge)")
+    if os.geteuid() != 0:
+        pytest.skip("only root can start Slurm's controller and node")
+
+
+def start(folder: Path) -> dict[str, str]:
+    """Start munge, if it does not run, a controller and a node; returns the environment of their users."""
+    for name in ("spool", "state"):
+        (folder / name).mkdir()
+    host = socket.gethostname().split(".")[0]
+    text = CONFIGURATION.format(folder=folder, host=host, port=free_port(), node_port=free_port())
+    (folder / "slurm.conf").write_text(text)
+    if not Path("/run/munge/munge.socket.2").exists():
+        Path("/run/munge").mkdir(exist_ok=True)
+        shutil.chown("/run/munge", "munge")
+        subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", "munged"], check=True)
+    environment = {"SLURM_CONF": str(folder / "slurm.conf")}
+    for name in ("slurmctld", "slurmd"):
+        subprocess.run([name], env=os.environ | environment, check=True, stderr=subprocess.DEVNULL)
+    idle = ["sinfo", "-h", "-o", "%T"]
+    for _ in range(300):
+        answer = subprocess.run(idle, env=os.environ | environment, capture_output=True, text=True, check=False)
+        if "idle" in answer.stdout:
+            return environment
+        time.sleep(0.1)
+    stop(folder)
+    raise AssertionError((folder / "controller.log").read_text()[-2000:])
+
+
+def stop(folder: Path) -> None:
+    """End the controller and the node."""
+    for name in ("node", "controller"):
+        pid = folder / f"{name}.pid"
+        if pid.exists():
+            os.kill(int(pid.read_text()), 15)

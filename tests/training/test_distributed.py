@@ -1,0 +1,89 @@
+"""One network over several processes: the same numbers as one process, to rounding in float64, whatever is done in a step."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from group import CASES, EQUAL, PER_PROCESS, SIZES, ghosts_of, trained
+from project import built_once
+
+from reslab.ranks import ALONE, Ranks
+from reslab.training.distributed import cut
+
+SEVERAL = SIZES[1:]
+GROUP = Path(__file__).parents[1] / "support" / "group.py"
+
+
+@pytest.fixture(scope="module")
+def outcomes(shared) -> Path:
+    """What each number of processes has made of all cases."""
+
+    def build(folder: Path) -> None:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        subprocess.run([sys.executable, str(GROUP), str(folder)], env=environment, check=True)
+
+    return built_once(shared / "group" / "outcomes", build)
+
+
+def of_case(outcomes: Path, size: int, case: str) -> dict:
+    return torch.load(outcomes / f"{size}.pt")["found"][case]
+
+
+def assert_close(found: dict, expected: dict) -> None:
+    assert found["position"] == expected["position"]
+    assert found["state"].keys() == expected["state"].keys()
+    for name, tensor in expected["state"].items():
+        torch.testing.assert_close(
+            found["state"][name], tensor, rtol=1e-9, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    for row, other in zip(found["history"], expected["history"], strict=True):
+        assert row == pytest.approx(other, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("case", EQUAL)
+@pytest.mark.parametrize("size", SEVERAL)
+def test_several_processes_train_the_network_of_one(outcomes, size, case):
+    """Weights, statistics, averages, losses, errors and scores; the last batch has fewer images than there are processes."""
+    assert_close(of_case(outcomes, size, case), of_case(outcomes, 1, case))
+
+
+@pytest.mark.parametrize("size", SEVERAL)
+def test_batch_norm_of_each_process_is_ghost_batch_norm(outcomes, size):
+    (case,) = PER_PROCESS
+    expected = trained(ghosts_of(PER_PROCESS[case], size), ALONE)
+    assert_close(of_case(outcomes, size, case), expected)
+    with pytest.raises(AssertionError):
+        assert_close(of_case(outcomes, 1, case), expected)
+
+
+@pytest.mark.parametrize("size", SEVERAL)
+def test_all_processes_hold_the_same_bits_and_find_them_again(outcomes, size):
+    assert torch.load(outcomes / f"{size}.pt")["equal"]
+    first, again = (of_case(outcomes, size, case) for case in (next(iter(CASES)), "again"))
+    assert first["history"] == again["history"]
+    assert all(torch.equal(tensor, again["state"][name]) for name, tensor in first["state"].items())
+
+
+def test_a_run_goes_on_with_another_number_of_processes(outcomes):
+    """Two, one and three in turn, each from the checkpoint in the middle of an epoch."""
+    assert_close(torch.load(outcomes / "resumed.pt"), torch.load(outcomes / "straight" / "resumed.pt"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 13, 500])
+@pytest.mark.parametrize("unit", [1, 4])
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_the_parts_of_a_batch_are_all_of_it_in_order(size, unit, count):
+    parts = Ranks(0, count).parts(size, unit)
+    assert [image for part in parts for image in range(size)[part]] == list(range(size))
+    assert all(part.start % unit == 0 for part in parts if part.start < size)
+    units = [-(-(part.stop - part.start) // unit) for part in parts]
+    assert max(units) - min(units) <= 1
+
+
+def test_every_ghost_batch_has_one_process():
+    cuts = [cut(18, Ranks(rank, 3), ghost_batch_size=4, per_process=False) for rank in range(3)]
+    assert [list(made.mine) for made in cuts] == [[0], [1, 2], [3, 4]]
+    assert {made.chunks for made in cuts} == {5}
