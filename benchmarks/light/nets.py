@@ -115,7 +115,7 @@ def prepared_step(step: TrainingStep, level: str) -> tuple[Launch, dict[str, flo
         return step, differs
     before, levels.check_agreement = levels.check_agreement, compare
     try:
-        return levels._prepared(step, level), differs
+        return levels._prepared(step, level)[0], differs
     finally:
         levels.check_agreement = before
 

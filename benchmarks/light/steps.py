@@ -41,7 +41,7 @@ RECIPES = [
     {"train": {"ema": 0.9}},
     {"train": {"ghost_batch_size": 64}},
     {"augment": [{"name": "random_erasing"}, {"name": "cutout", "size": 4}]},  # mixup, CutMix and RICAP need scipy
-    {"optimizer": {"name": "adam"}},
+    {"optimizer": {"name": "adam", "lr": 1e-3}},
     {"model": {"name": "shake_shake", "depth": 8, "width": 16}},
     {"model": {"name": "vgg", "layers": [1, 1, 2], "widths": [8, 16, 16]}},
     {"augment": [{"name": "lighting"}]},

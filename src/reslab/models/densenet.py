@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from reslab.config.schema import Depth, Fraction, Probability, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, conv1x1, conv3x3
+from reslab.models.parts.layers import ImageNetStem, Network, Stem, Tail, conv1x1, conv3x3, relu_of
 from reslab.models.parts.plans import Blocks, BlockType, blocks_per_stage
 from reslab.models.parts.stochastic import dropout
 
@@ -26,7 +26,7 @@ class DenseLayer(nn.Module):
         self.dropout = dropout(p)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([x, self.dropout(self.conv1(F.relu(self.bn1(x))))], dim=1)
+        return torch.cat([x, self.dropout(self.conv1(relu_of(self.bn1, x)))], dim=1)
 
 
 class DenseBottleneck(nn.Module):
@@ -42,8 +42,8 @@ class DenseBottleneck(nn.Module):
         self.dropout2 = dropout(p)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.dropout1(self.conv1(F.relu(self.bn1(x))))
-        out = self.dropout2(self.conv2(F.relu(self.bn2(out))))
+        out = self.dropout1(self.conv1(relu_of(self.bn1, x)))
+        out = self.dropout2(self.conv2(relu_of(self.bn2, out)))
         return torch.cat([x, out], dim=1)
 
 
@@ -57,7 +57,7 @@ class Transition(nn.Module):
         self.dropout = dropout(p)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(self.dropout(self.conv(F.relu(self.bn(x)))), 2)
+        return F.avg_pool2d(self.dropout(self.conv(relu_of(self.bn, x))), 2)
 
 
 DENSE_LAYERS: dict[BlockType, Callable[..., nn.Module]] = {"basic": DenseLayer, "bottleneck": DenseBottleneck}

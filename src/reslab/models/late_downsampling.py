@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import Network, Stem, conv3x3, subsample
+from reslab.models.parts.layers import Network, Stem, conv3x3, relu_of, subsample
 from reslab.models.parts.plans import residual_depth
 
 
@@ -28,7 +28,7 @@ class LateBlock(nn.Module):
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = relu_of(self.bn1, self.conv1(x))
         out = self.bn2(self.conv2(out))
         shortcut = F.pad(subsample(x, self.stride), (0, 0, 0, 0, self.padding, self.padding))
         return F.relu(shortcut + out)

@@ -17,6 +17,7 @@ from reslab.models.parts.layers import (
     conv1x1,
     conv3x3,
     make_shortcut,
+    relu_of,
     stages,
 )
 from reslab.models.parts.plans import Blocks, BlockType, cifar_plan, imagenet_plan
@@ -33,8 +34,8 @@ class PlainBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(out)))
+        out = relu_of(self.bn1, self.conv1(x))
+        return relu_of(self.bn2, self.conv2(out))
 
 
 class BasicBlock(nn.Module):
@@ -52,7 +53,7 @@ class BasicBlock(nn.Module):
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = relu_of(self.bn1, self.conv1(x))
         out = self.bn2(self.conv2(out))
         return F.relu(self.shortcut(x) + out)
 
@@ -78,8 +79,8 @@ class Bottleneck(nn.Module):
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = F.relu(self.bn2(self.conv2(out)))
+        out = relu_of(self.bn1, self.conv1(x))
+        out = relu_of(self.bn2, self.conv2(out))
         out = self.bn3(self.conv3(out))
         return F.relu(self.shortcut(x) + out)
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import ImageNetStem, Network, Stem, conv1x1, conv3x3, make_shortcut
+from reslab.models.parts.layers import ImageNetStem, Network, Stem, conv1x1, conv3x3, make_shortcut, relu_of
 from reslab.models.parts.plans import Blocks, Plan, cifar_plan, imagenet_plan
 
 
@@ -26,8 +26,8 @@ class GroupedBottleneck(nn.Module):
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = F.relu(self.bn2(self.conv2(out)))
+        out = relu_of(self.bn1, self.conv1(x))
+        out = relu_of(self.bn2, self.conv2(out))
         out = self.bn3(self.conv3(out))
         return F.relu(self.shortcut(x) + out)
 

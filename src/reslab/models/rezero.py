@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from reslab.config.schema import Depth, Size
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut, stages
+from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut, relu_of, stages
 from reslab.models.parts.plans import cifar_plan
 
 
@@ -25,7 +25,7 @@ class ReZeroBlock(nn.Module):
         self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = relu_of(self.bn1, self.conv1(x))
         out = self.bn2(self.conv2(out))
         return F.relu(self.shortcut(x) + self.alpha * out)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from reslab.config.schema import Depth, Size
 from reslab.errors import UserError
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import Network, Stem, conv1x1, conv3x3, stages, subsample
+from reslab.models.parts.layers import Network, Stem, conv1x1, conv3x3, relu_of, stages, subsample
 from reslab.models.parts.plans import cifar_plan
 from reslab.rng import NetworkDraws
 
@@ -52,7 +52,7 @@ class Branch(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(F.relu(x))))
+        out = relu_of(self.bn1, self.conv1(F.relu(x)))
         return self.bn2(self.conv2(out))
 
 

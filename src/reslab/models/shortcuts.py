@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from reslab.config.schema import Depth, Finite, Probability, Size, bind
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import Network, Projection, Stem, conv1x1, conv3x3, make_shortcut, stages
+from reslab.models.parts.layers import Network, Projection, Stem, conv1x1, conv3x3, make_shortcut, relu_of, stages
 from reslab.models.parts.plans import Shape, cifar_plan
 from reslab.models.parts.stochastic import dropout
 
@@ -116,7 +116,7 @@ class ShortcutBlock(nn.Module):
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = relu_of(self.bn1, self.conv1(x))
         out = self.bn2(self.conv2(out))
         return F.relu(self.join(x, out))
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from reslab.config.schema import Depth, Fraction, Size
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut
+from reslab.models.parts.layers import Network, ShortcutOption, Stem, conv3x3, make_shortcut, relu_of
 from reslab.models.parts.plans import Shape, cifar_plan
 from reslab.rng import NetworkDraws
 
@@ -47,7 +47,7 @@ class StochasticDepthBlock(nn.Module):
         return (self.draws.uniform(count, images=images) < self.survival).to(x.dtype).view(count, 1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = relu_of(self.bn1, self.conv1(x))
         out = self.bn2(self.conv2(out))
         # Deviation: a dropped branch is computed and multiplied by 0, so that its batch statistics are updated too; the paper skips
         # it. A skip would need the host to know the draw, which neither a compiler nor a CUDA graph allows.

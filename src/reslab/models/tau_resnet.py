@@ -24,6 +24,7 @@ from reslab.models.parts.layers import (
     global_average_pool,
     make_shortcut,
     pad_channels,
+    relu_of,
     scalar_bias,
     scale_gradient,
     stages,
@@ -79,7 +80,7 @@ class BatchNormBlock(nn.Module):
         return self.bn2
 
     def forward(self, x: Tensor, tau: float) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = relu_of(self.bn1, self.conv1(x))
         out = self.bn2(self.conv2(out))
         return F.relu(self.shortcut(x) + tau * out)
 
@@ -172,8 +173,8 @@ class BatchNormBottleneck(nn.Module):
         return self.bn3
 
     def forward(self, x: Tensor, tau: float) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = F.relu(self.bn2(self.conv2(out)))
+        out = relu_of(self.bn1, self.conv1(x))
+        out = relu_of(self.bn2, self.conv2(out))
         out = self.bn3(self.conv3(out))
         return F.relu(self.shortcut(x) + tau * out)
 

@@ -3,11 +3,10 @@
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from reslab.config.schema import Depth, Probability, Size
 from reslab.models.parts.init import initialized
-from reslab.models.parts.layers import Network, Stem, Tail, conv1x1, conv3x3, stages
+from reslab.models.parts.layers import Network, Stem, Tail, conv1x1, conv3x3, relu_of, stages
 from reslab.models.parts.plans import blocks_per_stage, make_plan
 from reslab.models.parts.stochastic import dropout
 
@@ -28,9 +27,9 @@ class WideBlock(nn.Module):
         self.projection = conv1x1(in_channels, out_channels, stride) if in_channels != out_channels else None
 
     def forward(self, x: Tensor) -> Tensor:
-        active = F.relu(self.bn1(x))
+        active = relu_of(self.bn1, x)
         out = self.dropout(self.conv1(active))
-        out = self.conv2(F.relu(self.bn2(out)))
+        out = self.conv2(relu_of(self.bn2, out))
         return out + (x if self.projection is None else self.projection(active))
 
 

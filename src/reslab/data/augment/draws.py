@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from reslab.data.augment.draw_kernel import best_uniform
 from reslab.rng import GOLDEN, key_of, mixed, random_bits, signed, uniform
 
 Level = Literal["image", "batch"]  # whose the numbers are: each image's own, or one for the whole batch
@@ -22,6 +23,7 @@ class Keys:
         self.seed, self.epoch = seed, 0
         self.places: dict[tuple[str, str], int] = {}  # (stream, name) -> place in the table
         self.table = torch.zeros(MOST_KEYS, dtype=torch.int64, device=device)
+        self.uniform = best_uniform(device)
 
     def begin(self, epoch: int) -> None:
         """Make the keys of another epoch, in place."""
@@ -58,7 +60,7 @@ class Draws:
 
     def uniform(self, name: str) -> Tensor:
         """One float64 in [0, 1) per sample, (B,); another `name` gives independent numbers."""
-        return uniform(self.index, self._key(name))
+        return (self.keys.uniform if self.keys else uniform)(self.index, self._key(name))
 
     def uniforms(self, name: str, count: int) -> Tensor:
         """`count` independent float64 in [0, 1) per sample, (B, count)."""

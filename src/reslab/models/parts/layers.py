@@ -47,6 +47,12 @@ def scalar_bias() -> nn.Parameter:
     return nn.Parameter(torch.zeros(1))
 
 
+def relu_of(norm: nn.Module, x: Tensor) -> Tensor:
+    """ReLU of a normalised x; by one kernel where the norm was given one (training/execution/fused_norm.py)."""
+    together = getattr(norm, "with_relu", None)
+    return F.relu(norm(x)) if together is None else together(x)
+
+
 def subsample(x: Tensor, stride: int) -> Tensor:
     """Every `stride`-th pixel, (B, C, H, W) -> (B, C, H / stride, W / stride)."""
     return x[:, :, ::stride, ::stride]
@@ -121,7 +127,8 @@ class Stem(nn.Module):
         self.relu = nn.ReLU() if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn(self.conv(x)))
+        x = self.conv(x)
+        return relu_of(self.bn, x) if isinstance(self.relu, nn.ReLU) else self.bn(x)
 
 
 class ImageNetStem(nn.Module):
@@ -133,7 +140,7 @@ class ImageNetStem(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn(self.conv(x)))  # (B, 64, H / 2, W / 2)
+        x = relu_of(self.bn, self.conv(x))  # (B, 64, H / 2, W / 2)
         return F.max_pool2d(x, 3, stride=2, padding=1)  # (B, 64, H / 4, W / 4)
 
 
@@ -146,7 +153,7 @@ class Tail(nn.Module):
         self.relu = nn.ReLU() if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn(x))
+        return relu_of(self.bn, x) if isinstance(self.relu, nn.ReLU) else self.bn(x)
 
 
 def stages(block: Callable[..., nn.Module], plan: Plan) -> list[nn.Sequential]:

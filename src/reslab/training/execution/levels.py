@@ -13,6 +13,7 @@ from reslab.training.evaluation import ScoringStep
 from reslab.training.execution.compiler import Compiled, compiled
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.execution.executor import Launch
+from reslab.training.execution.fused_norm import with_own_kernels
 from reslab.training.execution.trial import Snapshot, changes, changes_in_float32, check_agreement
 from reslab.training.step import Forms, TrainingStep, add_up, measured
 
@@ -75,9 +76,9 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
         if level == "eager" or (level == "graph" and BROKEN in refused.values()):
             continue
         settings = [{key: value for key, value in group.items() if key != "params"} for group in step.optimizer.param_groups]
-        launch, error = _tried(step, level)
+        made, error = _tried(step, level)
         if error is None:
-            return launch, ExecutionLevel(level, refused)
+            return made[0], ExecutionLevel(level, refused | made[1])
         if out_of_memory(error):
             raise error  # a slower level needs as much: what shares the device must make room
         refused = refused | {level: telling_line(error)}
@@ -89,16 +90,16 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
     return step, ExecutionLevel("eager", refused)
 
 
-def _tried(step: TrainingStep, level: str) -> tuple[Launch | None, Exception | None]:
-    """What launches the step at a level, or the reason why it does not work, here or in another process of the network."""
-    launch, found = None, None
+def _tried(step: TrainingStep, level: str) -> tuple[tuple[Launch, dict[str, str]] | None, Exception | None]:
+    """What `_prepared` makes at a level, or the reason why it does not work, here or in another process of the network."""
+    made, found = None, None
     try:
-        launch = _prepared(step, level)
+        made = _prepared(step, level)
     except Exception as error:  # noqa: BLE001 - whatever it is, a slower level may work
         found = error
     if step.rule.ranks.any(found is not None):
         return None, found or UserError("it does not work in another of the processes")
-    return launch, None
+    return made, None
 
 
 def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Launch:
@@ -135,8 +136,11 @@ def _no_compiler(device: torch.device) -> str | None:
     return "no C++ compiler (g++) on this machine"
 
 
-def _prepared(step: TrainingStep, level: str) -> Launch:
-    """What launches the step at a level above eager, after a trial. Raises whatever makes the level unusable."""
+def _prepared(step: TrainingStep, level: str) -> tuple[Launch, dict[str, str]]:
+    """What launches the step at a level above eager, after a trial, and what was refused by the way.
+
+    Raises whatever makes the level unusable.
+    """
     recorded, compiles = level.startswith("graph"), level.endswith("compile")
     if recorded and (reason := obstacle(step)):
         raise UserError(reason)
@@ -156,9 +160,13 @@ def _prepared(step: TrainingStep, level: str) -> Launch:
         step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
     if recorded and compiles:
         step.batches.compile(partial(compiled, device=device))
-    launch = _recorded(step) if recorded else step
-    check_agreement(plain, changes(step, launch), exact)
-    return launch
+
+    def tried() -> Launch:
+        launch = _recorded(step) if recorded else step
+        check_agreement(plain, changes(step, launch), exact)
+        return launch
+
+    return with_own_kernels(step.model, tried) if level == "graph" and step.rule.ranks.alone else (tried(), {})
 
 
 def _recorded(step: TrainingStep) -> Recorded:
