@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reslab.config.start import InitFrom
@@ -52,6 +50,9 @@ def _read(path: Path, shown: str) -> Start:
     names = dataset.get("class_names") if isinstance(dataset, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{WHERE}: {shown}: its description names no classes; {MEND}")
+    from safetensors import SafetensorError  # a bare machine with a GPU has it only where it is needed
+    from safetensors.torch import load_file
+
     try:
         return Start(shown, checksums.of_file(weights), load_file(weights), names, found.description.get("normalization") or {})
     except (SafetensorError, RuntimeError) as error:
