@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reslab.data.decode import Form
+from reslab.data.form import Form
 from reslab.runs.folders import checkpoints
 
 SECONDS_BETWEEN_SAVES = 60.0
