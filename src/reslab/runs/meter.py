@@ -5,16 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from reslab.runs.progress import SECONDS_BETWEEN_LINES, format_seconds
-
 
 @contextmanager
 def meter(title: str, total: float, done: float = 0) -> Iterator[Callable[[float], None]]:
     """Show how much of `total` is done and the time left; call what it yields with each further amount."""
     if sys.stderr.isatty():
+        from rich.console import Console  # a bare machine with a GPU may not have it
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.percentage:3.0f}%"), TimeRemainingColumn())
         with Progress(*columns, TextColumn("left"), console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(title, total=total, completed=done)
@@ -29,6 +27,8 @@ class _Lines:
         self.began = self.shown = time.monotonic()
 
     def advance(self, amount: float) -> None:
+        from reslab.runs.progress import SECONDS_BETWEEN_LINES, format_seconds  # it loads rich
+
         self.done += amount
         now = time.monotonic()
         if now - self.shown < SECONDS_BETWEEN_LINES:

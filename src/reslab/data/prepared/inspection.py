@@ -19,6 +19,7 @@ from reslab.data.form import Form, Unreadable, unreadable
 from reslab.data.prepared.statistics import histograms
 from reslab.data.prepared.unfinished import Unfinished
 from reslab.errors import UserError
+from reslab.runs.meter import meter
 
 CHUNK = 64  # images of one task; their pixels are all that a process holds
 WORTH_A_PROCESS = 16  # tasks: with fewer, starting the process takes longer than the work
@@ -66,8 +67,6 @@ def inspect(archive: Path, table: np.ndarray, form: Form, *, counted: np.ndarray
     parts = [slice(start, start + CHUNK) for start in range(first, len(table), CHUNK)]
     tasks = (Task(archive, form, table[part], counted[part]) for part in parts)
     processes = min(workers, len(parts) // WORTH_A_PROCESS)
-    from reslab.runs.meter import meter  # rich: a bare machine with a GPU has neither it nor encoded images
-
     with meter("decoding", len(table), first) as advance:
         for part, found in zip(parts, _run(tasks, processes), strict=True):
             total.table[part], total.digests[part] = found.table, found.digests
