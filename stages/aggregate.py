@@ -27,33 +27,48 @@ from reslab.report.tables.classes import classes_markdown
 from reslab.report.tables.comparisons import comparisons_markdown
 from reslab.report.tables.latex import latex
 from reslab.report.tables.published import published_markdown
-from reslab.report.tables.results import ERROR, networks_markdown, results_columns, results_markdown
+from reslab.report.tables.results import (
+    ERROR,
+    TIMES,
+    networks_markdown,
+    results_columns,
+    results_markdown,
+    times_markdown,
+    times_table,
+)
 from reslab.storage import writes
 from reslab.tracking import Store, attempt, read_results
 
 NAMED = 6  # networks in a message
-OF_EXPERIMENTS = {"models": "json", "runs": "json", "history": "csv"}  # folder of metrics/ -> its files, one an experiment
+OF_EXPERIMENTS = {
+    "environments": "json",
+    "models": "json",
+    "runs": "json",
+    "history": "csv",
+}  # folder of metrics/ -> its files, one an experiment
 PAPER = ("experiment", "tau", "parameters", "n", "diverged", "did not train", ERROR, "95 % interval", "published")  # fit on a page
 MATRIX = 100  # classes that a drawn confusion matrix has room for
 
 
 @writes
-def write_csv(table: pd.DataFrame, path: Path, **options: str) -> None:
-    """Equal tables give equal bytes."""
-    table.to_csv(path, index=False, lineterminator="\n", **options)
+def write_csv(table: pd.DataFrame, path: Path, *, float_format: str = "%.12g") -> None:
+    """Equal tables give equal bytes; of statistics the last digits, which are a processor's rounding, are left out."""
+    table.to_csv(path, index=False, lineterminator="\n", float_format=float_format)
 
 
 def write_results(
     study: config.Study, runs: pd.DataFrame, summary: pd.DataFrame, scores: pd.DataFrame, folder: Path
 ) -> pd.DataFrame | None:
     """Write the tables of experiments, of single networks, and of published numbers, which is returned."""
-    (folder / "results.md").write_text(results_markdown(summary, runs, study.report.title), encoding="utf-8")
+    (folder / "results.md").write_text(results_markdown(summary, study.report.title), encoding="utf-8")
     columns = {name: column for name, column in results_columns(summary).items() if name in PAPER}
     paper = latex(columns, caption=study.report.title or study.name, label=study.name)
     (folder / "results.tex").write_text(paper, encoding="utf-8")
-    write_csv(summary, folder / "results.csv")
+    write_csv(summary.drop(columns=[*TIMES]), folder / "results.csv")
+    (folder / "times.md").write_text(times_markdown(summary, runs), encoding="utf-8")
+    write_csv(times_table(summary), folder / "times.csv")
     (folder / "networks.md").write_text(networks_markdown(scores), encoding="utf-8")
-    write_csv(scores, folder / "networks.csv")
+    write_csv(scores.drop(columns="seconds"), folder / "networks.csv")
     if not study.report.published:
         return None
     published = against_published(study, summary)
@@ -78,11 +93,16 @@ def write_claims(compared: pd.DataFrame | None, published: pd.DataFrame | None, 
     write_csv(found, folder / "claims.csv")
 
 
-def write_comparisons(study: config.Study, runs: pd.DataFrame, digests: digest.Digests, folder: Path) -> pd.DataFrame | None:
+def by_images(study: config.Study, digests: digest.Digests, table: Path, *, kept: bool) -> pd.DataFrame:
+    """McNemar's tests of the single networks; the stored `table` of them for a `kept` study, whose predictions are gone."""
+    if kept and table.exists():
+        names = dict.fromkeys(("experiment", "against"), str)
+        return pd.read_csv(table, dtype=names, keep_default_na=False, na_values={"p": "", "p_holm": ""})
+    return image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
+
+
+def write_comparisons(study: config.Study, runs: pd.DataFrame, by_image: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Write the table of comparisons, and McNemar's of the single networks."""
-    if not study.report.compare:
-        return None
-    by_image = image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
     compared = comparisons(runs, study.report.compare, by_image, margin=(study.report.margin or MARGIN) / 100)
     (folder / "comparisons.md").write_text(comparisons_markdown(compared), encoding="utf-8")
     write_csv(compared, folder / "comparisons.csv")
@@ -154,33 +174,42 @@ def main(
     params: Path = Path("params.yaml"),
     predictions: Path = Path("data/predictions"),
     sheets: Path = Path("data/mistakes"),
+    *,
+    kept: bool = False,
 ) -> None:
-    """Read METRICS/runs, /history and PREDICTIONS; write METRICS/summary.json, report.html, tables/, curves/, plots/ and SHEETS."""
+    """Read METRICS/runs, /history and PREDICTIONS; write METRICS/summary.json, report.html, tables/, curves/, plots/ and SHEETS.
+
+    Of a `kept` study (`reslab refresh`) there are no predictions: what was computed from them stays, and MLflow has it already.
+    """
     study = config.load(params)
     say_left_out(study, metrics)
-    runs = runs_table(study, metrics / "runs")
+    runs = runs_table(study, metrics / "runs", older=kept)
     histories = read_histories(study, metrics)
-    digests = read_predictions(runs, predictions)
+    digests = {} if kept else read_predictions(runs, predictions)
     for folder in ("tables", "curves", "plots"):
         (metrics / folder).mkdir(exist_ok=True)
     calibration = digest.calibration(digests) if digests else None
     summary = summarized(study, runs, digests, calibration)
     (metrics / "summary.json").write_text(json.dumps(headline(summary), indent=1) + "\n", encoding="utf-8")
     published = write_results(study, runs, summary, network_scores(runs, calibration), metrics / "tables")
-    compared = write_comparisons(study, runs, digests, metrics / "tables")
+    compared = None
+    if study.report.compare:
+        by_image = by_images(study, digests, metrics / "tables" / "mcnemar.csv", kept=kept)
+        compared = write_comparisons(study, runs, by_image, metrics / "tables")
     write_claims(compared, published, metrics / "tables")
     by_class = write_classes(study, digests, metrics)
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
-    write_for_dvc(digests, predictions, study, metrics, sheets)
     plot_curves(histories, panels(study_settings(study)), metrics / "plots" / "curves.svg")
     plot_depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
     found = page.Findings(
         study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, calibration=calibration, **by_class
     )
     page.write(found, metrics / "report.html")
-    attempt(lambda: log_to_mlflow(study, metrics), "the results")
+    if not kept:
+        write_for_dvc(digests, predictions, study, metrics, sheets)
+        attempt(lambda: log_to_mlflow(study, metrics), "the results")
     for name in ("results", "published", "comparisons"):
         if (path := metrics / "tables" / f"{name}.md").exists():
             print(path.read_text(encoding="utf-8"))

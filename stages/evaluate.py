@@ -61,7 +61,10 @@ def draw_mistakes(experiment: str, networks: list[Predictions], data: prepared.P
 
 
 def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path, data: Path = Path("data/prepared")) -> None:
-    """Score every seed of EXPERIMENT under RUNS; write SUMMARY (json), HISTORY (csv, all seeds) and the predictions into OUTPUT."""
+    """Score every seed of EXPERIMENT under RUNS; write SUMMARY (json), HISTORY (csv, all seeds) and the predictions into OUTPUT.
+
+    Times and environments, which differ between machines, are beside SUMMARY's folder (runs/network_files.py).
+    """
     folders = [folder for folder in runs.glob("seed*") if folder.name.removeprefix("seed").isdecimal()]
     folders.sort(key=lambda folder: int(folder.name.removeprefix("seed")))
     if not folders:
@@ -69,7 +72,7 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
     device, loaded = hardware.choose_device(), prepared.load(data)
     stored = [read_network(folder, older=False) for folder in folders]
     records_read = [trained(folder) for folder in folders]
-    hardware.prepare(device, precision=stored[0].precision.name, fast=False)
+    hardware.prepare(device, precision=stored[0].precision.name, fast=False, numeric=stored[0].numerics)
     shutil.rmtree(output, ignore_errors=True)
     scored, finished, epochs = [], [], []
     for folder, (record, rows), found in zip(folders, records_read, predict_held_out(stored, loaded, device), strict=True):
@@ -83,10 +86,9 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
         epochs += [{"seed": record["seed"]} | row for row in rows]
     if finished:
         draw_mistakes(experiment, finished, loaded, output / "mistakes.png")
-    for path in (summary, history):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    history.parent.mkdir(parents=True, exist_ok=True)
     listed = {history.name: records.write_history(history, epochs)}
-    records.write_record(summary, {"experiment": experiment, "checksums": listed, "runs": scored})
+    network_files.write_experiment(summary, experiment, scored, checksums=listed)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from reslab.runs.jobs import Job
 from reslab.runs.processes import Listener, Listeners
 from reslab.runs.progress import display
 from reslab.tracking import BackgroundLog, TrainedNetwork
+from reslab.training.execution import numerics
 
 
 def main(
@@ -37,6 +38,8 @@ def main(
 ) -> None:
     """Train EXPERIMENT by its DESCRIPTION for every seed of the study, and put the networks into OUTPUT."""
     study, described = config.load(params), records.read_record(description)
+    wish = numerics.chosen(study.experiment(experiment).train.numerics)
+    numerics.pin(wish)  # before torch is loaded, here or in a process that inherits it
     on_gpu = may_have_gpu() and has_gpu()
     with joined() as ranks:
         code = ranks.told(git.commit_state)
@@ -45,12 +48,12 @@ def main(
         at_once = networks_at_once(len(study.seeds), on_gpu=on_gpu, processes=count)
         jobs = [Job(experiment, described, key, seed, data, code, at_once, count) for seed in study.seeds]
         if ranks.first:
-            train_into(output, jobs, ranks, project=study.name, on_gpu=on_gpu)
+            train_into(output, jobs, ranks, project=study.name, on_gpu=on_gpu, asked=wish)
         else:
             follow(jobs, ranks)
 
 
-def train_into(output: Path, jobs: list[Job], ranks: Ranks, *, project: str, on_gpu: bool) -> None:
+def train_into(output: Path, jobs: list[Job], ranks: Ranks, *, project: str, on_gpu: bool, asked: str) -> None:
     """Train the networks of an experiment and put them into OUTPUT, with progress on the terminal and in MLflow."""
     experiment, key = jobs[0].experiment, jobs[0].identity
     log = BackgroundLog(project_root(), project)
@@ -61,7 +64,7 @@ def train_into(output: Path, jobs: list[Job], ranks: Ranks, *, project: str, on_
                 for job in train_all(jobs, Listeners(shown, log), ranks, on_gpu=on_gpu):
                     take_over(SeedFolder.of(key, job.seed).finished, output / f"seed{job.seed}")
                     log.log(TrainedNetwork.read(experiment, output / f"seed{job.seed}"))
-            warn_of_mixed(experiment, output)
+            warn_of_environments(experiment, output, asked=asked)
         except stop.Stopped:
             for job in jobs:
                 if (killed := SeedFolder.of(key, job.seed).draft / "record.json").exists():
@@ -89,10 +92,12 @@ def follow(jobs: list[Job], ranks: Ranks) -> None:
                 trained.train_network(job, ranks=ranks)
 
 
-def warn_of_mixed(experiment: str, output: Path) -> None:
-    """Say on stderr if the seeds in OUTPUT were trained on different devices, threads, precisions or versions of torch."""
-    differ = differing(records.read_record(path, older=True) for path in sorted(output.glob("seed*/record.json")))
-    if differ:
+def warn_of_environments(experiment: str, output: Path, *, asked: str) -> None:
+    """Say on stderr if the seeds in OUTPUT were trained in different environments, or not in the numerics that were asked for."""
+    found = [records.read_record(path, older=True) for path in sorted(output.glob("seed*/record.json"))]
+    if asked == numerics.PORTABLE and any(record.get("numerics") != asked for record in found):
+        print(f"warning: {experiment}: numerics are not portable here: {numerics.NEEDED}", file=sys.stderr)
+    if differ := differing(found):
         print(
             f"warning: {experiment}: its seeds differ in {', '.join(differ)}; errors may differ by it, and times are not averaged",
             file=sys.stderr,

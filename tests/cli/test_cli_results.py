@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+from project import call
 
 from reslab import cli
 from reslab.cli.docs import gallery
@@ -42,7 +43,7 @@ def metrics(repository, tmp_path):
     ("old", "new"),
     [
         ("  epochs: 15", "  epochs: 16"),
-        ("- 2\n", "- 2\n- 3\n"),
+        ("- 2\n", "- 2\n- 9\n"),
         ("resnet110-nobn", "resnet110-renamed"),
         ("    depth: 110", "    depth: 56"),
     ],
@@ -97,3 +98,26 @@ def test_the_page_takes_its_numbers_from_the_records(repository, metrics, tmp_pa
     (results / "digits-tau" / "tables" / "results.md").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"results\.md: damaged \(not UTF-8 text, byte 0\); take it from git"):
         gallery.page(results, tmp_path / "docs")
+
+
+def test_tables_of_a_kept_study_are_made_again_from_its_records(project):
+    """What needs predictions stays; tables, page and plots come out the same, and no MLflow is asked."""
+    call(project, "reslab", "keep")
+    folder = project / "results" / "small"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    store = (project / "mlflow.db").read_bytes()
+    for name in ("tables/results.md", "tables/comparisons.md", "plots/curves.svg"):
+        (folder / name).unlink()
+    call(project, "reslab", "refresh", "small")
+    again = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert again.keys() == before.keys()
+    kept = [folder / name for name in ("tables/comparisons.csv", "tables/mcnemar.csv", "tables/classes.csv", "plots/curves.svg")]
+    assert all(again[path] == before[path] for path in kept)
+    assert (project / "mlflow.db").read_bytes() == store
+    refused = call(project, "reslab", "refresh", "smal", check=False)
+    assert (
+        refused.stderr
+        == "error: unknown study 'smal' (did you mean 'small'?); allowed: "
+        + ", ".join(sorted(path.name for path in (project / "results").iterdir() if path.is_dir()))
+        + "\n"
+    )

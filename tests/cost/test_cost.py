@@ -9,6 +9,7 @@ from facts import facts
 from project import SMALL_PARAMS
 
 from reslab import config
+from reslab.config import library
 from reslab.cost import calibrate, machines
 from reslab.cost.estimate import Cost, costs, evaluation_work, fitting, network_work, run_work, step_work
 from reslab.cost.forward_work import forward_work
@@ -168,3 +169,15 @@ def test_the_documentation_shows_how_far_off_the_machines_are(repository):
         error = machines.read(name, repository / "machines").error
         said = f"{error['mean_percent']:.0f} % on average, {error['worst_percent']:.0f} % at most" if error else "not measured yet"
         assert said in row
+
+
+def test_a_published_run_that_stands_in_several_tables_counts_once(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    names = ("hysts-lr-batch0512", "hysts-lars-batch0512", "hysts-mnist")
+    studies = [config.parse(library.compose(name)) for name in names]
+    device = "GeForce GTX 1080 Ti"
+    every = [row for study in studies for row in calibrate.published_rows(study, device)]
+    rows = calibrate.distinct_rows(studies, device)
+    assert len(rows) == len({row["run"] for row in every}) < len(every)
+    mnist = {row["experiment"] for row in rows if row["study"] == "hysts-mnist"}
+    assert {"preact20-cutout8", "preact20-cutout16"} <= mnist  # equal errors and minutes, but not the same run

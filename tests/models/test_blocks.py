@@ -77,6 +77,19 @@ def test_the_older_shake_shake_has_another_stem_and_tail():
     assert isinstance(old.stages[0][0].shortcut, torch.nn.Identity)
 
 
+def test_the_authors_shake_shake_shifts_right_and_down_and_the_other_left_and_up():
+    """The author's Torch code has SpatialZeroPadding(1, -1, 1, -1): one column and row before, one less after."""
+    for form, expected in (("gastaldi", [[0, 0], [0, 5]]), ("hysts", [[5, 7], [13, 15]])):
+        block = build("shake_shake", {"depth": 8, "width": 16, "form": form}).stages[1][0]
+        skip = block.shortcut
+        skip.bn = torch.nn.Identity()
+        with torch.no_grad():
+            for conv, weight in ((skip.conv1, 0.0), (skip.conv2, 1.0)):
+                conv.weight.fill_(weight / conv.in_channels)
+            out = skip(torch.arange(16.0).view(1, 1, 4, 4).expand(1, 16, 4, 4))
+        assert out[0, -1].tolist() == expected
+
+
 def test_dropout_keeps_the_mean_and_the_share():
     torch.manual_seed(0)
     layer, x = Dropout(0.3).train(), torch.ones(100_000)

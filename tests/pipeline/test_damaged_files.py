@@ -88,6 +88,7 @@ def swap_seed(path: Path) -> None:
 
 
 HARM = {
+    "metrics/environments/own-tau.json": empty,
     "metrics/runs/own-tau.json": edit_error,
     "metrics/history/own-tau.csv": empty,
     "data/predictions/plain-tau/seed0/test.safetensors": swap_seed,

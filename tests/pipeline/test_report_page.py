@@ -128,6 +128,28 @@ def test_light_and_dark(browser, report, mode, width, height):
     assert float(browser.framed(report, script, width=width, mode=mode)) > 90
 
 
+def test_every_seed_is_named_under_the_pointer_and_a_click_shows_its_experiment_alone(browser, report):
+    """uPlot and the numbers are in the page; nothing is fetched."""
+    script = """
+    const [over] = page.querySelectorAll('#every-seed .u-over'), box = over.getBoundingClientRect();
+    const at = (kind, y) => over.dispatchEvent(new page.defaultView.MouseEvent(kind,
+      {clientX: box.left + box.width - 5, clientY: box.top + y, movementX: 1, movementY: 1, bubbles: true}));
+    at('mouseenter', 5);
+    for (let y = 5; y < box.height; y += 5) at('mousemove', y);
+    const said = page.querySelector('#every-seed figcaption'), link = said.querySelector('a').getAttribute('href');
+    const pressed = () => [...page.querySelectorAll('#every-seed button[aria-pressed=true]')].map((button) => button.value).join();
+    at('mousedown', box.height - 5); at('mouseup', box.height - 5); at('click', box.height - 5);
+    const found = [said.textContent, page.querySelector(link) !== null, pressed()];
+    page.querySelector('#every-seed button[aria-pressed=true]').click();
+    return [...found, pressed(), page.querySelector('#every-seed').scrollWidth].join('|');
+    """
+    said, leads, alone, after, width = browser.framed(report, script, width=390).split("|")
+    assert re.fullmatch(r"(own-tau|plain-tau), seed [01], epoch 2: [\d.]+ record", said)
+    assert (leads, alone, after) == ("true", said.partition(",")[0], "")
+    assert int(width) <= 390
+    assert "http" not in re.sub("<!--.*?-->", "", "".join(re.findall(r'(?:src|href)="(.*?)"', report.read_text())))
+
+
 def test_without_its_script_it_is_the_same_page(browser, report, tmp_path):
     bare = tmp_path / "metrics"
     shutil.copytree(report.parent, bare)

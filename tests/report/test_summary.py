@@ -9,7 +9,7 @@ from reslab import config
 from reslab.errors import UserError
 from reslab.report.statistics.samples import wilson_interval
 from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
-from reslab.report.tables.results import networks_markdown, results_markdown
+from reslab.report.tables.results import networks_markdown, results_markdown, times_markdown
 from reslab.runs.records import read_record, write_record
 
 PARAMS = {
@@ -90,20 +90,28 @@ def test_a_seed_without_a_record_is_said(study, folder):
 
 def test_table(study, folder):
     runs = runs_table(study, folder)
-    lines = results_markdown(summarize(study, runs), runs, study.report.title).splitlines()
+    lines = results_markdown(summarize(study, runs), study.report.title).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     cells = {name: values for name, *values in rows}
     assert lines[0] == "**A test**"
-    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "[0.32, 22.84]", "8.75 ± 0.16", "2.0"]
+    assert cells["good"][3:] == ["0", "3.00 ± 2.65", "2.00", "[0.32, 22.84]", "8.75 ± 0.16"]
     assert cells["mixed"][2:5] == ["2", "1", "4.00 ± 1.41"]
     assert cells["bad"][4] == "diverged (3 of 3)"
-    assert "Measured on A CPU, 1 thread(s) per run, torch 2.15.0, commit 0123456789." in lines[-1]
+
+
+def test_what_another_machine_changes_is_in_a_table_of_its_own(study, folder):
+    runs = runs_table(study, folder).assign(numerics="portable")
+    there = runs.assign(device="Another CPU", seconds=3.0, images_per_second=50.0, commit="fedcba9876")
+    here, elsewhere = summarize(study, runs), summarize(study, there)
+    assert results_markdown(here, "") == results_markdown(elsewhere, "")
+    assert "Measured on A CPU, 1 thread(s) per run, portable numerics, torch 2.15.0, commit" in times_markdown(here, runs)
+    assert times_markdown(here, runs) != times_markdown(elsewhere, there)
 
 
 def test_no_published_column_without_published_numbers(study, folder):
     runs = runs_table(study, folder)
     summary = summarize(study, runs).assign(published=math.nan)
-    assert "published" not in results_markdown(summary, runs, "")
+    assert "published" not in results_markdown(summary, "")
 
 
 def test_epoch_means_are_over_the_seeds_that_did_not_diverge():
@@ -124,7 +132,7 @@ def test_a_validation_split_is_in_the_table_and_the_headline(study, folder):
     runs = runs_table(study, folder)
     summary = summarize(study, runs)
     assert headline(summary)["good"]["validation_percent"] == 25.0
-    assert "validation error %" in results_markdown(summary, runs, "")
+    assert "validation error %" in results_markdown(summary, "")
     validation = network_scores(runs)["validation_error"]
     assert validation.isna().equals(runs["status"] == "diverged")
     assert validation.dropna().eq(0.25).all()
@@ -142,14 +150,14 @@ def test_top5_and_calibration_are_means_over_the_seeds_that_finished(study, fold
     summary = summarize(study, runs).set_index("experiment")
     assert summary["test_top5_error"].tolist() == pytest.approx([0.01, 0.005, math.nan], nan_ok=True)
     assert summary["test_ece"].tolist() == pytest.approx([0.02, 0.02, math.nan], nan_ok=True)
-    page = results_markdown(summary.reset_index(), runs, "")
+    page = results_markdown(summary.reset_index(), "")
     assert "top-5 error %" in page and "calibration error %" in page
     networks = network_scores(runs)
     low, high = wilson_interval(2, 200)
     assert (networks["images_low"][0], networks["images_high"][0]) == (low, high)
     lines = networks_markdown(networks).splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
-        *["good", "0", "finished", "1.00", f"[{100 * low:.2f}, {100 * high:.2f}]", "0.00", "2.00", "0.5000", "2.0"]
+        *["good", "0", "finished", "1.00", f"[{100 * low:.2f}, {100 * high:.2f}]", "0.00", "2.00", "0.5000"]
     ]
     assert [cell.strip() for cell in lines[10].split("|")[3:8]] == ["diverged", "", "", "", ""]
     diverged = networks[networks["status"] == "diverged"]
@@ -166,7 +174,7 @@ def test_records_of_before_have_no_interval_over_images(study, folder):
 
 def test_a_study_without_tau_has_no_column_for_it(study, folder):
     runs = runs_table(study, folder)
-    assert "| tau" not in results_markdown(summarize(study, runs).assign(tau=math.nan), runs, "")
+    assert "| tau" not in results_markdown(summarize(study, runs).assign(tau=math.nan), "")
 
 
 def test_runs_of_other_machines_are_marked_and_their_times_not_averaged(study, folder):
@@ -175,7 +183,10 @@ def test_runs_of_other_machines_are_marked_and_their_times_not_averaged(study, f
     summary = summarize(study, runs).set_index("experiment")
     assert summary["mixed"].tolist() == ["device, torch", "", ""]
     assert math.isnan(summary["seconds"]["good"]) and summary["seconds"]["mixed"] == 2.0
-    assert "mixed (device, torch)" in results_markdown(summary.reset_index(), runs, "")
+    assert "mixed (device, torch)" in times_markdown(summary.reset_index(), runs)
+    assert "| device, torch |" in results_markdown(summary.reset_index(), "")
+    runs["numerics"] = [*[None] * 4, "portable", *[None] * 4]
+    assert summarize(study, runs).set_index("experiment")["mixed"]["mixed"] == "numerics"
 
 
 def test_a_network_at_a_guess_is_in_no_mean_and_both_means_are_there(study, folder):
@@ -188,6 +199,6 @@ def test_a_network_at_a_guess_is_in_no_mean_and_both_means_are_there(study, fold
     row = summarize(study, runs).set_index("experiment").loc["good"]
     assert (row["n"], row["untrained"], row["diverged"]) == (2, 1, 0)
     assert (row["mean"], row["mean_all"]) == (pytest.approx(0.035), pytest.approx((0.01 + 0.9 + 0.06) / 3))
-    page = results_markdown(summarize(study, runs), runs, "")
+    page = results_markdown(summarize(study, runs), "")
     assert "did not train" in page and f"32.33 ± {100 * row['std_all']:.2f}" in page
     assert headline(summarize(study, runs))["good"]["untrained_seeds"] == 1

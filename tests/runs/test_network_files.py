@@ -120,6 +120,21 @@ def test_what_an_older_version_wrote_is_read_only_where_that_is_allowed_and_a_li
     )
 
 
+def test_equal_networks_of_two_machines_have_equal_records_but_for_times_and_environments(tmp_path):
+    found = {}
+    for machine, seconds in (("one", 2.0), ("two", 3.0)):
+        path = tmp_path / machine / "runs" / "a.json"
+        runs = [{"seed": seed, "test_error": 0.1, "seconds": seconds, "device": machine, "numerics": "portable"} for seed in (0, 1)]
+        network_files.write_experiment(path, "a", runs, checksums={})
+        assert network_files.experiment_record(path)["runs"] == runs
+        found[machine] = path.read_bytes()
+    assert found["one"] == found["two"]
+    other = [{"seed": 7, "device": "one"}]
+    records.write_record(tmp_path / "one" / "environments" / "a.json", {"experiment": "a", "runs": other})
+    with pytest.raises(UserError, match=r"environments/a\.json: is not of the seeds in .*; delete it and run `dvc repro`"):
+        network_files.experiment_record(tmp_path / "one" / "runs" / "a.json")
+
+
 def test_a_record_of_another_experiment_is_refused(tmp_path):
     records.write_record(tmp_path / "a.json", {"experiment": "b", "runs": []})
     with pytest.raises(UserError, match=r"a\.json: is the record of 'b'; delete it and run `dvc repro`"):

@@ -67,6 +67,7 @@ SMALLEST: dict[str, list[dict]] = {
     "shake_shake": [
         {"depth": 8, "width": 8},
         {"depth": 8, "width": 16},
+        {"depth": 8, "width": 8, "form": "hysts"},
         {"depth": 8, "width": 8, "form": "hysts2018"},
         {"depth": 8, "width": 8, "forward": "even", "level": "batch"},
     ],

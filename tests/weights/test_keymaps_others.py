@@ -135,7 +135,7 @@ CASES = {  # name: theirs, key map, our family, its options
         *(hysts.dense(LARGE, growth=8, bottleneck=True, large=True, out=10), PIC + "densenet", "imagenet_densenet"),
         {"growth_rate": 8, "last_relu": False, **BLOCKS},
     ),
-    "shake-shake": (shake(), PIC + "shake-shake", "shake_shake", {"depth": 8, "width": 8}),
+    "shake-shake": (shake(), PIC + "shake-shake", "shake_shake", {"depth": 8, "width": 8, "form": "hysts"}),
     "vgg": (Vgg(VGG["widths"], VGG["layers"], bn=True, out=10), PIC + "vgg", "vgg", VGG),
     "vgg-without-bn": (Vgg(VGG["widths"], VGG["layers"], bn=False, out=10), PIC + "vgg", "vgg", {**VGG, "norm": "none"}),
     "imagenet-vgg": (

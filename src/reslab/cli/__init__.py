@@ -18,6 +18,7 @@ from reslab.cli import (
     studies,
     tracking,
     train,
+    verify,
     weights,
 )
 from reslab.cli.app import PANELS, app
@@ -40,6 +41,7 @@ __all__ = [
     "studies",
     "tracking",
     "train",
+    "verify",
     "weights",
 ]
 

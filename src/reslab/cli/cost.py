@@ -76,9 +76,7 @@ def calibrate(
     from reslab.cost import calibrate
 
     if published is not None:
-        rows = [
-            row for study in library.present() for row in calibrate.published_rows(config.parse(library.compose(study)), published)
-        ]
+        rows = calibrate.distinct_rows((config.parse(library.compose(study)) for study in library.present()), published)
         if not rows:
             raise UserError(f"no study has published minutes for {published!r}; {_known_devices()}")
         about = {"device": published, "kind": "published", "threads": None}

@@ -1,5 +1,6 @@
 """Arguments and options that several commands take, and how the shell completes them."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from reslab.cost import machines
 from reslab.errors import UserError
 
 PREPARED = Path("data/prepared")
+SEEDS = re.compile(r"\d+(,\d+)*")
 
 
 def study_names(incomplete: str) -> list[tuple[str, str]]:
@@ -56,3 +58,17 @@ Params = Annotated[Path, typer.Option(help="The file of the study.")]
 
 
 StudyName = Annotated[str, typer.Argument(help="A name that `reslab studies` lists.", autocompletion=study_names)]
+
+
+def names_in(text: str) -> list[str]:
+    """The words of an option, separated by commas or spaces."""
+    return [word for word in text.replace(",", " ").split() if word]
+
+
+def seed_list(text: str | None) -> list[int] | None:
+    """The seeds of an option, such as 0,1,2; None without it. Raises UserError for anything else."""
+    if text is None:
+        return None
+    if not SEEDS.fullmatch(text):
+        raise UserError(f"seeds: {text!r} is not allowed: give whole numbers separated by commas, such as 0,1,2")
+    return [int(seed) for seed in text.split(",")]

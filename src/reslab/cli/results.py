@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +15,15 @@ from reslab import config
 from reslab.cli.app import UPKEEP, app
 from reslab.cli.docs import gallery, markdown
 from reslab.cli.options import Params
+from reslab.config.schema import unknown
 from reslab.config.study import Study
 from reslab.errors import UserError
 from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import experiment_record
 
+CLAIM_MARKS = ("<!-- claim: made by `reslab readme` -->", "<!-- end of claim -->")
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
+WIDTH = 130
 SHORT = (
     "experiment",
     "tau",
@@ -27,7 +33,7 @@ SHORT = (
     "did not train",
     "s per run",
 )  # the columns that a README has room for
-OF_EACH = {"runs": "json", "history": "csv"}  # a file an experiment: other studies leave theirs here as well
+OF_EACH = {"environments": "json", "runs": "json", "history": "csv"}  # a file an experiment, beside those of other studies
 OF_ALL = ("tables", "plots", "summary.json", "report.html")
 
 
@@ -48,10 +54,8 @@ def keep(
         shutil.copy2(params, draft / "params.yaml")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
-    page = results.parent / gallery.PAGE
-    page.parent.mkdir(exist_ok=True)
-    page.write_text(gallery.page(results, page.parent), encoding="utf-8")
-    print(f"{folder}: kept; {page} shows it")
+    print(f"{folder}: kept")
+    _write_gallery(results)
 
 
 def _check_same(study: Study, params: Path, metrics: Path) -> None:
@@ -101,15 +105,65 @@ def _measured(layers: Path) -> set[str]:
 
 
 @app.command(rich_help_panel=UPKEEP)
+def refresh(
+    studies: Annotated[list[str] | None, typer.Argument(help="Studies in results/.", show_default="all")] = None,
+    results: Annotated[Path, typer.Option(help="Where results of studies are kept.")] = Path("results"),
+) -> None:
+    """Make tables, plots and pages in results/ again from their records, with the statistics of today; nothing is trained.
+
+    What needs predictions (McNemar's tests, classes, reliability diagrams) stays as it was kept.
+    """
+    known = {folder.name: folder for folder in gallery.kept(results)}
+    for name in studies or known:
+        if name not in known:
+            raise UserError(unknown(name, known, "study"))
+        folder = known[name]
+        command = [sys.executable, "stages/aggregate.py", str(folder), "--params", str(folder / "params.yaml"), "--kept"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        shutil.rmtree(folder / "curves", ignore_errors=True)  # the numbers of DVC's own plots, which are of this study only
+    _write_gallery(results)
+
+
+def _write_gallery(results: Path) -> None:
+    page = results.parent / gallery.PAGE
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(gallery.page(results, page.parent), encoding="utf-8")
+    print(f"{page} shows {results}/")
+
+
+@app.command(rich_help_panel=UPKEEP)
 def readme(
     path: Annotated[Path, typer.Option(help="The page with the marks.")] = Path("README.md"),
     params: Params = Path("params.yaml"),
     metrics: Annotated[Path, typer.Option(help="What the pipeline made.")] = Path("metrics"),
 ) -> None:
-    """Put a short results table of the study into README.md, between its marks."""
+    """Put what the study shows, as far as its statistics say so, and a short results table into README.md, between their marks."""
+    study = config.load(params)
     around = read_text(path, mend="give a page of UTF-8 text with the marks")
-    text = markdown.with_block(around, short_table(config.load(params), metrics), README_MARKS)
-    path.write_text(text, encoding="utf-8")
+    text = markdown.with_block(around, short_table(study, metrics), README_MARKS)
+    path.write_text(markdown.with_block(text, claim(metrics / "tables"), CLAIM_MARKS), encoding="utf-8")
+
+
+def claim(tables: Path) -> str:
+    """What the study says of failures, with the verdict of its own test; nothing if it compares none."""
+    from reslab.report.statistics.equivalence import ALPHA
+    from reslab.tracking.results import read_table
+
+    rows = [row for row in read_table(tables / "comparisons.csv", "divergence_p_holm") if row["divergence_p_holm"]]
+    if not rows:
+        return ""
+    row = min(rows, key=lambda row: float(row["divergence_p_holm"]))
+    failed = f"{row['diverged']} of {row['seeds']}", f"{row['against_diverged']} of {row['against_seeds']}"
+    p = float(row["divergence_p_holm"])
+    settled = "more than chance does" if p < ALPHA else "which chance may do"
+    return textwrap.fill(
+        f"Of `{row['against']}` {failed[1]} seeds fail (they diverge, or stay at a guess), of `{row['experiment']}` {failed[0]}: "
+        f"{settled} (p = {p:.2g}, Boschloo's exact test, Holm's correction). What else is settled, and what is not, is in "
+        "[claims.md](metrics/tables/claims.md).",
+        WIDTH,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def short_table(study: Study, metrics: Path) -> str:

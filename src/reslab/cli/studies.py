@@ -1,6 +1,5 @@
 """Commands about ready-made studies: list them, show one, choose one or a part of it."""
 
-import re
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ import typer
 from reslab import config
 from reslab.cli.app import USE, app
 from reslab.cli.cost import find_machine, study_costs, this_machine
-from reslab.cli.options import AtOnce, MachineName, Params, StudyName
+from reslab.cli.options import AtOnce, MachineName, Params, StudyName, names_in, seed_list
 from reslab.cli.text import duration, parse_duration, print_paragraph, print_rows, readable
 from reslab.config import library, overview
 from reslab.config.report import Published
@@ -19,8 +18,6 @@ from reslab.config.study import Study
 from reslab.cost.machines import Machine, read
 from reslab.errors import UserError
 from reslab.report.tables.cells import EMPTY, Cell, number, numbers, terminal, words
-
-SEEDS = re.compile(r"\d+(,\d+)*")
 
 
 @app.command("studies", rich_help_panel=USE)
@@ -163,7 +160,7 @@ def select(
     `dvc repro` then runs it, `dvc exp run -S ...` tries changes on top of it.
     """
     document = library.compose(study)
-    chosen = library.subset(document, rows=_words(rows), seeds=_seeds(seeds))
+    chosen = library.subset(document, rows=None if rows is None else names_in(rows), seeds=seed_list(seeds))
     if within is not None:
         chosen = _affordable(chosen, within, find_machine(machine), at_once)
     library.select(chosen, params=params, force=force)
@@ -187,15 +184,3 @@ def _affordable(document: dict, within: str, machine: Machine, at_once: int | No
     if left_out:
         print(f"Left out: {', '.join(f'{cost.name} ({readable(cost.wall)})' for cost in left_out)}")
     return library.subset(document, rows=kept)
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word for word in text.replace(",", " ").split() if word]
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    if not SEEDS.fullmatch(text):
-        raise UserError(f"seeds: {text!r} is not allowed: give whole numbers separated by commas, such as 0,1,2")
-    return [int(seed) for seed in text.split(",")]

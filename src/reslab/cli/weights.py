@@ -102,7 +102,7 @@ def score(
     if labels is not None and images is None:
         raise UserError("--labels goes with --images")
     stored, device = load_network(network), hardware.choose_device()
-    hardware.prepare(device, precision=stored.precision.name, fast=False)
+    hardware.prepare(device, precision=stored.precision.name, fast=False, numeric=stored.numerics)
     if images is None:
         loaded = prepared.load(data)
         with located(f"{network} on {data}"):

@@ -31,6 +31,7 @@ class BatchNorm(pydantic.BaseModel):
     across: Literal["batch", "process"] = "batch"  # where several processes train a network: one statistic, or one each
 
 
+Numerics = Literal["native", "portable"]
 Precision = Literal["float32", "tf32", "float64", "bfloat16", "float16", "pure_bfloat16", "pure_float16"]
 
 
@@ -51,6 +52,7 @@ class Train(pydantic.BaseModel):
     recompute: bool = False  # blocks keep their input only and are computed again for the backward pass: less memory, same numbers
     precision: Precision = "float32"
     fast: bool = False
+    numerics: Numerics = "native"  # on a CPU: numerics.py
     evaluation: Evaluation | None = None
 
     def steps(self, images: int) -> int:

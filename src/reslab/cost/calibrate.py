@@ -1,9 +1,10 @@
 """Measuring a machine: real training steps of a few networks, and the seconds per unit of work that explain them."""
 
+import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +139,27 @@ def synthetic(image_shape: Sequence[int], *, images: int) -> Prepared:
     return Prepared(split, None, split, facts | {"train": images, "validation": 0, "test": images})
 
 
+def distinct_rows(studies: Iterable[Study], device: str) -> list[Row]:
+    """The published training times of all studies; a run that stands in several tables counts once."""
+    found = {row["run"]: row for study in studies for row in published_rows(study, device)}
+    return [{key: value for key, value in row.items() if key != "run"} for row in found.values()]
+
+
 def published_rows(study: Study, device: str) -> Iterator[Row]:
-    """The training times of a study that were published for a device, beside the work of the same run."""
+    """The training times of a study that were published for a device, beside the work of the same run.
+
+    `run` is the same for the same published run: one network by one recipe on one dataset, with equal error and minutes.
+    """
     facts = size_facts(study.dataset, study.validation, Path("data/prepared"))
     for name, published in study.report.published.items():
         experiment = study.experiments[name]
         if published.device == device and published.minutes is not None and experiment.train.precision == "float32":
             network = network_name(experiment.model)
             row = {"study": study.name, "experiment": name, "network": network, "seconds": 60.0 * published.minutes}
+            recipe = {key: value for key, value in experiment.sections.items() if key not in ("model", "optimizer")}
+            optimizer = {key: value for key, value in experiment.optimizer.items() if key != "scalar_lr"}  # there are no scalars
+            told = [study.dataset, recipe, optimizer, published.error, published.minutes]
+            row["run"] = f"{network} {json.dumps(told, sort_keys=True)}"
             yield row | {"work": run_work(experiment, facts)}
 
 

@@ -18,6 +18,7 @@ from reslab.rng import NetworkDraws
 Forward = Literal["shake", "even"]
 Backward = Literal["shake", "even", "keep"]
 Level = Literal["image", "batch"]
+Form = Literal["gastaldi", "hysts", "hysts2018"]
 
 
 @dataclass(frozen=True)
@@ -57,33 +58,38 @@ class Branch(nn.Module):
 
 
 class SkipModule(nn.Module):
-    """Two views of the image, one shifted by a pixel, each subsampled and convolved to half of the channels (section 2.1)."""
+    """Two views of the image, one shifted by a pixel, each subsampled and convolved to half of the channels (section 2.1).
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    The author's code shifts right and down, pytorch_image_classification left and up.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, *, right: bool) -> None:
         super().__init__()
         if out_channels % 2:
             raise UserError(f"width {out_channels} is not allowed: an even number; each view of the image gives half")
-        self.stride = stride
+        self.stride, self.right = stride, right
         self.conv1 = conv1x1(in_channels, out_channels // 2)
         self.conv2 = conv1x1(in_channels, out_channels // 2)
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
-        shifted = F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))  # the first row and column go, zeros come in at the other end
+        # One row and column go, zeros come in at the other end.
+        shifted = F.pad(x[:, :, :-1, :-1], (1, 0, 1, 0)) if self.right else F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
         return self.bn(torch.cat([self.conv1(subsample(x, self.stride)), self.conv2(subsample(shifted, self.stride))], dim=1))
 
 
 class ShakeBlock(nn.Module):
     """Shortcut plus a mixture of two branches; the gradient is mixed by other shares than the signal."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, rule: Rule) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, rule: Rule, *, right: bool) -> None:
         super().__init__()
         self.rule = rule
         self.draws = NetworkDraws()
         self.branch1 = Branch(in_channels, out_channels, stride)
         self.branch2 = Branch(in_channels, out_channels, stride)
-        self.shortcut = nn.Identity() if in_channels == out_channels else SkipModule(in_channels, out_channels, stride)
+        changes = in_channels != out_channels
+        self.shortcut = SkipModule(in_channels, out_channels, stride, right=right) if changes else nn.Identity()
 
     def mix(self, first: Tensor, second: Tensor) -> Tensor:
         if not self.training:
@@ -111,17 +117,18 @@ def shake_shake(
     forward: Forward = "shake",
     backward: Backward = "shake",
     level: Level = "image",
-    form: Literal["gastaldi", "hysts2018"] = "gastaldi",
+    form: Form = "gastaldi",
 ) -> nn.Module:
     """Shake-shake depth 2 x width d, 6n+2 layers; `forward`, `backward` and `level` are the rule: shake, shake, image is S-S-I.
 
-    `form: hysts2018` is what pytorch_image_classification's first numbers were measured on: the stem has `width` channels and a
-    ReLU, and there is no ReLU before pooling. The author's own has 16 channels, no ReLU there, and one before pooling.
+    `form: gastaldi` is the author's network. `hysts`, that of pytorch_image_classification, shifts the other way in its shortcuts;
+    `hysts2018`, which its first numbers were measured on, also has a stem of `width` channels with a ReLU, instead of 16 without,
+    and no ReLU before pooling.
     """
     plan = cifar_plan(depth, width)
-    stem_width = 16 if form == "gastaldi" else width
+    stem_width = width if form == "hysts2018" else 16
     plan[0][0] = plan[0][0]._replace(in_channels=stem_width)
     stem = Stem(in_channels, stem_width, relu=form == "hysts2018")
-    tail = nn.ReLU() if form == "gastaldi" else nn.Identity()
-    body = stages(partial(ShakeBlock, rule=Rule(forward, backward, level)), plan)
+    tail = nn.Identity() if form == "hysts2018" else nn.ReLU()
+    body = stages(partial(ShakeBlock, rule=Rule(forward, backward, level), right=form == "gastaldi"), plan)
     return Network(stem, body, tail, channels=plan[-1][-1].out_channels, num_classes=num_classes)

@@ -1,13 +1,19 @@
 """What train leaves of a network: weights, history, and a record that holds the checksums of both."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from reslab.errors import UserError, shown
 from reslab.runs import sealed
 from reslab.runs.checksums import AGAIN
-from reslab.runs.records import read_history, read_record
+from reslab.runs.records import read_history, read_record, write_record
 
+ENVIRONMENTS = "environments"  # the folder beside that of the records, and their key in a record that leaves them to it
+MACHINE = (  # what another machine changes in a run although it computes the same
+    "seconds", "images_per_second", "started", "resumed", "device", "threads", "torch", "cuda", "python", "numerics", "engine",
+    "at_once", "commit", "dirty",
+)  # fmt: skip
 WEIGHTS, HISTORY, RECORD = "model.safetensors", "history.csv", "record.json"
 NEEDED = {"identity": str, "seed": int, "status": str, "config": dict}  # of a record, by whoever reads one
 
@@ -24,11 +30,39 @@ def read(folder: Path, *, mend: str = AGAIN, older: bool = False) -> tuple[dict[
     return record, read_history(folder / HISTORY, checksum_of(record, HISTORY), mend=mend)
 
 
-def experiment_record(path: Path, *, older: bool = False) -> dict[str, Any]:
-    """The record of an experiment, one run a seed, as evaluate wrote it; raises UserError if it is damaged or another's.
+def write_experiment(path: Path, experiment: str, runs: Sequence[dict[str, Any]], *, checksums: dict[str, str]) -> None:
+    """Write the record of an experiment in two files: what machines share, and in a folder beside it times and environments.
 
-    `older`: also that of a version that wrote no checksums.
+    So equal networks give the same bytes in `path`, and a diff of two machines shows where their numbers differ.
     """
+    told = [{"seed": run["seed"]} | {key: run[key] for key in MACHINE if key in run} for run in runs]
+    shared = [{key: value for key, value in run.items() if key not in MACHINE} for run in runs]
+    beside = _beside(path)
+    for file in (path, beside):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_record(beside, {"experiment": experiment, "runs": told})
+    write_record(path, {"experiment": experiment, "checksums": checksums, "times_in": ENVIRONMENTS, "runs": shared})
+
+
+def _beside(path: Path) -> Path:
+    return path.parent.parent / ENVIRONMENTS / path.name
+
+
+def experiment_record(path: Path, *, older: bool = False) -> dict[str, Any]:
+    """The record of an experiment, one run a seed, as evaluate wrote it, with times and environments.
+
+    Raises UserError if it is damaged or another's. `older`: also that of a version that wrote no checksums.
+    """
+    record = _runs(path, older=older)
+    if "times_in" in record:
+        told = {run["seed"]: run for run in _runs(_beside(path), older=older)["runs"]}
+        if told.keys() != {run["seed"] for run in record["runs"]}:
+            raise UserError(f"{_beside(path)}: is not of the seeds in {path}; {AGAIN}")
+        record["runs"] = [run | told[run["seed"]] for run in record["runs"]]
+    return record
+
+
+def _runs(path: Path, *, older: bool) -> dict[str, Any]:
     record = read_record(path, older=older)
     if record.get("experiment") != path.stem:
         raise UserError(f"{path}: is the record of {shown(record.get('experiment'))}; {AGAIN}")

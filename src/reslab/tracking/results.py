@@ -52,6 +52,8 @@ class ExperimentResult:
 def read_results(study: Study, metrics: Path) -> list[ExperimentResult]:
     """Read METRICS/runs and METRICS/tables; experiments that have no record yet are left out."""
     statistics = {row["experiment"]: row for row in read_table(metrics / "tables" / "results.csv", "experiment")}
+    for row in read_table(metrics / "tables" / "times.csv", "experiment"):  # results kept by older versions have it in one table
+        statistics.get(row["experiment"], {}).update(row)
     verdicts = read_verdicts(metrics / "tables")
     found = []
     for name in study.experiments:

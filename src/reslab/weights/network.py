@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from reslab.config import schema
 from reslab.config.schema import Positive, Size
+from reslab.config.train import Numerics
 from reslab.config.train import Precision as PrecisionName
 from reslab.data.normalize import Mean, spread
 from reslab.errors import UserError, located
@@ -45,9 +46,10 @@ class Facts(pydantic.BaseModel):
 
 
 class StoredTrain(pydantic.BaseModel):
-    """The option of the training that metadata may have: a network is scored in the precision it was trained in."""
+    """The options of the training that metadata may have: a network is scored in the precision and numerics it was trained in."""
 
     precision: PrecisionName = "float32"
+    numerics: Numerics = "native"
 
 
 class Config(pydantic.BaseModel):
@@ -79,6 +81,7 @@ class StoredNetwork:
     description: dict  # config (at least its model), dataset, normalization
     weights: Path
     precision: Precision  # of the training
+    numerics: Numerics = "native"  # of the training
 
     @property
     def facts(self) -> dict:
@@ -129,7 +132,8 @@ def read_network(path: Path, *, older: bool = True) -> StoredNetwork:
     with located(weights):
         said = schema.check(Description, described, "metadata")
         check_constants(said.normalization.mean, said.normalization.std, said.dataset.image_shape)
-    return StoredNetwork(described, weights, PRECISIONS[said.config.train.precision])
+    train = said.config.train
+    return StoredNetwork(described, weights, PRECISIONS[train.precision], train.numerics)
 
 
 def weights_file(path: Path) -> Path:

@@ -45,7 +45,8 @@ def train_in(folder: SeedFolder, job: Job, take_turn: TakeTurn, ranks: Ranks) ->
     """Train a network whose folder is held."""
     experiment = bound(config.from_sections(job.experiment, job.description["config"]))
     device = hardware.choose_device()
-    hardware.prepare(device, precision=experiment.train.precision, fast=experiment.train.fast)
+    train = experiment.train
+    hardware.prepare(device, precision=train.precision, fast=train.fast, numeric=train.numerics)
     data = prepared.load(job.data)
     check_together(job, experiment, data, ranks)
     network = assemble(experiment, data, seed=job.seed, device=device, ranks=ranks)

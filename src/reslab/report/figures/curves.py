@@ -12,10 +12,10 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reslab.report.axes import Panels
-from reslab.report.figures.style import LINE, PLAIN, STYLE, WIDE_RANGE, include, line_style, save, scale_errors
+from reslab.report.figures.style import LINE, PAGE_WIDTH, PLAIN, SMALL, STYLE, WIDE_RANGE, include, line_style, save, scale_errors
 from reslab.report.statistics.summary import converged, diverged_seeds
 
-WIDTH, HANDLE = 140, 9  # of a figure, and of a line in its legend with the gaps about it: in letters
+WIDTH, HANDLE = 120, 9  # of a figure, and of a line in its legend with the gaps about it: in letters
 Curves = Mapping[str, pd.DataFrame]  # label -> history
 TITLES = {"train_loss": "training loss", "test_error": "test error (%)"}
 UNITS = {"train_loss": 1, "test_error": 100}
@@ -25,7 +25,7 @@ def plot_curves(histories: Mapping[str, pd.DataFrame], panels: Panels, path: Pat
     """Both by epoch, a row of axes for each panel: the mean over the seeds that did not diverge, a band from best to worst."""
     every = labelled(histories)
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(11, 4.2 * len(panels)))
+        figure = plt.figure(figsize=(PAGE_WIDTH, 2.8 * len(panels)))
         parts = figure.subfigures(len(panels)) if len(panels) > 1 else [figure]
         for part, (title, names) in zip(parts, panels.items(), strict=True):
             _draw_row(part, title, labelled({name: histories[name] for name in names}), every)
@@ -37,7 +37,13 @@ def _draw_row(figure: FigureBase, title: str, curves: Curves, every: Curves) -> 
     for place, column in zip(axes, TITLES, strict=True):
         draw_curves(place, curves, column, every)
         place.set_title(f"{TITLES[column]}, {title}" if title else TITLES[column])
-    look = {"loc": "outside lower center", "ncols": legend_columns(list(curves)), "frameon": False, "handlelength": LINE}
+    look = {
+        "loc": "outside lower center",
+        "ncols": legend_columns(list(curves)),
+        "frameon": False,
+        "handlelength": LINE,
+        "fontsize": SMALL,
+    }
     figure.legend(*axes[-1].get_legend_handles_labels(), **look)
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLoca
 
 from reslab.config.study import Study
 from reslab.report.axes import Axis, Series, series, study_settings
-from reslab.report.figures.style import STYLE, WIDE_RANGE, marker_style, save, scale_errors
+from reslab.report.figures.style import PAGE_WIDTH, SMALL, STYLE, WIDE_RANGE, marker_style, save, scale_errors
 
 MOST_TICKS = 8
 DIVERGED = "diverged (at the top edge)"
@@ -25,13 +25,13 @@ def plot_depth_and_tau(study: Study, summary: pd.DataFrame, runs: pd.DataFrame, 
     found = [Axis(name, f"model.{name}", columns[name].to_dict()).known() for name in columns]
     shown = [axis for axis in found if axis.values] or found[:1]
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(shown), figsize=(11, 4.6), sharey=True, squeeze=False)
+        figure, panels = plt.subplots(1, len(shown), figsize=(PAGE_WIDTH, 3.2), sharey=True, squeeze=False)
         for axes, axis in zip(panels[0], shown, strict=True):
             entries = draw_series(axes, axis, series(axis, study_settings(study)), summary, runs) if axis.values else []
             axes.set(xlabel=axis.name, title=f"error against {axis.name}")
             if entries:
-                place = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "frameon": False, "fontsize": 9}
-                axes.legend(*zip(*entries, strict=True), ncols=2 if max(len(text) for _, text in entries) < 34 else 1, **place)
+                place = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "frameon": False, "fontsize": SMALL}
+                axes.legend(*zip(*entries, strict=True), ncols=2 if max(len(text) for _, text in entries) < 18 else 1, **place)
         panels[0][0].set(ylabel="test error (%)")
         scale_errors(panels[0][0], [])
         save(figure, path)
@@ -87,6 +87,6 @@ def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, *, colo
     finished = runs[runs["status"] != "diverged"]
     axes.plot([x] * len(finished), finished["test_error"] * 100, marker, color=color, alpha=0.6)
     if len(finished):
-        axes.plot([x], [row["mean"] * 100], "_", color=color, markersize=16)
+        axes.plot([x], [row["mean"] * 100], "_", color=color, markersize=12)
     if len(finished) < len(runs):
-        axes.plot([x], [1], "x", color=color, markersize=9, clip_on=False, transform=axes.get_xaxis_transform())
+        axes.plot([x], [1], "x", color=color, markersize=7, clip_on=False, transform=axes.get_xaxis_transform())

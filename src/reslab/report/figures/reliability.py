@@ -8,11 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from reslab.report.axes import Panels
-from reslab.report.figures.style import LINE, STYLE, line_style, save
+from reslab.report.figures.style import COLUMN_WIDTH, LINE, SMALL, STYLE, line_style, save
 
 LEAST = 10  # answers in a bin: with fewer its accuracy is noise
-SIDE = 5.5  # inches
-COLUMNS = 3  # of panels
+COLUMNS = 2  # of panels
 
 
 def plot_reliability(tables: dict[str, pd.DataFrame], panels: Panels, path: Path) -> None:
@@ -23,14 +22,14 @@ def plot_reliability(tables: dict[str, pd.DataFrame], panels: Panels, path: Path
     across = min(len(panels), COLUMNS)
     down = math.ceil(len(panels) / across)
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(SIDE * across, SIDE * down))
+        figure = plt.figure(figsize=(COLUMN_WIDTH * across, COLUMN_WIDTH * 1.2 * down))
         parts = figure.subfigures(down, across, squeeze=False).flat if len(panels) > 1 else [figure]
         for part, (title, names) in zip(parts, panels.items(), strict=False):
             axes = part.subplots()
             draw_reliability(axes, tables, names)
             about = f"calibration (bins of at least {LEAST} answers)"
             axes.set(title=f"{about}, {title}" if title else about, aspect="equal")
-            look = {"loc": "outside lower center", "ncols": 2, "frameon": False, "handlelength": LINE}
+            look = {"loc": "outside lower center", "ncols": 2, "frameon": False, "handlelength": LINE, "fontsize": SMALL}
             part.legend(*axes.get_legend_handles_labels(), **look)
         save(figure, path)
 

@@ -11,10 +11,18 @@ from matplotlib.ticker import StrMethodFormatter
 from reslab.storage import writes
 
 mpl.use("agg")
+COLUMN_WIDTH, PAGE_WIDTH = (
+    3.25,
+    6.75,
+)  # inches of a paper of two columns: a figure goes in as it is, its letters as large as the text's
+SMALL = 7  # points, of legends
 STYLE = {
     "svg.hashsalt": "reslab",  # otherwise ids are random and every run changes the file
     "svg.fonttype": "none",
-    "font.size": 10,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -24,7 +32,7 @@ STYLE = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: safe for colour-blind eyes
 PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
 DASHES = ("-", "--", ":", "-.")
-MARKERS = "os^v"  # for each turn of the colours
+MARKERS = "os^v"
 LINE = 3  # handle length of a legend, in letters: shorter, a dash and a dot look like a line
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 
@@ -37,13 +45,13 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def line_style(position: int) -> dict:
-    """Colour and dash of the n-th line: all different up to 28."""
-    return {"color": COLOURS[position % len(COLOURS)], "linestyle": DASHES[position // len(COLOURS) % len(DASHES)]}
+    """Colour and dash of the n-th line: all different up to 28, and neighbours differ in both, so that they do in grey."""
+    return {"color": COLOURS[position % len(COLOURS)], "linestyle": DASHES[position % len(DASHES)]}
 
 
 def marker_style(position: int) -> dict:
-    """Colour and marker of the n-th group of points: all different up to 28."""
-    return {"color": COLOURS[position % len(COLOURS)], "marker": MARKERS[position // len(COLOURS) % len(MARKERS)]}
+    """Colour and marker of the n-th group of points: all different up to 28, neighbours in both."""
+    return {"color": COLOURS[position % len(COLOURS)], "marker": MARKERS[position % len(MARKERS)]}
 
 
 def scale_errors(axes: Axes, errors: list[float]) -> None:

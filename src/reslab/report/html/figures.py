@@ -24,6 +24,9 @@ VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}
 PAGE_STYLE = STYLE | {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     "grid.color": GRID,
+    "font.size": 10,  # larger than in a paper: a phone makes it smaller
+    "lines.linewidth": 1.5,
+    "lines.markersize": 6,
     "grid.alpha": 1.0,
     "text.parse_math": False,
     "path.simplify_threshold": 0.5,

@@ -13,6 +13,7 @@ from reslab.report.axes import axes, panels, series, study_settings
 from reslab.report.figures.curves import labelled
 from reslab.report.html import figures
 from reslab.report.html.claims import claims_tables
+from reslab.report.html.every_seed import every_seed
 from reslab.report.html.records import anchor, environments_table, recipe, seeds_table, shared
 from reslab.report.html.table import Table, table
 from reslab.report.statistics.failures import UNTRAINED
@@ -64,6 +65,7 @@ def render(found: Findings) -> str:
             counts=counts(found.runs),
             tables=tables_of(found),
             figures=figures_of(found),
+            every_seed=every_seed(found.histories),
             layers=layer_files(found),
             shared=shared(found.study),
             records=[

@@ -14,7 +14,7 @@ from reslab.report.tables.cells import EMPTY, Cell, numbers
 SCORES = ("train_loss", "train_error", "test_loss", "test_error", "test_top5_error", "test_ece", "validation_error")
 BUDGET = ("epoch", "steps", "seconds", "images_per_second", "resumed")
 NETWORK = ("parameters", "multiply_adds", "conv_layers", "batch_norm_layers", "tau")
-MACHINE = ("device", "threads", "torch", "cuda", "python", "precision", "layout", "engine", "commit", "dirty")
+MACHINE = ("device", "threads", "torch", "cuda", "python", "precision", "numerics", "layout", "engine", "commit", "dirty")
 KEYS = ("seed", "status", *SCORES, *BUDGET, *NETWORK, "identity")
 
 

@@ -10,6 +10,7 @@ import torch
 from reslab.errors import UserError, telling_line
 from reslab.runs.gpu_memory import out_of_memory
 from reslab.training.evaluation import ScoringStep
+from reslab.training.execution import numerics
 from reslab.training.execution.compiler import Compiled, compiled
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.execution.executor import Launch
@@ -124,13 +125,15 @@ def _levels(device: torch.device, run_size: RunSize) -> tuple[tuple[str, ...], d
         raise UserError(f"RESLAB_ENGINE={wish} is not allowed; allowed: {', '.join(LEVELS)}")
     levels = LEVELS[LEVELS.index(wish) if wish else 0 :]
     refused = {} if device.type == "cuda" else {level: "no GPU" for level in levels if level.startswith("graph")}
-    reason = _no_compiler(device) or (None if wish and wish.endswith("compile") else run_size.not_worth_compiling(device))
+    reason = _cannot_compile(device) or (None if wish and wish.endswith("compile") else run_size.not_worth_compiling(device))
     if reason:
         refused |= {level: reason for level in levels if level.endswith("compile") and level not in refused}
     return tuple(level for level in levels if level not in refused), refused
 
 
-def _no_compiler(device: torch.device) -> str | None:
+def _cannot_compile(device: torch.device) -> str | None:
+    if numerics.in_force(device.type, torch.backends.cpu.get_cpu_capability()) == numerics.PORTABLE:
+        return "numerics are portable, and compiled code is made for one processor"
     if device.type == "cuda" or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
         return None
     return "no C++ compiler (g++) on this machine"
