@@ -1,4 +1,4 @@
-"""The device, threads and numerics of a run: set by the machine and the environment, never by params.yaml."""
+"""The device, threads and numerics of a run: set by the machine and the environment; the study may ask for portable numerics."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ import torch
 
 from reslab.environment import count_from_environment, cpu_name, user_cache
 from reslab.errors import UserError, first_line
-from reslab.training.execution import numerics
+from reslab.training.execution.numerics import NATIVE, chosen, in_force, pin
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -28,13 +28,13 @@ def choose_device() -> torch.device:
     return torch.device(wish)
 
 
-def prepare(device: torch.device, *, precision: str, fast: bool, numeric: str = numerics.NATIVE) -> None:
+def prepare(device: torch.device, *, precision: str, fast: bool, numeric: str = NATIVE) -> None:
     """Set threads, allocator and numerics for one process.
 
     One CPU thread unless RESLAB_THREADS is set: float32 sums depend on the thread count, and several seeds train in
     processes of their own. Deterministic unless `fast`. `numeric`: the numerics that the study asks for.
     """
-    numerics.pin(numerics.chosen(numeric))
+    pin(chosen(numeric))
     torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
     _keep_freed_memory()
     torch.set_deterministic_debug_mode("default" if fast else "error")  # use_deterministic_algorithms would import the compiler
@@ -60,7 +60,7 @@ def describe(device: torch.device) -> dict:
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
-        "numerics": numerics.in_force(device.type, torch.backends.cpu.get_cpu_capability()),
+        "numerics": in_force(device.type, torch.backends.cpu.get_cpu_capability()),
         "torch": str(torch.__version__),  # its own class would load torch wherever the record goes
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "python": platform.python_version(),

@@ -10,11 +10,11 @@ import torch
 from reslab.errors import UserError, telling_line
 from reslab.runs.gpu_memory import out_of_memory
 from reslab.training.evaluation import ScoringStep
-from reslab.training.execution import numerics
 from reslab.training.execution.compiler import Compiled, compiled
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.execution.executor import Launch
 from reslab.training.execution.fused_norm import with_own_kernels
+from reslab.training.execution.numerics import PORTABLE, in_force
 from reslab.training.execution.trial import Snapshot, changes, changes_in_float32, check_agreement
 from reslab.training.step import Forms, TrainingStep, add_up, measured
 
@@ -132,7 +132,7 @@ def _levels(device: torch.device, run_size: RunSize) -> tuple[tuple[str, ...], d
 
 
 def _cannot_compile(device: torch.device) -> str | None:
-    if numerics.in_force(device.type, torch.backends.cpu.get_cpu_capability()) == numerics.PORTABLE:
+    if in_force(device.type, torch.backends.cpu.get_cpu_capability()) == PORTABLE:
         return "numerics are portable, and compiled code is made for one processor"
     if device.type == "cuda" or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
         return None
