@@ -38,7 +38,8 @@ def branched(trained, tmp_path_factory):
     call(folder, "git", "checkout", "--quiet", "main")
     sha = call(folder, "git", "rev-parse", "main").stdout.strip()
     call(folder, "git", "update-ref", f"refs/exps/{sha[:2]}/{sha[2:]}/tau136", "smaller-tau")  # what `dvc exp run` leaves
-    shutil.copytree(folder / "metrics" / "runs", folder / "results" / "kept" / "runs")
+    for part in ("runs", "environments"):
+        shutil.copytree(folder / "metrics" / part, folder / "results" / "kept" / part)
     shutil.copy2(folder / "params.yaml", folder / "results" / "kept")
     return folder
 

@@ -1,5 +1,6 @@
 """Results side by side: folders, branches and experiments of DVC, each read as a study with its records."""
 
+import contextlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from reslab.config.study import Study
 from reslab.config.yaml import read_yaml
 from reslab.errors import UserError
 from reslab.report.statistics.summary import runs_table
+from reslab.runs.network_files import ENVIRONMENTS
 
 WORKSPACE = "workspace"
 PARAMS, METRICS = "params.yaml", "metrics"
@@ -54,6 +56,8 @@ def read_side(name: str) -> Side:
     with tempfile.TemporaryDirectory() as unpacked:
         try:
             git.unpack(commit, [PARAMS, f"{METRICS}/runs"], Path(unpacked))
+            with contextlib.suppress(UserError):  # older commits have times in the records themselves
+                git.unpack(commit, [f"{METRICS}/{ENVIRONMENTS}"], Path(unpacked))
             return _read(name, Path(unpacked) / PARAMS, Path(unpacked) / METRICS / "runs")
         except UserError as error:
             raise UserError(f"{name}: {str(error).replace(f'{unpacked}/', '')}") from None
