@@ -16,7 +16,6 @@ from reslab.cli.text import parse_duration, readable
 from reslab.config import library
 from reslab.cost import machines
 from reslab.cost.calibrate import NETWORKS
-from reslab.cost.machines import Machine
 from reslab.errors import UserError
 
 NAMED = ("--machine", "geforce-gtx-1080-ti")
@@ -232,12 +231,6 @@ def test_every_command_has_help_for_all_it_takes(folder):
         assert each.help, name
         for parameter in each.params:
             assert parameter.name == "help" or parameter.help, (name, parameter.name)
-
-
-def test_a_stored_machine_is_plain_yaml(tmp_path):
-    machine = Machine(name="a", device="b", kind="predicted", seconds_per=dict.fromkeys(machines.UNITS, 0.5))
-    path = machines.write(machine, tmp_path)
-    assert json.loads(json.dumps(config.read_yaml(path)))["seconds_per"]["gflop"] == 0.5
 
 
 def test_dvc_tries_changes_on_top_of_a_part_of_a_study(project):

@@ -1,6 +1,7 @@
 """Work, machines and time: what a run costs, and how a machine's speed is measured, stored and found."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,9 @@ def test_a_published_run_that_stands_in_several_tables_counts_once(repository, m
     assert len(rows) == len({row["run"] for row in every}) < len(every)
     mnist = {row["experiment"] for row in rows if row["study"] == "hysts-mnist"}
     assert {"preact20-cutout8", "preact20-cutout16"} <= mnist  # equal errors and minutes, but not the same run
+
+
+def test_a_stored_machine_is_plain_yaml(tmp_path):
+    machine = Machine(name="a", device="b", kind="predicted", seconds_per=dict.fromkeys(machines.UNITS, 0.5))
+    path = machines.write(machine, tmp_path)
+    assert json.loads(json.dumps(config.read_yaml(path)))["seconds_per"]["gflop"] == 0.5

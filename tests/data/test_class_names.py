@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_image_folder import dataset, png, write_folder
+from test_image_folder import FILES, dataset, png, write_folder
 from test_left_out import FORMS, source
 
 from reslab.data import prepared
@@ -44,3 +44,17 @@ def test_names_that_are_not_utf8_are_refused_by_name_in_both_forms(tmp_path, for
     with pytest.raises(UserError, match=r"the name of '(train|test)/.*\\udc.*' is not UTF-8; rename it"):
         dataset(tmp_path / "raw", tmp_path / form, stored=stored).fetch()
     assert not (tmp_path / "raw").exists()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_classes_that_look_alike_are_refused(tmp_path, form):
+    twice = {f"{split}/{name}/1.png": png(7) for split in ("train", "test") for name in ("caf\xe9", "cafe\u0301")}
+    with pytest.raises(UserError, match=r"'cafe.u0301' and 'caf.xe9' are one name, written in two ways in Unicode; rename one"):
+        dataset(tmp_path / "raw", source(tmp_path, form, FILES | twice)).fetch()
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u202e", "\u2067", "\x85"])
+def test_names_that_break_or_turn_a_line_are_refused(tmp_path, sign):
+    odd = {f"{split}/a{sign}b/1.png": png(7) for split in ("train", "test")}
+    with pytest.raises(UserError, match="has a line break or another control character; rename it"):
+        dataset(tmp_path / "raw", source(tmp_path, "in", FILES | odd)).fetch()

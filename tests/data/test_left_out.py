@@ -238,17 +238,3 @@ def test_further_pictures_in_a_file_are_counted(tmp_path):
     told = []
     other_test_set.read(path, image_shape=[3, 8, 8], class_names=["cat", "dog"], say=told.append)
     assert "1 with further pictures in the same file (the first is taken) ('test/cat/y.gif')" in told[0]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_classes_that_look_alike_are_refused(tmp_path, form):
-    twice = {f"{split}/{name}/1.png": png(7) for split in ("train", "test") for name in ("caf\xe9", "cafe\u0301")}
-    with pytest.raises(UserError, match=r"'cafe.u0301' and 'caf.xe9' are one name, written in two ways in Unicode; rename one"):
-        dataset(tmp_path / "raw", source(tmp_path, form, FILES | twice)).fetch()
-
-
-@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u202e", "\u2067", "\x85"])
-def test_names_that_break_or_turn_a_line_are_refused(tmp_path, sign):
-    odd = {f"{split}/a{sign}b/1.png": png(7) for split in ("train", "test")}
-    with pytest.raises(UserError, match="has a line break or another control character; rename it"):
-        dataset(tmp_path / "raw", source(tmp_path, "in", FILES | odd)).fetch()
