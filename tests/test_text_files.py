@@ -28,7 +28,10 @@ def leaves_encoding_to_the_locale(call: ast.Call) -> bool:
         value.value for value in (*call.args, *(keyword.value for keyword in call.keywords)) if isinstance(value, ast.Constant)
     ]
     modes = [value for value in given if isinstance(value, str) and MODE.fullmatch(value)]
-    return name in ("read_text", "write_text") or (name in ("open", "fdopen") and not any("b" in mode for mode in modes))
+    is_method = isinstance(call.func, ast.Attribute)  # a function of this name is ours, and reads UTF-8
+    return (is_method and name in ("read_text", "write_text")) or (
+        name in ("open", "fdopen") and not any("b" in mode for mode in modes)
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,7 @@ def leaves_encoding_to_the_locale(call: ast.Call) -> bool:
         ('p.open("rb")', False),
         ('os.fdopen(d, "rb")', False),
         ('p.read_text(encoding="utf-8")', False),
+        ("read_text(p)", False),
         ('tarfile.open(p, "r:")', False),
     ],
 )

@@ -91,9 +91,9 @@ def test_renaming_any_module_of_the_training_code_trains_nothing(tmp_path):
         for other in folder.rglob("*.py"):
             source = other.read_text()
             source = source.replace(f"from {dotted} import", f"from reslab.training.moved.{name}_moved import")
+            source = source.replace(f"from {package} import {name}", f"from reslab.training.moved import {name}_moved")
             other.write_text(source)
         target = folder / "moved" / f"{name}_moved.py"
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
         assert identity(DESCRIPTION, folder) == base, f"{dotted} is part of the identity"
-        assert package

@@ -40,7 +40,7 @@ def test_verdicts_are_found_by_such_names(tmp_path):
 )
 def test_a_damaged_table_is_one_line(tmp_path, content):
     (tmp_path / "results.csv").write_bytes(content)
-    with pytest.raises(UserError, match="damaged table"):
+    with pytest.raises(UserError, match="damaged"):
         read_table(tmp_path / "results.csv", "experiment")
 
 

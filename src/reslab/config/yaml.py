@@ -70,6 +70,8 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError("no such file; run from the repository root or give --params") from None
+    except NotADirectoryError:
+        raise UserError("not a file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"not valid YAML: {first_line(error)}") from None
     except OSError as error:

@@ -51,7 +51,7 @@ class Machine(pydantic.BaseModel):
     name: str
     device: str  # as in a run's record
     threads: Count | None = None  # of a CPU
-    kind: Literal["measured", "published", "predicted", "guessed"]
+    kind: Literal["measured", "published", "predicted"]  # of a copy that `nearest` returns: guessed
     note: str = ""
     made: dict[str, Any] = Field(default_factory=dict)  # date and versions
     seconds_per: dict[str, NonNegative]

@@ -38,6 +38,8 @@ def read_bytes(path: Path, checksum: str | None = None, *, mend: str = AGAIN) ->
         content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro`") from None
+    except NotADirectoryError:
+        raise UserError(f"{path}: not a file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {mend}") from error
     if checksum is not None and of_bytes(content) != checksum:
