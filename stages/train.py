@@ -85,11 +85,10 @@ def follow(jobs: list[Job], ranks: Ranks) -> None:
     """Train what process 0 trains, without reading or writing results."""
     from reslab.weights import trained
 
-    seeds = ranks.told(list)
+    of_seed = {job.seed: job for job in jobs}
     with stop.cooperating():
-        for job in jobs:
-            if job.seed in seeds:
-                trained.train_network(job, ranks=ranks)
+        for seed in ranks.told(list):  # in the order of process 0
+            trained.train_network(of_seed[seed], ranks=ranks)
 
 
 def warn_of_environments(experiment: str, output: Path, *, asked: str) -> None:

@@ -1,6 +1,7 @@
 """`reslab release` of a really trained study, and what takes its archive."""
 
 import contextlib
+import json
 import subprocess
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from project import call, digest
 
 from reslab.errors import UserError
+from reslab.runs.records import write_record
 from reslab.weights.network import load_network
 
 NAME = "small-weights.zip"
@@ -98,3 +100,13 @@ def test_networks_that_are_not_there_are_not_released(project):
     with pytest.raises(UserError, match="data/runs/plain-tau/seed1: no such folder"):
         run_in(project, "release")
     assert not (project / NAME).exists()
+
+
+def test_a_network_of_other_records_is_not_released(project):
+    """The error on a card is that of the weights beside it."""
+    path = project / "metrics" / "runs" / "plain-tau.json"
+    record = json.loads(path.read_text())
+    record["runs"][0]["identity"] = "another"
+    write_record(path, {key: value for key, value in record.items() if not key.startswith("file_")})
+    with pytest.raises(UserError, match="data/runs/plain-tau/seed0: not the network that the study's records tell of"):
+        run_in(project, "release")

@@ -6,6 +6,7 @@ import pytest
 from project import SMALL_PARAMS
 
 from reslab import config
+from reslab.config.start import as_written
 from reslab.config.train import Train
 from reslab.errors import UserError
 
@@ -174,3 +175,11 @@ def test_what_dvc_cannot_read_is_said_with_the_mend(tmp_path):
         config.load(path)
     path.write_text(SMALL_PARAMS.replace("plain-tau: {}", "plain-tau: {model: {name: 'my_nets:Net'}}"))
     assert config.load(path).experiments["plain-tau"].model["name"] == "my_nets:Net"
+
+
+@pytest.mark.parametrize("start", [None, "data/imported/a", {"path": "data/imported/a", "sha256": "0" * 64}])
+def test_sections_and_their_record_are_the_same_whatever_checksum_was_found(start):
+    written = {"model": {"name": "resnet"} | ({"init_from": start} if start else {}), "augment": ()}
+    recorded = {"model": {"name": "resnet"} | ({"init_from": {"path": "data/imported/a", "sha256": "1" * 64}} if start else {})}
+    assert as_written(written) == as_written(recorded | {"augment": []})
+    assert as_written(written) != as_written({"model": {"name": "resnet", "init_from": "data/imported/b"}, "augment": []})

@@ -174,6 +174,10 @@ WRONG = {
     "a class of another set": ({ilsvrc.TRAIN: tar({"n9.tar": tar({})})}, "'n9.tar' is not the archive of a class"),
     "a picture in place of an archive": ({ilsvrc.TRAIN: tar({"n01000001.tar": jpeg(1)})}, "damaged"),
     "a cut archive": ({ilsvrc.TRAIN: tar({"n01000001.tar": tar(training_images(2))[:2000]})}, "damaged or truncated"),
+    "an archive cut within an image": (
+        {ilsvrc.VALIDATION: tar({"ILSVRC2012_val_00000001.JPEG": jpeg(1)})[:700]},
+        "damaged or trunc",
+    ),
     "a name that leads out": ({ilsvrc.TRAIN: tar({"n01000001.tar": tar({"../../x.JPEG": jpeg(1)})})}, "not an image of ImageNet"),
     "a validation image without a label": ({ilsvrc.VALIDATION: tar({"ILSVRC2012_val_00000005.JPEG": jpeg(1)})}, "no label"),
     "a class without validation images": ({ilsvrc.VALIDATION: tar({"ILSVRC2012_val_00000001.JPEG": jpeg(1)})}, "the same classes"),

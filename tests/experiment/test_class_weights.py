@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from facts import random_images
+from facts import facts, random_images
 from project import SMALL_PARAMS
 from torch.nn import functional as F
 
@@ -11,6 +11,7 @@ from reslab import config
 from reslab.errors import UserError
 from reslab.experiment.assemble import assemble, class_counts
 from reslab.experiment.bound import bound
+from reslab.experiment.check import checked
 from reslab.experiment.losses import bound_loss, cross_entropy, resolved
 from reslab.targets import MixedTargets
 from reslab.training import losses
@@ -76,3 +77,14 @@ def test_a_run_weighs_by_its_training_images():
     weights = resolved("balanced", class_counts(data))
     assert torch.equal(run.loss(logits, labels), F.cross_entropy(logits, labels, weight=weights))
     assert torch.equal(next(iter(run.scoring_steps().values())).loss(logits, labels), F.cross_entropy(logits, labels))
+
+
+def test_parts_of_a_batch_are_not_weighed_as_the_whole():
+    """The weighted mean of a part has another divisor than that of the batch."""
+    found = config.parse_yaml(SMALL_PARAMS)
+    train = found["train"] | {"ghost_batch_size": 8}
+    sections = {key: found[key] for key in config.SECTIONS} | {"train": train}
+    checked(config.from_sections("it", sections), facts("digits"))
+    weighed = sections | {"loss": {"name": "cross_entropy", "class_weights": "balanced"}}
+    with pytest.raises(UserError, match="class_weights weighs the mean over a whole batch, and ghost_batch_size cuts it"):
+        checked(config.from_sections("it", weighed), facts("digits"))

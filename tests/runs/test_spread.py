@@ -1,5 +1,6 @@
 """Several processes of one network: they find one another, agree or say on what they do not, and none is waited for in vain."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -97,3 +98,17 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     assert os.environ["RESLAB_DEVICE"] == "cuda:0"
     with pytest.raises(UserError, match="process 1 has no GPU, there are 1"):
         spread.take_device(1, 2)
+
+
+def decode(job: Job, ranks: Ranks = ALONE) -> None:
+    """What decoding processes do: each process of the network starts one of its own."""
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=(job.folder / f"{ranks.rank}").touch)
+    child.start()
+    child.join()
+    ranks.any(False)
+
+
+def test_every_process_may_start_decoders(tmp_path):
+    spread.train_over(decode, Job(0, tmp_path), 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]

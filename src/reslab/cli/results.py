@@ -16,6 +16,7 @@ from reslab.cli.app import UPKEEP, app
 from reslab.cli.docs import gallery, markdown
 from reslab.cli.options import Params
 from reslab.config.schema import unknown
+from reslab.config.start import as_written
 from reslab.config.study import Study
 from reslab.errors import UserError
 from reslab.runs.checksums import read_bytes, read_text
@@ -63,8 +64,9 @@ def _check_same(study: Study, params: Path, metrics: Path) -> None:
     different = sorted(set(_summary(metrics / "summary.json")) ^ set(study.experiments))
     for name in () if different else study.experiments:
         records = experiment_record(metrics / "runs" / f"{name}.json", older=True)["runs"]
-        sections = json.loads(json.dumps(study.experiments[name].sections))
-        if [record["seed"] for record in records] != study.seeds or any(record["config"] != sections for record in records):
+        sections = as_written(study.experiments[name].sections)
+        trained_with = [as_written(record["config"]) for record in records]
+        if [record["seed"] for record in records] != study.seeds or any(found != sections for found in trained_with):
             different.append(name)
     if different:
         raise UserError(f"{metrics} is not of the study in {params} ({', '.join(different[:3])}); run `dvc repro`")

@@ -19,7 +19,7 @@ from reslab.config.study import Study
 from reslab.errors import UserError, cut
 from reslab.grid import cluster, local, slurm
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import DESCRIPTIONS, LOST, PROGRESS, SUBMITTED, Network, of_study
+from reslab.grid.networks import LOST, PROGRESS, SUBMITTED, Network, of_study
 from reslab.report.tables.cells import number
 from reslab.runs.folders import checkpoints
 
@@ -40,7 +40,7 @@ def train(
     """Train the networks of the study that are missing, here or on a cluster (cluster.yaml); `dvc repro` then collects them."""
     study, chosen = config.load(params), cluster.read(settings)
     if not (status or cancel or dry_run):
-        describe(study)
+        describe()
     code = {} if status or cancel or dry_run else git.commit_state()
     networks = of_study(study, PREPARED.resolve(), code, processes=chosen.processes)
     if chosen.engine == "slurm":
@@ -60,10 +60,9 @@ def train(
     return None
 
 
-def describe(study: Study) -> None:
-    """Let DVC describe the experiments if one is not yet described; its own check finds out what has changed."""
-    if not all((DESCRIPTIONS / f"{name}.json").exists() for name in study.experiments):
-        subprocess.run(["dvc", "repro", "describe"], check=True)
+def describe() -> None:
+    """Let DVC describe the experiments whose code, data or parameters have changed: a network's identity is made of that."""
+    subprocess.run(["dvc", "repro", "describe"], check=True, stdout=sys.stderr)
 
 
 def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
@@ -131,7 +130,7 @@ def show(networks: list[Network], jobs: dict[str, str]) -> None:
                 "state": found,
                 "epoch": f"{progress['epoch']} of {progress['epochs']}" if "epoch" in progress and found != "done" else "",
                 "job": job if found in ("waiting", "running") else "",
-                "last words": cut(progress.get("why") or network.tail()) if found == "failed" else "",
+                "last words": cut(progress.get("why") or network.tail()) if found in ("failed", "stopped", "missing") else "",
             }
         )
     print_rows(rows, csv=False)
@@ -164,7 +163,7 @@ def here(networks: list[Network], missing: list[Network], chosen: Cluster, wait:
 def on_cluster(networks: list[Network], missing: list[Network], chosen: Cluster, wait: bool) -> None:
     """Submit jobs, one user at a time, and wait for them."""
     checkpoints().mkdir(parents=True, exist_ok=True)
-    with FileLock(checkpoints() / ".submitting.lock"):
+    with FileLock(checkpoints() / ".submitting.lock"), stop.cooperating():  # what was submitted is also noted
         mine = to_do(missing, slurm.states())  # another user may have submitted some of them meanwhile
         jobs = slurm.submit(mine, chosen) if mine else []
     print(f"submitted {len(jobs)} jobs" + (f": {jobs[0]} to {jobs[-1]}" if jobs else ""), flush=True)
@@ -172,9 +171,7 @@ def on_cluster(networks: list[Network], missing: list[Network], chosen: Cluster,
         try:
             wait_for(networks)
         except stop.Stopped:
-            print(
-                "the cluster's jobs go on; `reslab train --status` shows them, `reslab train --cancel` ends them", file=sys.stderr
-            )
+            print(GO_ON, file=sys.stderr)
             raise SystemExit(130) from None
 
 

@@ -13,6 +13,7 @@ from reslab.cli.app import USE, app
 from reslab.cli.options import PREPARED, names_in, seed_list
 from reslab.cli.text import print_rows
 from reslab.config import library
+from reslab.config.start import as_written
 from reslab.config.study import Study
 from reslab.errors import UserError
 
@@ -48,6 +49,10 @@ def verify(
     networks = again.committed(folder, experiments, seed_list(seeds))
     if not networks:
         raise UserError(f"{folder}: no record of seed {seeds}; it has those of {', '.join(map(str, loaded.seeds))}")
+    for network in networks:
+        sections = loaded.experiments[network.experiment].sections
+        if as_written(network.record["config"]) != as_written(sections):
+            raise UserError(f"{network.experiment}: {params} is not what the record in {folder} was trained with; run `dvc repro`")
     with _prepared(loaded, networks[0].record["dataset_checksum"], data) as place:
         images = prepared.load(place)
         expected = {network.experiment: network.record["identity"] for network in networks}
@@ -80,9 +85,7 @@ def _prepared(study: Study, expected: str, data: Path) -> Iterator[Path]:
 
     Raises UserError if the dataset of today is another one.
     """
-    from reslab.config import schema
-    from reslab.data import prepared
-    from reslab.data.datasets import DATASETS
+    from reslab.data import datasets, prepared
     from reslab.environment import cpu_count, decoders
 
     if (data / prepared.FACTS).is_file() and prepared.load(data).facts["checksum"] == expected:
@@ -90,7 +93,7 @@ def _prepared(study: Study, expected: str, data: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="reslab-verify-") as name:
         raw, made = Path(name, "raw"), Path(name, "prepared")
-        dataset = schema.bind(DATASETS, study.dataset, "dataset")(raw)
+        dataset = datasets.bound(study.dataset, "dataset")(raw)
         for line in dataset.fetch() or ():
             print(line)
         facts = prepared.save(

@@ -1,5 +1,7 @@
 """The key `init_from` of the section `model`: weights that training starts from."""
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -20,3 +22,12 @@ class InitFrom(pydantic.BaseModel):
 def init_from(value: Any, where: str) -> InitFrom | None:
     """What `init_from` says, as a path or as `{path: ..., sha256: ...}`; raises UserError."""
     return None if value is None else check(InitFrom, {"path": value} if isinstance(value, str) else value, where)
+
+
+def as_written(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of an experiment or of its record, to compare: as JSON, and without the checksum that was found for `init_from`."""
+    found = json.loads(json.dumps(sections))
+    start = found.get("model", {}).get("init_from")
+    if isinstance(start, dict):
+        found["model"]["init_from"] = start["path"]
+    return found

@@ -76,6 +76,8 @@ def check_network(experiment: BoundExperiment, network: nn.Module, facts: Mappin
             check_answers(network, name, facts)
     with located("model"):
         counts = count(network, tuple(facts["image_shape"]))
+    if experiment.train.ghost_batch_size and experiment.sections["loss"].get("class_weights") is not None:
+        raise UserError("loss.class_weights weighs the mean over a whole batch, and ghost_batch_size cuts it: give one of them")
     with located("train"):
         check_chunks(experiment.train, network, facts)
     return counts

@@ -34,7 +34,7 @@ def read(wanted: InitFrom) -> Start:
     if wanted.sha256 not in (None, start.checksum):
         raise UserError(
             f"{WHERE}: {wanted.path} is another file than the one of sha256 {wanted.sha256[:12]}...; "
-            "`dvc repro -f check` describes the experiment anew, or put the old file back"
+            "`dvc repro -s -f describe` and then `dvc repro` take the new one, or put the old file back"
         )
     return start
 

@@ -8,6 +8,7 @@ from reslab.grid.cluster import Cluster
 from reslab.grid.networks import Network
 from reslab.grid.work import Bundle, has_gpu, train_here, train_on
 from reslab.runs import processes
+from reslab.runs.jobs import Job
 from reslab.runs.reports import Began, Report
 
 
@@ -27,8 +28,17 @@ def train(networks: list[Network], cluster: Cluster, done: Callable[[Network], N
                     done(network)
         return
     of_job = {id(network.job): network for network in networks}
-    for job in processes.run_all(train_here, [network.job for network in networks], workers=at_once(cluster), display=Silent()):
-        done(of_job[id(job)])
+    for alike in by_numerics([network.job for network in networks]):
+        for job in processes.run_all(train_here, alike, workers=at_once(cluster), display=Silent()):
+            done(of_job[id(job)])
+
+
+def by_numerics(jobs: list[Job]) -> list[list[Job]]:
+    """The jobs in one list for each kind of numerics: a process keeps the one that it began with, so each list has its own."""
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.description["config"]["train"].get("numerics", ""), []).append(job)
+    return list(found.values())
 
 
 def at_once(cluster: Cluster) -> int:
@@ -40,7 +50,8 @@ def at_once(cluster: Cluster) -> int:
 
 def bundles(networks: list[Network]) -> list[Bundle]:
     """The networks spread over the GPUs, each to the one with the fewest so far: the longest are first, so they are spread too."""
-    made = [Bundle(f"cuda:{number}", []) for number in range(visible_gpus())]
+    named = os.environ.get("RESLAB_DEVICE", "")
+    made = [Bundle(named if ":" in named else f"cuda:{number}", []) for number in range(visible_gpus())]
     for place, network in enumerate(networks):
         made[place % len(made)].jobs.append(network.job)
     return [bundle for bundle in made if bundle.jobs]

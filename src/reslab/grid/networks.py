@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 import reslab
 from reslab import storage
+from reslab.config.start import as_written
 from reslab.config.study import Study
 from reslab.errors import UserError
 from reslab.runs.folders import LOCK, SeedFolder
@@ -103,7 +104,7 @@ def of_study(study: Study, data: Path, code: dict, *, processes: int = 1, descri
     for name, experiment in study.experiments.items():
         path = descriptions / f"{name}.json"
         described = read_record(path) if path.exists() else {}
-        if described.get("config") != json.loads(json.dumps(experiment.sections)):
+        if not described or as_written(described["config"]) != as_written(experiment.sections):
             told = "does not describe" if described else "is missing for"
             raise UserError(f"{path}: {told} {name} as it is now; run `dvc repro describe`")
         key = identity(described, sources, processes=processes)

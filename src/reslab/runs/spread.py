@@ -67,7 +67,7 @@ def train_over(train: Callable[..., None], job: Any, count: int) -> None:
     store = distributed.TCPStore(HOST, 0, count, is_master=True, wait_for_workers=False)
     context = multiprocessing.get_context("spawn")
     arguments = [(train, job, Ranks(rank, count), store.port) for rank in range(1, count)]
-    others = [context.Process(target=_other, args=each, daemon=True) for each in arguments]
+    others = [context.Process(target=_other, args=each) for each in arguments]  # no daemons: they may start decoders
     try:
         for other in others:
             other.start()

@@ -10,6 +10,7 @@ from reslab.config.study import Study
 from reslab.errors import UserError
 from reslab.report.statistics.summary import network_scores, summarize
 from reslab.report.tables.cells import interval, mean_and_std, numbers, percent, render, words
+from reslab.runs import network_files
 from reslab.runs.network_files import RECORD, WEIGHTS
 from reslab.weights.network import read_network
 
@@ -66,6 +67,8 @@ def files(study: Study, runs: pd.DataFrame, folder: Path, *, archive: str, licen
     for run in trained:
         name, at = name_of(run), folder / run["experiment"] / f"seed{run['seed']}"
         described = read_network(at, older=False).description
+        if network_files.read(at)[0]["identity"] != run["identity"]:
+            raise UserError(f"{at}: not the network that the study's records tell of; run `dvc checkout` or `dvc repro`")
         card = card_of(study, run, described, scores.loc[run["experiment"], run["seed"]], summary.loc[run["experiment"]])
         found |= {f"{name}/{WEIGHTS}": at / WEIGHTS, f"{name}/{RECORD}": at / RECORD}
         found[f"{name}/README.md"] = CARD.format(**card, archive=archive, licence=licence).encode()

@@ -47,7 +47,7 @@ def train_in(folder: SeedFolder, job: Job, take_turn: TakeTurn, ranks: Ranks) ->
     device = hardware.choose_device()
     train = experiment.train
     hardware.prepare(device, precision=train.precision, fast=train.fast, numeric=train.numerics)
-    data = prepared.load(job.data)
+    data = data_of(job)
     check_together(job, experiment, data, ranks)
     network = assemble(experiment, data, seed=job.seed, device=device, ranks=ranks)
     step, owner = network.step(), f"seed {job.seed} of {job.identity}"
@@ -88,6 +88,14 @@ def train_in(folder: SeedFolder, job: Job, take_turn: TakeTurn, ranks: Ranks) ->
     reporter.report(network.budget.steps, record["status"])
 
 
+def data_of(job: Job) -> prepared.Prepared:
+    """The dataset that the network was described with; raises UserError if another is there."""
+    data = prepared.load(job.data)
+    if data.facts["checksum"] != job.description["dataset"]["checksum"]:
+        raise UserError(f"{job.data}: not the dataset that {job.experiment} was described with; run `dvc repro describe`")
+    return data
+
+
 def log_of(folder: SeedFolder, step: TrainingStep, network: Run, owner: str) -> Log:
     """The log of a run that begins, or the one of its checkpoint, which is restored."""
     ranks = step.rule.ranks
@@ -102,6 +110,8 @@ def check_together(job: Job, experiment: BoundExperiment, data: prepared.Prepare
     """Raise UserError if several processes cannot train this network: too many for its batches, or not all with the same things."""
     if ranks.count > experiment.train.batch_size:
         raise UserError(f"{ranks.count} processes are too many for batches of {experiment.train.batch_size} images")
+    if not ranks.alone and job.description["config"]["loss"].get("class_weights") is not None:
+        raise UserError("loss.class_weights weighs the mean over a whole batch: train this experiment by one process")
     if not ranks.alone:
         told = {"code": source_checksum(), "data": data.facts["checksum"], "params": checksums.of_value(job.description)}
         settings = {"torch": str(torch.__version__), "RESLAB_ENGINE": os.environ.get("RESLAB_ENGINE") or "not set"}

@@ -29,7 +29,9 @@ def images(folder: Path, skip: int) -> Iterator[tuple[str, bytes]]:
     classes, answers = _devkit(folder / DEVKIT)
     for number, (name, member, archive) in enumerate(_places(folder, classes, answers)):
         if number >= skip:
-            yield name, archive.extractfile(member).read()
+            with reading(folder / (TRAIN if place(name)[0] == "train" else VALIDATION)):
+                content = archive.extractfile(member).read()
+            yield name, content
 
 
 def place(name: str) -> tuple[str, str]:

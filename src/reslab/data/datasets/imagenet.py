@@ -97,7 +97,7 @@ class ImageNet(ImageFolder):
                 _check_counts(places)
         names = sorted(places)
         sizes = {name: source.entries[source.tree.files[name]].size for name in names}
-        key = "\n".join(f"{name} {size}" for name, size in sizes.items())
+        key = "\n".join([str(folder.resolve()), *(f"{name} {size}" for name, size in sizes.items())])
         return Found(key, sum(sizes.values()), lambda skip: source.contents(names[skip:]), places.__getitem__, {}, left_out)
 
 

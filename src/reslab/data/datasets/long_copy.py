@@ -79,13 +79,15 @@ class LongCopy:
 
     @contextmanager
     def published(self) -> Iterator[None]:
-        """Move the tar to its target if the block raises nothing; else nothing is left of it."""
+        """Move the tar to its target if the block raises nothing; after a UserError nothing is left of it."""
         try:
             yield
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(self.draft, self.target)
-        finally:
+        except UserError:
             shutil.rmtree(self.folder)
+            raise
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(self.draft, self.target)  # on another disk this copies: if that is interrupted, all is still here
+        shutil.rmtree(self.folder)
 
     def _kept(self) -> Iterator[Image]:
         if self.count:
