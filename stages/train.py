@@ -17,7 +17,6 @@ import reslab
 from reslab import config, git, stop, storage
 from reslab.environment import PROCESSES, by_torchrun, count_from_environment, cpu_count, may_have_gpu, project_root
 from reslab.errors import run
-from reslab.ranks import ALONE, Ranks
 from reslab.runs import network_files, processes, records
 from reslab.runs.environments import differing
 from reslab.runs.folders import SeedFolder, output_locked
@@ -25,6 +24,7 @@ from reslab.runs.identity import identity
 from reslab.runs.jobs import Job
 from reslab.runs.processes import Listener, Listeners
 from reslab.runs.progress import display
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.tracking import BackgroundLog, TrainedNetwork
 from reslab.training.execution import numerics
 

@@ -23,7 +23,7 @@ NO_RESULT = (
 )
 # The description pins these: it holds the merged parameters and the losses of three real steps, and train depends on it.
 PACKAGES = ("reslab", "reslab.data", "reslab.weights")  # __init__.py that say what is in the folder
-PINNED = {"train": ("reslab.experiment", "reslab.data", "reslab.models", "reslab.ranks", "reslab.rng", "reslab.targets")}
+PINNED = {"train": ("reslab.experiment", "reslab.data", "reslab.models", "reslab.runs.ranks", "reslab.rng", "reslab.targets")}
 PINNED["evaluate"] = (*PINNED["train"], "reslab.training")
 
 

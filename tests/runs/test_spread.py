@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from reslab.errors import UserError
-from reslab.ranks import ALONE, Ranks
 from reslab.runs import processes, spread
 from reslab.runs.processes import LostProcess
+from reslab.runs.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)

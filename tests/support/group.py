@@ -15,7 +15,7 @@ from torch import distributed
 from whole_runs import InterruptAt, Interrupted, Never, train
 
 from reslab.experiment.assemble import Run
-from reslab.ranks import Ranks
+from reslab.runs.ranks import Ranks
 from reslab.training import checkpoint
 from reslab.training.execution.executor import Executor
 from reslab.training.log import Log

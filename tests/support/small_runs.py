@@ -8,7 +8,7 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import bound
-from reslab.ranks import ALONE, Ranks
+from reslab.runs.ranks import ALONE, Ranks
 
 SECTIONS = {
     "normalize": {"name": "constants", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},

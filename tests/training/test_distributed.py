@@ -10,7 +10,7 @@ import torch
 from group import CASES, EQUAL, PER_PROCESS, SIZES, ghosts_of, trained
 from project import built_once
 
-from reslab.ranks import ALONE, Ranks
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.training.distributed import cut
 
 SEVERAL = SIZES[1:]

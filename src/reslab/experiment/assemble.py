@@ -20,8 +20,8 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Files, Split
 from reslab.errors import UserError
 from reslab.experiment.bound import BoundExperiment
-from reslab.ranks import ALONE, Ranks
 from reslab.rng import key_of
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.training.batch_norm import BatchNormRule
 from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import AVERAGES, Average, Loss, ScoringStep

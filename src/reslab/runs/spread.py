@@ -19,8 +19,8 @@ from torch import distributed
 from reslab import stop
 from reslab.environment import DECODERS, PROCESSES, cpu_count
 from reslab.errors import UserError, shown
-from reslab.ranks import Ranks
 from reslab.runs.processes import LostProcess
+from reslab.runs.ranks import Ranks
 
 HOST = "127.0.0.1"
 SECONDS_TO_NOTICE = 4.0  # that another process has ended, by an error of what it did not send; later the process is ended

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from reslab.ranks import Ranks
 from reslab.rng import NetworkDraws, advance
+from reslab.runs.ranks import Ranks
 
 
 def add_gradients(model: nn.Module, ranks: Ranks, *numbers: Tensor) -> tuple[Tensor, ...]:

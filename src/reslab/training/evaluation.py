@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from reslab.ranks import ALONE, Ranks
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.targets import Batch, MixedTargets, Targets
 from reslab.training.losses import Loss
 from reslab.training.precision import FLOAT32, Precision, forward

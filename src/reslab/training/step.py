@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from reslab.ranks import ALONE, Ranks
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.targets import Batch, Targets, split_targets
 from reslab.training.batch_norm import BatchNormRule, CountedTogether
 from reslab.training.casts import CastTogether

@@ -15,10 +15,10 @@ from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import BoundExperiment, bound
-from reslab.ranks import ALONE, Ranks
 from reslab.runs import checksums, network_files, processes, records, spread
 from reslab.runs.folders import SeedFolder
 from reslab.runs.jobs import Job
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.training import checkpoint, loop
 from reslab.training.execution import hardware, levels
 from reslab.training.execution.executor import Executor, TakeTurn, alone

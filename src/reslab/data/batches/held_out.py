@@ -12,7 +12,7 @@ from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
 from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Files, Split
-from reslab.ranks import ALONE, Ranks
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.targets import Batch
 
 DECODED_AT_ONCE = 100  # images of a batch from files, which are large

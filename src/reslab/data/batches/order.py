@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reslab.ranks import ALONE, Ranks
 from reslab.rng import key_of
+from reslab.runs.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Files, Split
 from reslab.environment import cpu_count, decoders, resident_bytes
 from reslab.errors import UserError
-from reslab.ranks import ALONE
+from reslab.runs.ranks import ALONE
 
 
 def placed(split: Split, order: Order, device: torch.device, cut: Cut = "centre") -> RawBatches:
