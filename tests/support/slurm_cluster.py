@@ -16,7 +16,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
 SlurmdPort={node_port}
 AuthType=auth/munge
-AuthInfo=cred_expire=5
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SlurmctldPidFile={folder}/controller.pid
@@ -50,22 +50,19 @@ def skip_without() -> None:
 
 
 def start(folder: Path) -> dict[str, str]:
-    """Start munge, if it does not run, a controller and a node; returns the environment of their users."""
+    """Start munge, a controller and a node; returns the environment of their users."""
     for name in ("spool", "state"):
         (folder / name).mkdir()
     host = socket.gethostname().split(".")[0]
     text = CONFIGURATION.format(folder=folder, host=host, port=free_port(), node_port=free_port())
     (folder / "slurm.conf").write_text(text)
-    if not Path("/run/munge/munge.socket.2").exists():
-        Path("/run/munge").mkdir(exist_ok=True)
-        shutil.chown("/run/munge", "munge")
-        subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", "munged"], check=True)
+    start_munge(folder)
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
     for name in ("slurmctld", "slurmd"):
-        subprocess.run([name], env=os.environ | environment, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([name], env=os.environ | environment, check=True, stderr=subprocess.DEVNULL, timeout=60)
     idle = ["sinfo", "-h", "-o", "%T"]
     for _ in range(300):
-        answer = subprocess.run(idle, env=os.environ | environment, capture_output=True, text=True, check=False)
+        answer = subprocess.run(idle, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60)
         if "idle" in answer.stdout:
             return environment
         time.sleep(0.1)
@@ -73,9 +70,19 @@ def start(folder: Path) -> dict[str, str]:
     raise AssertionError((folder / "controller.log").read_text()[-2000:])
 
 
+def start_munge(folder: Path) -> None:
+    """Start a munge of this cluster's own: the machine's may have been killed and have left its socket, at which all would wait."""
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o600)
+    files = {"key-file": key, "socket": folder / "munge.socket", "pid-file": folder / "munge.pid"}
+    files |= {"seed-file": folder / "munge.seed", "log-file": folder / "munge.log"}
+    subprocess.run(["munged", "--force", *(f"--{name}={path}" for name, path in files.items())], check=True, timeout=60)
+
+
 def stop(folder: Path) -> None:
-    """End the controller and the node."""
-    for name in ("node", "controller"):
+    """End the controller, the node and munge."""
+    for name in ("node", "controller", "munge"):
         pid = folder / f"{name}.pid"
         if pid.exists():
             os.kill(int(pid.read_text()), 15)
