@@ -16,6 +16,7 @@ from reslab.errors import UserError
 from reslab.grid import cluster, slurm
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import PROGRESS, SUBMITTED, Network
+from reslab.grid.queue import Queued
 from reslab.runs.jobs import Job
 
 SLURM = "engine: slurm\nhours: 0.5\nat_once: 2\n"
@@ -58,11 +59,12 @@ def test_the_state_of_a_network(tmp_path, monkeypatch):
     network.tell(PROGRESS, {"doing": "failed", "why": "no"})
     assert state(network, {}) == "failed"
     network.tell(SUBMITTED, {"job": "7_0"})
-    assert [state(network, {"7_0": found}) for found in ("PENDING", "RUNNING", "REQUEUED")] == ["waiting", "running", "waiting"]
+    found = [state(network, {"7_0": Queued(each)}) for each in ("PENDING", "RUNNING", "REQUEUED")]
+    assert found == ["waiting", "running", "waiting"]
     with network.folder.locked():
         assert state(network, {}) == "running"
     network.folder.finished.mkdir()
-    assert state(network, {"7_0": "RUNNING"}) == "done"
+    assert state(network, {"7_0": Queued("RUNNING")}) == "done"
 
 
 def histories(project: Path) -> dict[str, bytes]:
@@ -107,12 +109,16 @@ def cluster_here(tmp_path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
-    """An array of four jobs; one is queued again while it runs, and a second user submits nothing twice."""
+    """An array of four jobs; one is held, one is queued again while it runs, and a second user submits nothing twice."""
     before = forget(project)
     (project / "cluster.yaml").write_text(SLURM)
     assert "submitted 4 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     assert "submitted 0 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     job = running_job(project, cluster_here)
+    held = f"{job.partition('_')[0]}_3"
+    subprocess.run(["scontrol", "hold", held], env=os.environ | cluster_here, check=True)
+    assert "(JobHeldUser: `scontrol release JOB` lets it start)" in reslab(project, "train", "--status", **cluster_here).stdout
+    subprocess.run(["scontrol", "release", held], env=os.environ | cluster_here, check=True)
     requeue(job, os.environ | cluster_here)
     said = reslab(project, "train", **cluster_here)
     assert said.stdout.endswith("all networks are finished; `dvc repro` collects them\n")

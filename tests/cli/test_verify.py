@@ -3,9 +3,15 @@
 import json
 import math
 
-from project import call
+import pytest
+from project import SMALL_PARAMS, call
 
+from reslab import config
+from reslab.cli.verify import verify
+from reslab.errors import UserError
 from reslab.runs import network_files, records
+from reslab.runs.identity import identity
+from reslab.weights import again as again_module
 from reslab.weights.again import Again, Committed
 
 
@@ -40,6 +46,43 @@ def test_what_is_not_there_is_said(project):
     assert refused.stderr.startswith("error: study other: not that of params.yaml, and not in results/, which has: ")
     refused = call(project, "reslab", "verify", "--seeds", "7", check=False)
     assert refused.stderr == "error: metrics: no record of seed 7; it has those of 0, 1\n"
+
+
+@pytest.mark.parametrize("where", ["dataset", "model", "augment", "loss", "optimizer", "schedule", "normalize"])
+def test_code_that_a_strangers_study_names_runs_only_where_that_is_wished(tmp_path, monkeypatch, where):
+    study = config.parse_yaml(SMALL_PARAMS)
+    own = {"name": f"stranger_of_{where}:run"}
+    study |= {where: [own] if where == "augment" else own}
+    write_stranger(tmp_path, study)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^stranger/params.yaml: names code that would run here: 'stranger_of_{where}:run'; if"):
+        verify("stranger", None, None, tmp_path, run_code=False)
+    with pytest.raises(UserError, match=r"own-tau.json: no such file"):  # one step further: there are no records
+        verify("stranger", None, None, tmp_path, run_code=True)
+    assert not (tmp_path / "ran").exists()
+
+
+def write_stranger(folder, study: dict) -> None:
+    """A study in the folder `stranger`, and modules in plugins/ that say that they ran."""
+    (folder / "stranger").mkdir()
+    (folder / "stranger" / "params.yaml").write_text(json.dumps(study))
+    (folder / "plugins").mkdir()
+    for name in study:
+        (folder / "plugins" / f"stranger_of_{name}.py").write_text("open('ran', 'w')\n")
+
+
+def test_a_description_that_names_other_code_than_the_study_is_made_anew(tmp_path, monkeypatch):
+    """Its identity says nothing: whoever writes a record can compute it."""
+    study = config.parse(config.parse_yaml(SMALL_PARAMS))
+    sections = study.experiments["plain-tau"].sections
+    monkeypatch.setattr(again_module, "description", lambda *_: {"anew": True})
+    found = []
+    for config_there in (sections, sections | {"model": {"name": "os:system"}}, None, 3, {"model": 7}):
+        described = {"identity": "", "experiment": "plain-tau", "config": config_there}
+        records.write_record(tmp_path / "plain-tau.json", described)
+        expected = identity(described, again_module._sources())
+        found.append(again_module.described(study, "plain-tau", None, tmp_path / "plain-tau.json", expected))
+    assert found == [{"identity": "", "experiment": "plain-tau", "config": sections}] + 4 * [{"anew": True}]
 
 
 ROW = {"epoch": 1, "train_loss": 0.5, "test_error": 0.1}

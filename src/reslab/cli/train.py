@@ -4,11 +4,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from reslab import config, git, stop
 from reslab.cli.app import USE, app
@@ -17,12 +19,14 @@ from reslab.cli.options import PREPARED, Params
 from reslab.cli.text import print_rows, readable
 from reslab.config.study import Study
 from reslab.errors import UserError, cut
-from reslab.grid import cluster, local, slurm
+from reslab.grid import cluster, local, queue, slurm
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import LOST, PROGRESS, SUBMITTED, Network, of_study
+from reslab.grid.networks import LOST, PROGRESS, Network, of_study
+from reslab.grid.queue import Queued
 from reslab.report.tables.cells import number
 from reslab.runs.folders import checkpoints
 
+SECONDS_TO_SUBMIT = 300  # for another user's jobs
 SECONDS_BETWEEN_LOOKS = 10.0  # at the cluster's jobs
 LEAVES = "; Ctrl-C leaves the jobs running"
 GO_ON = "the cluster's jobs go on; `reslab train --status` shows them, `reslab train --cancel` ends them"
@@ -94,17 +98,17 @@ def estimated(missing: list[Network], hours: dict[str, float | None], chosen: Cl
     print(f"{len(missing)} networks would be started, {readable(total * 3600)} of computing in all{price}.")
 
 
-def jobs_of(chosen: Cluster) -> dict[str, str]:
-    """The states of the cluster's jobs; none where there is no cluster."""
-    return slurm.states() if chosen.engine == "slurm" else {}
+def jobs_of(chosen: Cluster) -> dict[str, Queued]:
+    """The cluster's jobs; none where there is no cluster."""
+    return queue.jobs() if chosen.engine == "slurm" else {}
 
 
-def state(network: Network, jobs: dict[str, str]) -> str:
+def state(network: Network, jobs: dict[str, Queued]) -> str:
     """What is known of a network: done, waiting, running, failed, stopped, or missing."""
     if network.finished:
         return "done"
-    job = jobs.get(network.told(SUBMITTED).get("job", ""))
-    if job in slurm.WAITING:
+    job = jobs.get(network.job_number)
+    if job is not None and job.waits:
         return "waiting"
     if job is not None or network.training_here():
         return "running"
@@ -112,30 +116,41 @@ def state(network: Network, jobs: dict[str, str]) -> str:
     return "failed" if doing == "failed" else "stopped" if doing in LOST else "missing"
 
 
-def to_do(networks: list[Network], jobs: dict[str, str]) -> list[Network]:
+def to_do(networks: list[Network], jobs: dict[str, Queued]) -> list[Network]:
     """The networks that nobody trains and that are not finished."""
     return [network for network in networks if state(network, jobs) in ("failed", "stopped", "missing")]
 
 
-def show(networks: list[Network], jobs: dict[str, str]) -> None:
+def show(networks: list[Network], jobs: dict[str, Queued]) -> None:
     """Print the state of each network, with its progress or the last line of its log."""
     rows = []
     for network in networks:
         found, progress = state(network, jobs), network.told(PROGRESS)
-        job = network.told(SUBMITTED).get("job", "")
+        job = network.job_number
         rows.append(
             {
                 "experiment": network.job.experiment,
                 "seed": number(network.job.seed, "{}"),
                 "state": found,
-                "epoch": f"{progress['epoch']} of {progress['epochs']}" if "epoch" in progress and found != "done" else "",
+                "epoch": cut(f"{progress['epoch']} of {progress.get('epochs')}") if "epoch" in progress and found != "done" else "",
                 "job": job if found in ("waiting", "running") else "",
-                "last words": cut(progress.get("why") or network.tail()) if found in ("failed", "stopped", "missing") else "",
+                "last words": jobs[job].reason if found == "waiting" else last_words(network, found),
             }
         )
     print_rows(rows, csv=False)
-    counts = Counter(row["state"] for row in rows)
-    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+    print(summary(networks, jobs))
+
+
+def last_words(network: Network, found: str) -> str:
+    """Why a network that does not train has ended, or the last line of its log."""
+    return cut(str(network.told(PROGRESS).get("why") or network.tail())) if found in ("failed", "stopped", "missing") else ""
+
+
+def summary(networks: list[Network], jobs: dict[str, Queued]) -> str:
+    """How many networks are in each state, and why some wait for more than their turn."""
+    found = [(state(network, jobs), network.job_number) for network in networks]
+    counts = Counter((name, jobs[job].told if name == "waiting" else "") for name, job in found)
+    return ", ".join(f"{count} {name}" + (f" ({why})" if why else "") for (name, why), count in sorted(counts.items()))
 
 
 def end(networks: list[Network], chosen: Cluster) -> None:
@@ -163,8 +178,8 @@ def here(networks: list[Network], missing: list[Network], chosen: Cluster, wait:
 def on_cluster(networks: list[Network], missing: list[Network], chosen: Cluster, wait: bool) -> None:
     """Submit jobs, one user at a time, and wait for them."""
     checkpoints().mkdir(parents=True, exist_ok=True)
-    with FileLock(checkpoints() / ".submitting.lock"), stop.cooperating():  # what was submitted is also noted
-        mine = to_do(missing, slurm.states())  # another user may have submitted some of them meanwhile
+    with submitting(), stop.cooperating():  # what was submitted is also noted
+        mine = to_do(missing, queue.jobs())  # another user may have submitted some of them meanwhile
         jobs = slurm.submit(mine, chosen) if mine else []
     print(f"submitted {len(jobs)} jobs" + (f": {jobs[0]} to {jobs[-1]}" if jobs else ""), flush=True)
     if wait:
@@ -175,13 +190,24 @@ def on_cluster(networks: list[Network], missing: list[Network], chosen: Cluster,
             raise SystemExit(130) from None
 
 
+@contextmanager
+def submitting() -> Iterator[None]:
+    """A context that one process of all users is in; raises UserError if another one is in it for minutes."""
+    lock = FileLock(checkpoints() / ".submitting.lock", timeout=SECONDS_TO_SUBMIT)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise UserError(f"another `reslab train` has been submitting for {SECONDS_TO_SUBMIT // 60} minutes; end it first") from None
+
+
 def wait_for(networks: list[Network]) -> None:
     """Wait until no job of these networks is left, with a line whenever something has changed; raises UserError if one failed."""
     before = ""
     while True:
-        jobs = slurm.states()
+        jobs = queue.jobs()
         found = Counter(state(network, jobs) for network in networks)
-        if (line := ", ".join(f"{count} {name}" for name, count in sorted(found.items()))) != before:
+        if (line := summary(networks, jobs)) != before:
             print(line + (LEAVES if not before else ""), file=sys.stderr, flush=True)
             before = line
         if not found["waiting"] and not found["running"]:

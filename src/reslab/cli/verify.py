@@ -12,15 +12,15 @@ from reslab import config
 from reslab.cli.app import USE, app
 from reslab.cli.options import PREPARED, names_in, seed_list
 from reslab.cli.text import print_rows
-from reslab.config import library
+from reslab.config import library, plugins
 from reslab.config.start import as_written
 from reslab.config.study import Study
-from reslab.errors import UserError
+from reslab.errors import UserError, shown
 
 if TYPE_CHECKING:  # it loads torch
     from reslab.weights.again import Again
 
-RESULTS = Path("results")
+RESULTS, PARAMS = Path("results"), Path("params.yaml")
 DIFFERENT = 2  # the exit status; 1 is an error
 
 
@@ -34,6 +34,7 @@ def verify(
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Only these seeds, such as 0,1.", show_default="all")] = None,
     data: Annotated[Path, typer.Option(help="The prepared dataset; made anew if it is not that of the records.")] = PREPARED,
+    run_code: Annotated[bool, typer.Option("--run-code", help="Run the code that another study names: module:function.")] = False,
 ) -> None:
     """Train networks of committed records again and say whether they are the same to the bit, or how far off.
 
@@ -46,6 +47,8 @@ def verify(
     folder, params = _place(study)
     loaded = config.load(params)
     experiments = library.matching(loaded.experiments, names_in(rows)) if rows is not None else list(loaded.experiments)
+    if params != PARAMS and not run_code:
+        _refuse_code(loaded, experiments, params)
     networks = again.committed(folder, experiments, seed_list(seeds))
     if not networks:
         raise UserError(f"{folder}: no record of seed {seeds}; it has those of {', '.join(map(str, loaded.seeds))}")
@@ -67,14 +70,29 @@ def verify(
         raise typer.Exit(DIFFERENT)
 
 
+def _refuse_code(study: Study, experiments: list[str], params: Path) -> None:
+    """Raise UserError if a study that may be a stranger's names code, which may do anything on this machine."""
+    from reslab.models.peers import PEERS
+
+    sections = [{"dataset": study.dataset}, *(study.experiments[name].sections for name in experiments)]
+    peers = {f"{library}:" for library in PEERS}  # their networks are looked up in their own lists
+    without = [
+        each | {"model": {}} if each.get("model", {}).get("name", "").startswith(tuple(peers)) else each for each in sections
+    ]
+    if named := sorted({name for each in without for name in plugins.names_in(each)}):
+        raise UserError(
+            f"{params}: names code that would run here: {', '.join(map(shown, named[:3]))}{', ...' if len(named) > 3 else ''}; "
+            "if you know it and trust whose study it is, add --run-code"
+        )
+
+
 def _place(study: str | None) -> tuple[Path, Path]:
     """The folder of the records and the params.yaml that made them; raises UserError if there are none."""
-    params = Path("params.yaml")
-    if study is None or (params.is_file() and config.load(params).name == study):
-        return Path("metrics"), params
+    if study is None or (PARAMS.is_file() and config.load(PARAMS).name == study):
+        return Path("metrics"), PARAMS
     for folder in (RESULTS / study, Path(study)):
-        if (folder / params).is_file():
-            return folder, folder / params
+        if (folder / PARAMS).is_file():
+            return folder, folder / PARAMS
     kept = ", ".join(sorted(path.parent.name for path in RESULTS.glob("*/params.yaml"))) or "none"
     raise UserError(f"study {study}: not that of params.yaml, and not in {RESULTS}/, which has: {kept}")
 

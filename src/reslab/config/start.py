@@ -27,7 +27,7 @@ def init_from(value: Any, where: str) -> InitFrom | None:
 def as_written(sections: Mapping[str, Any]) -> dict[str, Any]:
     """Sections of an experiment or of its record, to compare: as JSON, and without the checksum that was found for `init_from`."""
     found = json.loads(json.dumps(sections))
-    start = found.get("model", {}).get("init_from")
-    if isinstance(start, dict):
-        found["model"]["init_from"] = start["path"]
+    model = found.get("model")
+    if isinstance(model, dict) and isinstance(start := model.get("init_from"), dict):
+        model["init_from"] = start.get("path")
     return found

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from reslab.config.schema import STRICT, Count, NonNegative, Positive, check
+from reslab.config.schema import STRICT, Count, NonNegative, check
 from reslab.config.yaml import read_yaml
 from reslab.errors import UserError, located
 
 FILE = Path("cluster.yaml")
+Word = Annotated[str, Field(pattern=r"^[\w.,:@+/-]{1,200}$")]  # a line break would end the line of sbatch's script that it is in
 
 
 class Cluster(pydantic.BaseModel):
@@ -23,14 +24,14 @@ class Cluster(pydantic.BaseModel):
     processes: Count = 1  # that train a network together
     machine: str | None = None  # of machines/, for estimates
     price: NonNegative = 0.0  # of an hour of one process's GPU or cores
-    currency: str = ""
+    currency: Annotated[str, Field(max_length=10)] = ""
     # What Slurm is asked for, of each network
-    partition: str | None = None
-    account: str | None = None
-    hours: Positive = 24.0  # later the network is stopped, saved and queued again
-    gpus: Annotated[int, Field(ge=0)] = 0  # of each process
+    partition: Word | None = None
+    account: Word | None = None
+    hours: Annotated[float, Field(gt=0, le=87_600)] = 24.0  # later the network is stopped, saved and queued again
+    gpus: Annotated[int, Field(ge=0, le=1000)] = 0  # of each process
     cpus: Count = 1  # of each process
-    memory_gb: Positive | None = None
+    memory_gb: Annotated[float, Field(gt=0, le=1e6)] | None = None
     setup: list[str] = Field(default_factory=list)  # shell lines before it starts, such as `module load cuda`
 
 

@@ -58,11 +58,17 @@ class Network:
             return True
 
     def told(self, name: str) -> dict[str, Any]:
-        """A small file about it, such as its progress; empty if there is none."""
+        """A small file about it, such as its progress; empty if there is none, or if it is damaged."""
         try:
-            return json.loads((self.folder.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # not there, or half written by a process that was killed
+            found = json.loads((self.folder.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def job_number(self) -> str:
+        """The number of the job that it was last given to; empty if there is none."""
+        return str(self.told(SUBMITTED).get("job", ""))
 
     def tell(self, name: str, told: dict[str, Any]) -> None:
         """Write a small file about it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from reslab.environment import project_root
 from reslab.errors import UserError
+from reslab.grid import queue
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import LOG, SUBMITTED, Network
 from reslab.grid.work import handed
@@ -21,7 +22,7 @@ FOLDER = "grid"  # of checkpoints/: submitit's own files
 SECONDS_TO_SAVE = 30  # for a network that is told to stop, before Slurm ends it
 WARNING_SECONDS = 90  # before the end of a job's time: submitit asks Slurm for the signal
 MOST_REQUEUES = 10_000
-WAITING, RUNNING = ("PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED"), ("RUNNING", "COMPLETING")
+MAY_HAVE = "; it may have submitted jobs all the same: `squeue --me` shows them, `scancel` ends them"
 
 
 class Work:
@@ -77,10 +78,14 @@ def submit(networks: list[Network], cluster: Cluster) -> list[str]:
     )
     executor.update_parameters(**asked(cluster))
     work = [Work(handed(network), network.folder.path / LOG) for network in networks]
-    jobs = submit_each(executor, work)
-    for network, job in zip(networks, jobs, strict=True):
-        network.tell(SUBMITTED, {"job": job.job_id, "user": os.environ.get("USER", "")})
-    return [job.job_id for job in jobs]
+    jobs = [job.job_id for job in submit_each(executor, work)]
+    try:
+        for network, job in zip(networks, jobs, strict=True):
+            network.tell(SUBMITTED, {"job": job, "user": os.environ.get("USER", "")})
+    except BaseException:  # a full disk: what is not noted would be submitted a second time
+        queue.ask("scancel", *jobs)
+        raise
+    return jobs
 
 
 def submit_each(executor: Any, work: list[Work]) -> list[Any]:
@@ -88,7 +93,7 @@ def submit_each(executor: Any, work: list[Work]) -> list[Any]:
     import submitit
 
     try:
-        with executor.batch():
+        with queue.limited("sbatch", queue.SECONDS_TO_SUBMIT, MAY_HAVE), executor.batch():
             return [executor.submit(each) for each in work]
     except submitit.core.utils.FailedJobError as error:
         raise UserError(f"sbatch: {' '.join(str(error).split())[-300:]}") from error
@@ -119,19 +124,10 @@ def python_path() -> str:
     return os.pathsep.join(part for part in (str(project_root() / "src"), os.environ.get("PYTHONPATH", "")) if part)
 
 
-def states() -> dict[str, str]:
-    """The state of each job that Slurm knows to wait or run, by its number; raises UserError if Slurm does not answer."""
-    command = ["squeue", "--noheader", "--array", "--format=%i %T"]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    if asked.returncode:
-        raise UserError(f"squeue: {' '.join(asked.stderr.split())[:200]}")
-    return dict(line.split(maxsplit=1) for line in asked.stdout.splitlines() if line.strip())
-
-
 def cancel(networks: list[Network]) -> list[str]:
     """End the jobs of networks that wait or run; returns their numbers."""
-    known = states()
-    jobs = [job for network in networks if (job := network.told(SUBMITTED).get("job")) in known]
+    known = queue.jobs()
+    jobs = [job for network in networks if (job := network.job_number) in known]
     if jobs:
-        subprocess.run(["scancel", *jobs], check=True)
+        queue.ask("scancel", *jobs)
     return jobs

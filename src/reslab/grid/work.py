@@ -27,10 +27,14 @@ def main(file: Path) -> None:
     """Train the network that FILE tells of, or go on with it."""
     if not file.exists():
         raise UserError(f"{file}: not on this machine; the project must lie on a file system that all nodes share")
-    told = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        job = Job(**told | {"data": Path(told["data"])})
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise UserError(f"{file}: damaged ({errors.first_line(error)}); `reslab train` writes it anew") from None
     processes.report_to(ProgressFiles())
     with stop.cooperating():
-        train(Job(**told | {"data": Path(told["data"])}))
+        train(job)
 
 
 def train(job: Job) -> None:

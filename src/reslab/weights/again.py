@@ -13,6 +13,7 @@ from typing import Any
 
 import reslab
 from reslab import git
+from reslab.config.start import as_written
 from reslab.config.study import Study
 from reslab.data.prepared import Prepared
 from reslab.environment import count_from_environment, cpu_count
@@ -107,12 +108,20 @@ def _without_seed(row: Mapping[str, float]) -> dict[str, float]:
 
 
 def described(study: Study, experiment: str, data: Prepared, stored: Path, expected: str) -> dict:
-    """The description of an experiment: the stored one if it is that of the `expected` identity, else made anew."""
+    """The description of an experiment: the stored one if it is that of these sections and of the `expected` identity, else anew.
+
+    What is stored must not name other code than params.yaml, which the user has agreed to.
+    """
+    made = study.experiment(experiment)
     if stored.is_file():
         found = records.read_record(stored)
-        if identity(found, _sources()) == expected:
+        if _alike(found.get("config"), made.sections) and identity(found, _sources()) == expected:
             return found
-    return description(study.experiment(experiment), data)
+    return description(made, data)
+
+
+def _alike(config: Any, sections: Mapping) -> bool:
+    return isinstance(config, Mapping) and as_written(config) == as_written(sections)
 
 
 def _sources() -> Path:

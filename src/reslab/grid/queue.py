@@ -1,0 +1,104 @@
+"""What Slurm says of its jobs. Its commands are given a limit: without munge or its controller they may never answer."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from reslab.errors import UserError, cut
+
+SECONDS, SECONDS_TO_SUBMIT = 30, 120  # for an answer of squeue or scancel, and of sbatch, which may have thousands of jobs
+AGAIN = 1.0  # seconds to the next alarm, should what it interrupts begin to wait again
+WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "SUSPENDED", "STOPPED")
+NO_REASON, ORDINARY = "None", ("", "None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTime", "Prolog")
+HELD = ("held", "hold")  # parts of a reason
+NEVER = (
+    "partitiontimelimit", "partitionnodelimit", "partitionconfig", "perjob", "badconstraints", "notallowed", "invalid",
+    "neversatisfied",
+)  # fmt: skip
+FILTERS = ("SQUEUE_", "SCANCEL_")  # variables that would hide jobs of other users from squeue, or ask questions
+
+
+class Queued(NamedTuple):
+    """A job that Slurm knows: its state, and why it waits."""
+
+    state: str
+    reason: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not begun, or not again."""
+        return self.state in WAITING
+
+    @property
+    def told(self) -> str:
+        """Why it waits and what can be done; empty where it only waits for its turn."""
+        if not self.waits or self.reason in ORDINARY:
+            return ""
+        plain = self.reason.lower()
+        if any(part in plain for part in HELD):
+            return f"{self.reason}: `scontrol release JOB` lets it start"
+        if any(part in plain for part in NEVER):
+            return f"{self.reason}: Slurm will not start it; `reslab train --cancel`, then ask for less in cluster.yaml"
+        return self.reason
+
+
+def jobs() -> dict[str, Queued]:
+    """The jobs that wait or run, by number; raises UserError if Slurm does not answer."""
+    found = {}
+    for line in ask("squeue", "--noheader", "--array", "--format=%i|%T|%r").splitlines():
+        number, separator, rest = line.strip().partition("|")
+        if separator:  # the others name a cluster
+            state, _, reason = rest.partition("|")
+            found[number] = Queued(state, "" if reason == NO_REASON else cut(reason))
+    return found
+
+
+def ask(*command: str) -> str:
+    """What a command of Slurm prints; raises UserError with what it complains of, or if it does not answer in time."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    try:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, **pipes)
+    except FileNotFoundError:
+        raise UserError(f"engine slurm: there is no {command[0]} here; run this on a machine of the cluster") from None
+    try:
+        said, complaint = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise silent(command[0], SECONDS) from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started: on some clusters it is a script
+            process.wait()
+    if process.returncode:
+        raise UserError(f"{command[0]}: {cut(' '.join(complaint.split())) or f'failed with status {process.returncode}'}")
+    return said
+
+
+def silent(name: str, seconds: float) -> UserError:
+    """The error of a command that does not answer."""
+    return UserError(
+        f"{name}: no answer within {seconds:g} s; are Slurm's controller and munge running (`scontrol ping`)? Jobs that run go on"
+    )
+
+
+@contextmanager
+def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
+    """Raise UserError within if a command that a library runs does not answer; only in the main thread, where every command is."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
+            raise UserError(f"{silent(name, seconds)}{remark}") from error
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

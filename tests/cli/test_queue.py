@@ -1,0 +1,153 @@
+"""What Slurm says of its jobs, or does not say, by programs that stand for its own."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from reslab.cli.train import show, state, submitting, summary
+from reslab.errors import UserError
+from reslab.grid import cluster, queue, slurm, work
+from reslab.grid.cluster import Cluster
+from reslab.grid.networks import PROGRESS, SUBMITTED, Network
+from reslab.grid.queue import Queued
+from reslab.runs.jobs import Job
+
+SILENT = 'sleep 1000 &\necho $$ $! > "$0.pids"\nwait'
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch) -> Path:
+    """A folder that is first on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(queue, "SECONDS", 0.5)
+    monkeypatch.setattr(queue, "SECONDS_TO_SUBMIT", 0.5)
+    return folder
+
+
+def program(folder: Path, name: str, script: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def is_gone(started: Path) -> bool:
+    """Whether neither the program nor what it had started is left."""
+    numbers = [int(number) for number in Path(f"{started}.pids").read_text().split()]
+    return not any(psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE for number in numbers)
+
+
+def networks(count: int) -> list[Network]:
+    return [Network(Job("plain", {}, "abc", seed, Path(), {}, 1)) for seed in range(count)]
+
+
+@pytest.mark.parametrize("name", ["squeue", "scancel"])
+def test_a_command_of_slurm_that_does_not_answer_is_ended_and_named(programs, name):
+    program(programs, "squeue", "echo '7_0|PENDING|Priority'")
+    started = program(programs, name, SILENT)
+    (one,) = networks(1)
+    one.tell(SUBMITTED, {"job": "7_0"})
+    with pytest.raises(UserError, match=rf"^{name}: no answer within 0.5 s; are Slurm's controller and munge running"):
+        slurm.cancel([one])
+    assert is_gone(started)
+
+
+def test_sbatch_that_does_not_answer_is_ended_and_named(programs):
+    pytest.importorskip("submitit")
+    program(programs, "srun", "")
+    started = program(programs, "sbatch", 'echo $$ > "$0.pids"\nexec sleep 1000')
+    with pytest.raises(UserError, match=r"^sbatch: no answer within .* it may have submitted jobs all the same"):
+        slurm.submit(networks(2), Cluster(engine="slurm"))
+    assert is_gone(started)
+    assert not list(programs.parent.glob("checkpoints/*/seed*/submitted.json"))
+
+
+def test_jobs_that_cannot_be_noted_are_ended(programs, monkeypatch):
+    """As on a full disk: nobody would know of them, and they would be submitted a second time."""
+    pytest.importorskip("submitit")
+    program(programs, "srun", "")
+    program(programs, "sbatch", "echo Submitted batch job 7")
+    ended = program(programs, "scancel", 'echo "$@" > "$0.said"')
+
+    def full(network: Network, name: str, told: dict) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Network, "tell", full)
+    with pytest.raises(OSError, match="No space left"):
+        slurm.submit(networks(2), Cluster(engine="slurm"))
+    assert Path(f"{ended}.said").read_text() == "7_0 7_1\n"
+
+
+def test_why_a_job_waits_is_told(programs, capsys, monkeypatch):
+    monkeypatch.setenv("SQUEUE_USERS", "me")  # would hide the jobs of others
+    lines = ("CLUSTER: one", "7_0|PENDING|JobHeldUser", "7_1|PENDING|QOSMaxWallDurationPerJobLimit", "7_2|PENDING|Priority")
+    lines += ("7_3|RUNNING|None", "7_4|PENDING|ReqNodeNotAvail, UnavailableNodes:a|b")
+    program(programs, "squeue", f"test -z \"$SQUEUE_USERS\" && printf '%s\\n' {' '.join(map(repr, lines))}")
+    found = networks(5)
+    for seed, network in enumerate(found):
+        network.tell(SUBMITTED, {"job": f"7_{seed}"})
+    known = queue.jobs()
+    assert known["7_3"] == Queued("RUNNING") and known["7_4"].reason.endswith("UnavailableNodes:a|b")
+    assert summary(found, known) == (
+        "1 running, 1 waiting, 1 waiting (JobHeldUser: `scontrol release JOB` lets it start), 1 waiting"
+        " (QOSMaxWallDurationPerJobLimit: Slurm will not start it; `reslab train --cancel`, then ask for less in cluster.yaml),"
+        " 1 waiting (ReqNodeNotAvail, UnavailableNodes:a|b)"
+    )
+    show(found, known)
+    assert "JobHeldUser" in capsys.readouterr().out.splitlines()[2]
+
+
+def test_a_queue_that_fails_is_one_line(programs):
+    program(programs, "squeue", "printf 'slurm_load_jobs error:\\n  Unable to contact\\n' >&2; exit 1")
+    with pytest.raises(UserError, match=r"^squeue: slurm_load_jobs error: Unable to contact$"):
+        queue.jobs()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"[]", b"7", b'{"job": {}}', b"[" * 100_000, b'{"epoch": 3}'])
+def test_damaged_notes_of_a_network_are_no_notes(programs, content, capsys):
+    (one,) = networks(1)
+    for name in (SUBMITTED, PROGRESS):
+        one.tell(name, {})
+        (one.folder.path / name).write_bytes(content)
+    assert state(one, {"7_0": Queued("RUNNING")}) == "missing"
+    show([one], {})
+    assert "1 missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"data": 3}', b'{"data": "x", "system": "y"}'])
+def test_damaged_work_of_a_job_is_said(tmp_path, content):
+    path = tmp_path / "work.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"work.json: damaged .*; `reslab train` writes it anew"):
+        work.main(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'partition: "gpu\\ntouch x"',
+        "account: a b",
+        "account: $(x)",
+        "hours: 1.0e308",
+        "hours: .inf",
+        "memory_gb: 1.0e300",
+        "gpus: 9999999",
+    ],
+)
+def test_what_sbatch_would_misread_is_refused(tmp_path, text):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(f"engine: slurm\n{text}\n")
+    with pytest.raises(UserError, match=rf"cluster.yaml: cluster.{text.partition(':')[0]}"):
+        cluster.read(path)
+
+
+def test_a_submission_of_another_that_does_not_end_is_named(programs, monkeypatch):
+    monkeypatch.setattr("reslab.cli.train.SECONDS_TO_SUBMIT", 0.2)
+    (programs.parent / "checkpoints").mkdir()
+    with submitting(), pytest.raises(UserError, match="another `reslab train` has been submitting"), submitting():
+        pass
