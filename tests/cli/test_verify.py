@@ -57,7 +57,7 @@ def test_code_that_a_strangers_study_names_runs_only_where_that_is_wished(tmp_pa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=rf"^stranger/params.yaml: names code that would run here: 'stranger_of_{where}:run'; if"):
         verify("stranger", None, None, tmp_path, run_code=False)
-    with pytest.raises(UserError, match=r"own-tau.json: no such file"):  # one step further: there are no records
+    with pytest.raises(UserError, match=r"plain-tau.json: no such file"):  # one step further: there are no records
         verify("stranger", None, None, tmp_path, run_code=True)
     assert not (tmp_path / "ran").exists()
 
