@@ -136,10 +136,9 @@ def train_in_processes(jobs: list[Job], listener: Listener) -> Iterator[Job]:
 
 def train_network(job: Job) -> None:
     """Train one network; torch is loaded here only, in the network's own process."""
-    from reslab.runs import spread
     from reslab.weights import trained
 
-    spread.train_over(trained.train_network, job, job.processes)
+    trained.train_in_processes(job)
 
 
 def train_joined(jobs: list[Job], listener: Listener, ranks: Ranks) -> Iterator[Job]:

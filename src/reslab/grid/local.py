@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from reslab.environment import count_from_environment, cpu_count
 from reslab.grid.cluster import Cluster
@@ -22,15 +23,15 @@ class Silent:
 def train(networks: list[Network], cluster: Cluster, done: Callable[[Network], None]) -> None:
     """Train networks, of which the longest come first, and call `done` with each that has finished."""
     if has_gpu() and cluster.processes == 1:
-        for bundle in processes.run_all(train_on, bundles(networks), workers=visible_gpus(), display=Silent()):
-            for network in networks:
-                if network.job in bundle.jobs:
-                    done(network)
+        bundled = bundles([network.job for network in networks], visible_gpus(), cluster.at_once)
+        for bundle in processes.run_all(train_on, bundled, workers=len(bundled), display=Silent()):
+            for job in bundle.jobs:
+                done(Network(job))
         return
-    of_job = {id(network.job): network for network in networks}
-    for alike in by_numerics([network.job for network in networks]):
-        for job in processes.run_all(train_here, alike, workers=at_once(cluster), display=Silent()):
-            done(of_job[id(job)])
+    workers = max(1, min(len(networks), at_once(cluster)))
+    for alike in by_numerics([replace(network.job, at_once=workers) for network in networks]):
+        for job in processes.run_all(train_here, alike, workers=workers, display=Silent()):
+            done(Network(job))
 
 
 def by_numerics(jobs: list[Job]) -> list[list[Job]]:
@@ -48,13 +49,20 @@ def at_once(cluster: Cluster) -> int:
     return cluster.at_once or count_from_environment("RESLAB_WORKERS", max(1, cpu_count() // cluster.processes))
 
 
-def bundles(networks: list[Network]) -> list[Bundle]:
-    """The networks spread over the GPUs, each to the one with the fewest so far: the longest are first, so they are spread too."""
-    named = os.environ.get("RESLAB_DEVICE", "")
-    made = [Bundle(named if ":" in named else f"cuda:{number}", []) for number in range(visible_gpus())]
-    for place, network in enumerate(networks):
-        made[place % len(made)].jobs.append(network.job)
-    return [bundle for bundle in made if bundle.jobs]
+def bundles(jobs: list[Job], gpus: int, at_once: int | None) -> list[Bundle]:
+    """The jobs spread over GPUs, each to the one with the fewest so far: the longest are first, so they are spread too.
+
+    `at_once` networks of them all train at a time; by default as many as a GPU has room for.
+    """
+    from reslab.runs.shared_gpu import MOST
+
+    named, gpus = os.environ.get("RESLAB_DEVICE", ""), min(gpus, len(jobs), at_once or gpus)
+    made = []
+    for number in range(gpus):
+        share = min(MOST, -(-(at_once - number) // gpus)) if at_once else MOST
+        mine = [replace(job, at_once=share) for job in jobs[number::gpus]]
+        made.append(Bundle(named if ":" in named else f"cuda:{number}", mine, share))
+    return made
 
 
 def visible_gpus() -> int:

@@ -39,11 +39,10 @@ def main(file: Path) -> None:
 
 def train(job: Job) -> None:
     """Train a network; if it cannot be trained, its progress says so."""
-    from reslab.runs import spread
     from reslab.weights import trained
 
     try:
-        spread.train_over(trained.train_network, job, job.processes)
+        trained.train_in_processes(job)
     except Exception as error:
         Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": errors.first_line(error)})
         raise
@@ -63,15 +62,15 @@ def train_on(bundle: "Bundle") -> None:
 
     processes.report_to(ProgressFiles())
     os.environ["RESLAB_DEVICE"] = bundle.device
-    for _ in run_together(trained.train_network, list(bundle.jobs), device=hardware.choose_device()):
+    for _ in run_together(trained.train_network, list(bundle.jobs), device=hardware.choose_device(), most=bundle.at_once):
         pass
 
 
 class Bundle:
     """The networks of one GPU."""
 
-    def __init__(self, device: str, jobs: list[Job]) -> None:
-        self.device, self.jobs, self.seed = device, jobs, 0
+    def __init__(self, device: str, jobs: list[Job], at_once: int) -> None:
+        self.device, self.jobs, self.at_once, self.seed = device, jobs, at_once, 0
 
 
 def has_gpu() -> bool:

@@ -37,8 +37,23 @@ def train_network(job: Job, take_turn: TakeTurn = alone, *, ranks: Ranks = ALONE
     with folder.locked(take_turn) if ranks.first else nullcontext():
         if ranks.told(folder.finished.exists):
             return
-
         train_in(folder, job, take_turn, ranks)
+
+
+def train_in_processes(job: Job) -> None:
+    """Train one network by as many processes of this machine as its job says; returns when it is done.
+
+    The folder is held before the others start: what waits for them gives up after a while, and another run may hold it for days.
+    """
+    folder = SeedFolder.of(job.identity, job.seed)
+    with folder.locked():
+        if not folder.finished.exists():
+            spread.train_over(train_held, job, job.processes)
+
+
+def train_held(job: Job, *, ranks: Ranks = ALONE) -> None:
+    """Train one network, whose folder the first of its processes holds."""
+    train_in(SeedFolder.of(job.identity, job.seed), job, alone, ranks)
 
 
 def train_in(folder: SeedFolder, job: Job, take_turn: TakeTurn, ranks: Ranks) -> None:

@@ -49,12 +49,7 @@ def _can(norm: nn.BatchNorm2d) -> bool:
 
 def normalized(norm: nn.BatchNorm2d, x: Tensor, *, relu: bool = False) -> Tensor:
     """The forward pass of a batch norm, (B, C, H, W) -> the same, with ReLU if wanted."""
-    if (
-        not norm.training
-        or x.dtype not in TYPES
-        or not x.is_contiguous(memory_format=torch.channels_last)
-        or x.numel() <= x.shape[1]
-    ):
+    if not norm.training or not _fits(x):
         y = nn.BatchNorm2d.forward(norm, x)
         return y.relu() if relu else y
     if norm.num_batches_tracked is not None:
