@@ -60,23 +60,35 @@ INTERNAL = ("exec", "stash", "celery", "tasks", "temp")  # of DVC, no experiment
 
 def experiments(baseline: str | None = None) -> dict[str, str]:
     """DVC's experiments by name -> commit, the oldest first; those of one commit, if a `baseline` is given. Raises UserError."""
+    return {name: commit for began, name, commit in _experiments() if baseline in (None, began)}
+
+
+def _experiments() -> list[tuple[str, str, str]]:
+    """The commit that each of DVC's experiments began at, its name, and its own commit, the oldest first."""
     listed = _answer("for-each-ref", "--sort=creatordate", "--format=%(objectname) %(refname)", EXPERIMENTS)
-    found = {}
+    found = []
     for commit, ref in (line.split(" ", 1) for line in listed.splitlines()):
         first, *rest = ref.removeprefix(EXPERIMENTS).split("/")
-        if first not in INTERNAL and len(rest) == 2 and (baseline is None or first + rest[0] == baseline):
-            found[rest[1]] = commit
+        if first not in INTERNAL and len(rest) == 2:
+            found.append((first + rest[0], rest[1], commit))
     return found
 
 
 def find(name: str) -> str:
-    """The commit of a branch, a tag, a commit or an experiment of DVC, in this order; raises UserError for none of them."""
+    """The commit of a branch, a tag, a commit or an experiment of DVC, in this order.
+
+    Of experiments of one name, the one that began at the current commit; raises UserError if all began elsewhere, or for no commit.
+    """
     if not name.startswith("-"):
         try:
             return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         except _CannotTell:
-            if name in (known := experiments()):
-                return known[name]
+            called = {began: commit for began, other, commit in _experiments() if other == name}
+        if found := called.get(_git("rev-parse", "HEAD")) if len(called) > 1 else next(iter(called.values()), None):
+            return found
+        if called:
+            some = ", ".join(f"{commit[:8]} (began at {began[:8]})" for began, commit in called.items())
+            raise UserError(f"{shown(name)}: several DVC experiments have this name; give the commit of one: {some}")
     raise UserError(
         f"{shown(name)}: no folder with results, and no branch, tag, commit or DVC experiment; `dvc exp list` has these"
     )

@@ -18,12 +18,13 @@ def compare_in(folder: Path, *names: str) -> str:
         return reslab("compare", *names)
 
 
-def with_errors(folder, name: str, errors: list[float]) -> None:
+def with_others(folder, name: str, errors: list[float], *, tau: float = 1.0, **changes) -> None:
     """Other networks with these errors in an experiment's record."""
     path = folder / "metrics" / "runs" / f"{name}.json"
     record = read_record(path)
     for run, error in zip(record["runs"], errors, strict=True):
-        run |= {"test_error": error, "identity": f"another {run['identity']}", "status": "finished"}
+        run |= {"test_error": error, "identity": f"another {run['identity']}", "status": "finished"} | changes
+        run["config"]["model"]["tau"] = tau
     write_record(path, record)
 
 
@@ -32,7 +33,7 @@ def branched(trained, tmp_path_factory):
     """The trained study, a branch and an experiment of DVC with another tau, and a kept folder."""
     folder = copy(trained, tmp_path_factory.mktemp("compare") / "reslab")
     edit(folder, "params.yaml", "tau: 1.0", "tau: 0.136")
-    with_errors(folder, "plain-tau", [0.05, 0.051])
+    with_others(folder, "plain-tau", [0.05, 0.051], tau=0.136)
     call(folder, "git", "checkout", "--quiet", "-b", "smaller-tau")
     commit(folder, "smaller tau")
     call(folder, "git", "checkout", "--quiet", "main")
@@ -73,12 +74,41 @@ def test_what_cannot_be_compared_is_named(branched, names, message):
         compare_in(branched, *names)
 
 
+def test_the_records_are_believed_and_not_an_edited_params_file(branched, tmp_path):
+    folder = copy(branched, tmp_path / "reslab")
+    edit(folder, "params.yaml", "tau: 1.0", "tau: 0.5")
+    printed = compare_in(folder, "workspace", "smaller-tau")
+    rows = {line.split()[0]: line.split()[1] for line in printed.splitlines()[2:4]}
+    assert rows == {"workspace": "1", "smaller-tau": "0.136"}
+    assert "workspace: params.yaml was changed after plain-tau was trained; shown is what was trained" in printed
+    assert "smaller-tau: params.yaml was changed" not in printed
+
+
+def test_one_name_of_two_experiments(branched, tmp_path):
+    """Of the same name, the one that began at this commit is meant; elsewhere none is preferred, nor a folder without results."""
+    folder = copy(branched, tmp_path / "reslab")
+    other = call(folder, "git", "rev-parse", "smaller-tau").stdout.strip()
+    with_others(folder, "plain-tau", [0.2, 0.21], tau=0.3)
+    commit(folder, "another tau")
+    for name in ("tau136", "layers"):
+        call(folder, "git", "update-ref", f"refs/exps/{other[:2]}/{other[2:]}/{name}", "main")
+    call(folder, "git", "reset", "--quiet", "--hard", "main~1")
+    assert "0.136" in compare_in(folder, "main", "tau136") and "0.136" in compare_in(folder)
+    assert "0.136" not in compare_in(folder, "main", "smaller-tau~1")
+    call(folder, "git", "checkout", "--quiet", "--detach", "main~1")
+    with pytest.raises(UserError, match=r"'tau136': several DVC experiments have this name; give the commit of one: \w{8} \(began"):
+        compare_in(folder, "main", "tau136")
+    call(folder, "git", "checkout", "--quiet", "smaller-tau")
+    assert "0.3" in compare_in(folder, "smaller-tau", "layers")
+
+
 def test_a_branch_without_records_and_another_dataset(branched):
     call(branched, "git", "checkout", "--quiet", "-b", "empty", "main")
     call(branched, "git", "rm", "-rq", "metrics/runs")
     commit(branched, "no records")
-    edit(branched, "params.yaml", "name: digits", "name: digits\n  validation: 20")
     call(branched, "git", "checkout", "--quiet", "main", "--", "metrics")
+    held_out = {"name": "digits", "train": 1417, "validation": 20, "test": 360}
+    with_others(branched, "plain-tau", [0.05, 0.051], dataset=held_out, dataset_checksum="another")
     commit(branched, "held out")
     call(branched, "git", "checkout", "--quiet", "main")
     with pytest.raises(UserError, match="empty~1: git: "):

@@ -1,10 +1,17 @@
 """One's own network and a fine-tuned one through the real pipeline: trained again only when their code does something else."""
 
+import contextlib
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from project import call, edit, records, starts
+
+from reslab import config
+from reslab.data import prepared
+from reslab.weights import layers
+from reslab.weights.network import load_network
 
 NET = '''"""Mine."""
 from torch import nn
@@ -14,6 +21,18 @@ def net(in_channels: int, num_classes: int, *, width: int = 8) -> nn.Module:
     conv, norm = nn.Conv2d(in_channels, width, 3), nn.BatchNorm2d(width)
     return nn.Sequential(conv, norm, nn.ReLU(), nn.Flatten(), nn.Linear(width * 36, num_classes))
 '''
+
+
+def digests(folder: Path) -> dict[str, float]:
+    return {name: float(tensor.double().square().sum()) for name, tensor in load_network(folder).network().state_dict().items()}
+
+
+def measured_at_start(project: Path) -> dict[str, float]:
+    """The weights that the layer study takes for those of plain-tau at initialisation."""
+    with contextlib.chdir(project):
+        study, data = config.load(Path("params.yaml")), prepared.load(Path("data/prepared"))
+        _, first = next(layers.networks(study, data, Path("data/runs"), dict.fromkeys(study.experiments, "")))
+    return {name: float(tensor.double().square().sum()) for name, tensor in first.module.state_dict().items()}
 
 
 @pytest.mark.slow
@@ -32,6 +51,7 @@ def test_own_code_and_a_start_are_trained_once_and_again_when_they_change(projec
     found = records(project)
     assert found["own-tau", 0]["parameters"] == 9 * 6 + 6 + 12 + 216 * 10 + 10
     assert found["plain-tau", 0]["config"]["model"]["init_from"]["path"] == "data/imported/start"
+    assert measured_at_start(project) == digests(project / "data/imported/start")
     edit(project, "plugins/mine.py", '"""Mine."""', '"""Mine, with a longer text."""  # and a remark')
     call(project, "dvc", "repro", "train@own-tau")
     assert starts(project) == first

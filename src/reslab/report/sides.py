@@ -1,7 +1,11 @@
-"""Results side by side: folders, branches and experiments of DVC, each read as a study with its records."""
+"""Results side by side: folders, branches and experiments of DVC, each read as a study with its records.
+
+The records say what was trained, and params.yaml only of which experiments and seeds: it may have been edited since.
+"""
 
 import contextlib
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,25 +13,50 @@ import pandas as pd
 
 from reslab import config, git
 from reslab.config.settings import Settings, flatten
+from reslab.config.start import as_written
 from reslab.config.study import Study
-from reslab.config.yaml import read_yaml
 from reslab.errors import UserError
 from reslab.report.statistics.summary import runs_table
 from reslab.runs.network_files import ENVIRONMENTS
 
 WORKSPACE = "workspace"
 PARAMS, METRICS = "params.yaml", "metrics"
-NO_SETTINGS = ("study", "report")  # keys of params.yaml that change no result
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the things compared: the study that it ran, its settings as written, one row a network."""
+    """One of the things compared: its study, one row a network, and by experiment the settings that its records tell of."""
 
     name: str
     study: Study
-    settings: Settings
     runs: pd.DataFrame
+
+    @property
+    def settings(self) -> dict[str, Settings]:
+        """Experiment -> what its networks were trained with and on, and with which seeds, as params.yaml writes it."""
+        return {name: flatten(self._of(rows.iloc[0]) | {"seeds": list(rows["seed"])}) for name, rows in self._experiments()}
+
+    @property
+    def datasets(self) -> set[str]:
+        """The checksums of the datasets of its networks; name and held-out images, where a record is too old to have one."""
+        if "dataset_checksum" in self.runs:
+            return set(self.runs["dataset_checksum"].astype(str))
+        return {str(self._of(row)["dataset"]) for _, row in self.runs.iterrows()}
+
+    @property
+    def edited(self) -> list[str]:
+        """The experiments whose sections in params.yaml are not those of their records."""
+        trained = {name: as_written(rows["config"].iloc[0]) for name, rows in self._experiments()}
+        return [name for name, one in self.study.experiments.items() if as_written(one.sections) != trained[name]]
+
+    def _experiments(self) -> Iterable[tuple[str, pd.DataFrame]]:
+        return self.runs.groupby("experiment", sort=False)
+
+    def _of(self, row: pd.Series) -> dict:
+        dataset = row.get("dataset")
+        if not isinstance(dataset, dict):  # an older record
+            dataset = {"name": self.study.dataset["name"], "validation": self.study.validation}
+        return {"dataset": {key: dataset[key] for key in ("name", "validation")}, **as_written(row["config"])}
 
 
 def read_sides(names: list[str]) -> list[Side]:
@@ -36,9 +65,10 @@ def read_sides(names: list[str]) -> list[Side]:
     Without names: the workspace, and the experiments of DVC that began at the current commit. Raises UserError.
     """
     if not names:
-        names = [WORKSPACE, *git.experiments(baseline=git.find("HEAD"))]
-        if len(names) == 1:
+        begun_here = git.experiments(baseline=git.find("HEAD"))
+        if not begun_here:
             raise UserError("DVC has no experiments of this commit: make some with `dvc exp run`, or name what to compare")
+        return [read_side(WORKSPACE), *(read_commit(name, commit) for name, commit in begun_here.items())]
     if len(names) == 1:
         names = [WORKSPACE, *names]
     if repeated := [name for name in names if names.count(name) > 1]:
@@ -49,10 +79,17 @@ def read_sides(names: list[str]) -> list[Side]:
 def read_side(name: str) -> Side:
     """The workspace, a folder (of `results/`, or a clone), or else what git knows by that name; raises UserError."""
     folder = Path("." if name == WORKSPACE else name)
-    if folder.is_dir():
-        kept = (folder / "runs").is_dir() and (folder / PARAMS).is_file()  # in results/ the records are beside params.yaml
-        return _read(name, folder / PARAMS, folder / "runs" if kept else folder / METRICS / "runs")
-    commit = git.find(name)
+    if not folder.is_dir():
+        return read_commit(name, git.find(name))
+    if not (folder / PARAMS).is_file():  # an experiment may have the name of a folder, such as `layers`
+        with contextlib.suppress(UserError):
+            return read_commit(name, git.find(name))
+    kept = (folder / "runs").is_dir() and (folder / PARAMS).is_file()  # in results/ the records are beside params.yaml
+    return _read(name, folder / PARAMS, folder / "runs" if kept else folder / METRICS / "runs")
+
+
+def read_commit(name: str, commit: str) -> Side:
+    """A commit, shown by a name; raises UserError."""
     with tempfile.TemporaryDirectory() as unpacked:
         try:
             git.unpack(commit, [PARAMS, f"{METRICS}/runs"], Path(unpacked))
@@ -65,5 +102,4 @@ def read_side(name: str) -> Side:
 
 def _read(name: str, params: Path, records: Path) -> Side:
     study = config.load(params)
-    document = {key: value for key, value in read_yaml(params).items() if key not in NO_SETTINGS}
-    return Side(name, study, flatten(document), runs_table(study, records, older=True))
+    return Side(name, study, runs_table(study, records, older=True))

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from reslab import config
 from reslab.config.study import Experiment, Study
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
@@ -21,7 +22,7 @@ from reslab.experiment.bound import bound
 from reslab.experiment.networks import build_network
 from reslab.models.analysis import propagation
 from reslab.report.statistics.growth import series_names
-from reslab.weights.network import load_network
+from reslab.weights.network import StoredNetwork, load_network
 
 INITIAL, TRAINED = "at initialisation", "after training"
 
@@ -50,15 +51,23 @@ def networks(study: Study, data: Prepared, runs: Path, series: dict[str, str]) -
     for experiment in study.experiments.values():
         for seed in study.seeds:
             facts = {"experiment": experiment.name, "series": series[experiment.name], "seed": seed}
-            initial = build_network(experiment.model, data.facts, seed=seed)
-            yield experiment, Network(facts | {"depth": experiment.model.get("depth"), "moment": INITIAL}, initial)
-            trained = load_network(runs / experiment.name / f"seed{seed}", older=False).classifier.network
-            yield experiment, Network(facts | {"depth": experiment.model.get("depth"), "moment": TRAINED}, trained)
+            facts["depth"] = experiment.model.get("depth")
+            stored = load_network(runs / experiment.name / f"seed{seed}", older=False)
+            yield experiment, Network(facts | {"moment": INITIAL}, initial(experiment.name, stored, data, seed))
+            yield experiment, Network(facts | {"moment": TRAINED}, stored.classifier.network)
     for experiment, depth in further(study, series):
         for seed in study.seeds:
             name = f"{experiment.name}@depth{depth}"
             facts = {"experiment": name, "series": series[experiment.name], "seed": seed, "depth": depth, "moment": INITIAL}
             yield experiment, Network(facts, build_network(experiment.model | {"depth": depth}, data.facts, seed=seed))
+
+
+def initial(name: str, stored: StoredNetwork, data: Prepared, seed: int) -> nn.Module:
+    """A trained network before its first step: drawn from its seed, or with the weights that its training started from.
+
+    Raises UserError if these are other weights by now.
+    """
+    return bound(config.from_sections(name, stored.description["config"])).network(data.facts, seed=seed)
 
 
 def further(study: Study, series: dict[str, str]) -> list[tuple[Experiment, int]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reslab.config.report import MARGIN
-from reslab.config.settings import flow, varied
+from reslab.config.settings import Settings, flow
 from reslab.report.sides import Side
 from reslab.report.statistics.comparison import comparisons
 from reslab.report.statistics.summary import summarize
@@ -38,26 +38,32 @@ def side_by_side(sides: list[Side]) -> SideBySide:
     return SideBySide(_settings(sides), errors, _differences(compared, sides), _notes(sides, same, compared))
 
 
-def _varied(sides: list[Side]) -> list[str]:
-    """The settings that are not the same on all sides, without those of experiments that not all sides have."""
-    shared = set.intersection(*(set(side.study.experiments) for side in sides))
-    alone = {name for side in sides for name in side.study.experiments} - shared
-    return [path for path in varied({side.name: side.settings for side in sides}) if not _is_of(path, alone)]
-
-
-def _is_of(path: str, experiments: set[str]) -> bool:
-    section, _, rest = path.partition(".")
-    return section == "experiments" and rest.split(".")[0] in experiments
-
-
-def _setting(side: Side, path: str) -> str:
-    return flow(side.settings[path], digits=DIGITS) if path in side.settings else ABSENT
-
-
 def _settings(sides: list[Side]) -> Columns:
     """The settings that are not the same on all sides, one a row."""
-    paths = _varied(sides)
-    return {"setting": words(paths)} | {side.name: words(_setting(side, path) for path in paths) for side in sides}
+    rows = varied_settings([side.settings for side in sides])
+    return {"setting": words(rows)} | {side.name: words(row[i] for row in rows.values()) for i, side in enumerate(sides)}
+
+
+def varied_settings(sides: list[dict[str, Settings]]) -> dict[str, list[str]]:
+    """Setting -> its values on the sides, of the experiments that all sides have.
+
+    One row for all those whose setting differs, if they agree on each side, else a row each.
+    """
+    shared = [name for name in sides[0] if all(name in side for side in sides)]
+    rows = {}
+    for path in dict.fromkeys(path for name in shared for side in sides for path in side[name]):
+        values = {name: [_setting(side[name], path) for side in sides] for name in shared}
+        differing = {name: found for name, found in values.items() if len(set(found)) > 1}
+        one = next(iter(differing.values()), [])
+        if all(found == one for found in differing.values()):
+            rows |= {path: one} if one else {}
+        else:
+            rows |= {f"experiments.{name}.{path}": found for name, found in differing.items()}
+    return rows
+
+
+def _setting(settings: Settings, path: str) -> str:
+    return flow(settings[path], digits=DIGITS) if path in settings else ABSENT
 
 
 def _errors(sides: list[Side], changed: list[str]) -> Columns:
@@ -66,13 +72,13 @@ def _errors(sides: list[Side], changed: list[str]) -> Columns:
     One row a side with the settings that differ, as long as all fit beside one another; else one row an experiment.
     """
     found = [summarize(side.study, side.runs).set_index("experiment") for side in sides]
-    paths = _varied(sides)
-    if len(paths) + len(changed) > MOST_COLUMNS:
+    settings = varied_settings([side.settings for side in sides])
+    if len(settings) + len(changed) > MOST_COLUMNS:
         return {"error %": words(changed)} | {
             side.name: [_error(table, name) for name in changed] for side, table in zip(sides, found, strict=True)
         }
     columns = {"": words(side.name for side in sides)}
-    columns |= {path: words(_setting(side, path) for side in sides) for path in paths}
+    columns |= {path: words(row) for path, row in settings.items()}
     return columns | {f"{name} %": [_error(table, name) for table in found] for name in changed}
 
 
@@ -113,8 +119,8 @@ def _compared(sides: list[Side], changed: list[str]) -> pd.DataFrame | None:
 
 
 def comparable(side: Side, base: Side) -> bool:
-    """Whether two sides are of the same test images, as far as params.yaml says."""
-    return (side.study.dataset, side.study.validation) == (base.study.dataset, base.study.validation)
+    """Whether the networks of two sides were trained and tested on the same images, as far as their records say."""
+    return side.datasets == base.datasets
 
 
 def _differences(compared: pd.DataFrame | None, sides: list[Side]) -> Columns:
@@ -134,9 +140,16 @@ def _differences(compared: pd.DataFrame | None, sides: list[Side]) -> Columns:
 
 
 def _notes(sides: list[Side], same: list[str], compared: pd.DataFrame | None) -> list[str]:
+    """What there is to say beside the tables."""
     notes = [f"The same networks on all sides: {', '.join(same)}."] if same else []
     for side in sides[1:]:
         notes += _alone(side, sides[0])
+    for side in sides:
+        if edited := side.edited:
+            notes.append(
+                f"{side.name}: params.yaml was changed after {', '.join(edited)} was trained; shown is what was trained. "
+                "`dvc repro` trains what params.yaml says."
+            )
     if compared is not None:
         notes.append(
             f"Test error after the last epoch, mean ± std over seeds. Difference: minus {sides[0].name}, negative is better. "
