@@ -111,3 +111,14 @@ def test_what_cannot_be_started_from(tmp_path, start, said):
     with pytest.raises(UserError, match=said) as raised:
         bound(experiment(start)).network(DATA.facts, seed=0)
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("said", [None, 3, [], {}, {"mean": [0.5]}, {"mean": "a", "std": None}, {"mean": [[0.5]], "std": ["x"]}])
+def test_a_start_that_does_not_say_its_normalisation_is_noted(tmp_path, said):
+    network = build_network(MODEL, DATA.facts, seed=7)
+    (tmp_path / "net").mkdir()
+    save_weights(
+        tmp_path / "net/model.safetensors", network, {"config": {"model": MODEL}, "dataset": DATA.facts, "normalization": said}
+    )
+    notes = bound(experiment("net")).start_notes(DATA.facts | {"mean": [0.25], "std": [0.5]})
+    assert notes[1] == "its file does not say how its images were normalised"

@@ -78,3 +78,12 @@ def test_prune_deletes_what_was_not_used(root):
     assert [path.name for path in (root / "checkpoints").iterdir()] == ["new"]
     with pytest.raises(UserError, match="days"):
         folders.prune(keep_days=-1, dry_run=True)
+
+
+@pytest.mark.parametrize("note", ["", "nan", "inf", "-1", "1e300", "soon", "\N{SNOWMAN}"])
+def test_a_damaged_note_of_the_first_start_is_written_anew(root, note):
+    folder = folders.SeedFolder.of("abc", 0)
+    folder.path.mkdir(parents=True)
+    (folder.path / "started").write_text(note, encoding="utf-8")
+    first = folder.first_start()
+    assert first > 1.7e9 and folder.first_start() == first

@@ -102,6 +102,22 @@ def test_a_failure_comes_through_after_the_others_finished():
     assert done == [0, 2]
 
 
+class OfTwoParts(Exception):
+    """An error of a library that cannot be made anew in another process."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def fail(job: Job) -> None:
+    raise OfTwoParts("disk", "gone")
+
+
+def test_an_error_that_cannot_be_sent_is_said_and_not_that_its_process_was_killed():
+    with pytest.raises(RuntimeError, match=r"^OfTwoParts: disk gone$"):
+        list(processes.run_all(fail, [Job(0)], workers=1, display=Recorder()))
+
+
 def test_a_killed_worker_is_said_in_plain_words():
     with pytest.raises(UserError, match="a training process was killed"):
         list(processes.run_all(die, [Job(0)], workers=1, display=Recorder()))

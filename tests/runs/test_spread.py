@@ -79,6 +79,21 @@ def test_what_another_process_cannot_do_is_said():
         spread.train_over(refuse, Job(0), 2)
 
 
+def fail(job: Job, ranks: Ranks = ALONE) -> None:
+    if ranks.rank == 1:
+        raise {1: KeyError("x"), 2: FileNotFoundError(2, "No such file or directory", "images.npy")}[job.seed % 4]
+    for _ in range(1000 if job.seed >= 4 else 0):  # it has something to do, and does not notice
+        time.sleep(0.05)
+    ranks.add(torch.ones(2))
+
+
+@pytest.mark.parametrize(("kind", "line"), [(1, "KeyError: 'x'"), (6, r"\[Errno 2\] No such file or directory: 'images.npy'")])
+def test_the_error_of_another_process_is_said_and_not_that_it_was_killed(kind, line, monkeypatch):
+    monkeypatch.setattr(spread, "SECONDS_TO_NOTICE", 0.5)
+    with pytest.raises(UserError, match=f"^process 1: {line}$"):
+        spread.train_over(fail, Job(kind), 2)
+
+
 def lose(job: Job) -> None:
     if job.seed == 0:
         raise LostProcess("process 1 is gone")

@@ -19,6 +19,7 @@ from reslab.config.schema import STRICT, unknown
 from reslab.errors import PLUGINS as FOLDER
 from reslab.errors import UserError, cut, first_line, in_plugins, shown
 
+STAGES = Path("stages")  # first on the path of a stage's modules
 NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NAMED = ("dataset", "normalize", "model", "loss", "optimizer", "schedule")  # sections of one name; augment is a list of them
 
@@ -116,11 +117,10 @@ def file_of(module: str, where: str) -> Path:
         sys.path.append(str(FOLDER.resolve()))  # last: a plugin must not take the place of anything that is installed
         importlib.invalidate_caches()
     try:
-        spec = importlib.util.find_spec(root)
-        if own is not None and not _is_below(spec, FOLDER.resolve()):
-            place = spec.origin if spec else "sys.modules"
-            raise UserError(f"{where}: {own} has the name of another module ({place}); rename it")
-        spec = spec and importlib.util.find_spec(module)
+        if own is not None:
+            for name, file in _with_helpers(module).items():
+                _check_is_found(name.partition(".")[0], file, where)
+        spec = importlib.util.find_spec(root) and importlib.util.find_spec(module)
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # a parent package is imported to find out
@@ -130,6 +130,14 @@ def file_of(module: str, where: str) -> Path:
         listed = unknown(module, there, "module") if there else f"unknown module {shown(module)}"
         raise UserError(f"{where}: {listed}; it is neither {FOLDER / module.replace('.', '/')}.py nor an installed package")
     return own or Path(spec.origin or "")
+
+
+def _check_is_found(root: str, file: Path, where: str) -> None:
+    """Raise UserError if Python would import something else by the name of a plugin, here or in a stage."""
+    spec, stage = importlib.util.find_spec(root), STAGES / f"{root}.py"
+    if stage.is_file() or not _is_below(spec, FOLDER.resolve()):
+        place = stage if stage.is_file() else spec.origin if spec else "sys.modules"
+        raise UserError(f"{where}: {file} has the name of another module ({place}); rename it")
 
 
 def _is_below(spec: Any, folder: Path) -> bool:
@@ -151,13 +159,18 @@ def sources(name: str, where: str) -> list[Path]:
         spec = importlib.util.find_spec(module.partition(".")[0])
         folders = getattr(spec, "submodule_search_locations", None) or []
         return sorted(found for folder in folders for found in Path(folder).rglob("*.py")) or [path]
+    return sorted(_with_helpers(module).values())
+
+
+def _with_helpers(module: str) -> dict[str, Path]:
+    """A module of plugins/ and those of plugins/ that it imports, with their files."""
     waiting, found = [module], dict[str, Path]()
     while waiting:
         current = waiting.pop()
         if current not in found and (file := plugin_file(current)) is not None:
             found[current] = file
             waiting += _imports(file, current)
-    return sorted(found.values())
+    return found
 
 
 def _imports(path: Path, module: str) -> Iterator[str]:
@@ -165,7 +178,7 @@ def _imports(path: Path, module: str) -> Iterator[str]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError):  # said when it is imported
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # said when it is imported
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,5 +1,6 @@
 """`model.init_from`: weights of a trained or an imported network that training starts from, for fine-tuning."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -54,9 +55,11 @@ def _read(path: Path, shown: str) -> Start:
     from safetensors.torch import load_file
 
     try:
-        return Start(shown, checksums.of_file(weights), load_file(weights), names, found.description.get("normalization") or {})
+        tensors = load_file(weights)
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{WHERE}: {shown}: cannot read the weights ({cut(first_line(error))}); {MEND}") from error
+    said = found.description.get("normalization")
+    return Start(shown, checksums.of_file(weights), tensors, names, said if isinstance(said, dict) else {})
 
 
 def put_into(network: nn.Module, start: Start, class_names: list[str]) -> list[str]:
@@ -80,11 +83,18 @@ def notes(start: Start, left: list[str], mean: object, std: list[float]) -> list
     if left:
         said[0] += f" but for {', '.join(left)}, which are drawn anew: it has {len(start.class_names)} other classes"
     theirs = start.normalization
-    if (theirs.get("mean"), theirs.get("std")) != (mean, std):
-        constants = theirs if isinstance((theirs.get("mean") or [[]])[0], float) else {"std": theirs.get("std")}
-        text = "; ".join(f"{key} {[round(number, 4) for number in value]}" for key, value in constants.items())
+    numbers = {key: value for key in ("mean", "std") if _are_numbers(value := theirs.get(key))}  # a mean image is none of them
+    if "std" not in numbers:
+        said.append("its file does not say how its images were normalised")
+    elif (theirs.get("mean"), theirs.get("std")) != (mean, std):
+        text = "; ".join(f"{key} {[round(number, 4) for number in value]}" for key, value in numbers.items())
         said.append(f"its images were normalised otherwise ({text}); `normalize: {{name: constants, ...}}` gives the same")
     return said
+
+
+def _are_numbers(value: object) -> bool:
+    """Whether a value of a stranger's description is a list of numbers."""
+    return isinstance(value, list) and all(isinstance(number, int | float) and math.isfinite(number) for number in value)
 
 
 def _classifier(network: nn.Module, classes: int) -> list[str]:

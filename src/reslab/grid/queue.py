@@ -77,6 +77,10 @@ def ask(*command: str) -> str:
     return said
 
 
+class _Silent(Exception):
+    """The time of a command is over: of its own kind, for a file system has a TimeoutError too."""
+
+
 def silent(name: str, seconds: float) -> UserError:
     """The error of a command that does not answer."""
     return UserError(
@@ -89,14 +93,14 @@ def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
     """Raise UserError within if a command that a library runs does not answer; only in the main thread, where every command is."""
 
     def stop(*_: Any) -> None:
-        raise TimeoutError
+        raise _Silent
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
     except Exception as error:
-        if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
+        if isinstance(error, _Silent) or isinstance(error.__cause__, _Silent):
             raise UserError(f"{silent(name, seconds)}{remark}") from error
         raise
     finally:

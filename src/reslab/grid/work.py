@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def train(job: Job) -> None:
     try:
         trained.train_in_processes(job)
     except Exception as error:
-        Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": errors.first_line(error)})
+        with suppress(OSError):  # the disk may be full: then that is what is said
+            Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": errors.first_line(error)})
         raise
 
 

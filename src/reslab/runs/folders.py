@@ -14,6 +14,7 @@ from reslab.environment import project_root
 from reslab.errors import UserError
 
 LOCK, STARTED = "lock", "started"
+DAY = 86400.0  # seconds by which another machine's clock may be ahead
 POLL = 0.005  # seconds between two attempts to take the lock
 
 
@@ -48,13 +49,15 @@ class SeedFolder:
     def first_start(self) -> float:
         """When the training of this network first began, in seconds since 1970: also if that was killed before a checkpoint."""
         file = self.path / STARTED
+        now = time.time()
         try:
-            return float(file.read_text(encoding="ascii"))
+            if 0 < (noted := float(file.read_text(encoding="ascii"))) <= now + DAY:
+                return noted
         except (OSError, ValueError):  # not there yet, or half written
-            now = time.time()
-            with storage.writing(file):
-                file.write_text(repr(now), encoding="ascii")
-            return now
+            pass
+        with storage.writing(file):
+            file.write_text(repr(now), encoding="ascii")
+        return now
 
     @contextmanager
     def locked(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -95,7 +98,7 @@ def prune(*, keep_days: float, dry_run: bool) -> list[Path]:
     """Delete (or only list) the networks that no run has used for `keep_days` days; return their folders."""
     if keep_days < 0:
         raise UserError(f"days {keep_days} is not allowed: 0 or more")
-    oldest = time.time() - keep_days * 86400
+    oldest = time.time() - keep_days * DAY
     stale = [folder for folder in sorted(checkpoints().glob("*")) if folder.is_dir() and _last_used(folder) <= oldest]
     stale = [folder for folder in stale if not any(_is_locked(lock) for lock in folder.rglob(LOCK))]
     for folder in stale:

@@ -35,7 +35,7 @@ def behaviour(sources: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sources:
         content = path.read_bytes()
-        with contextlib.suppress(SyntaxError, ValueError):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             content = ast.unparse(_undocumented(ast.parse(content))).encode()
         digest.update(content + b"\0")
     return digest.hexdigest()[:IDENTITY_LENGTH]

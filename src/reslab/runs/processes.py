@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from multiprocessing.queues import SimpleQueue
 from typing import Any, ClassVar, Protocol
 
 from reslab import stop
-from reslab.errors import UserError, in_plugins
+from reslab.errors import UserError, first_line, in_plugins
 from reslab.runs.reports import Began, EpochEnded, Report
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -167,9 +168,19 @@ def _call(function: Callable[[Job], None], job: Job) -> None:
     try:
         function(job)
     except Exception as error:
-        if isinstance(error, UserError) or (said := in_plugins(error)) is None:
-            raise
-        raise UserError(said) from error
+        if not isinstance(error, UserError) and (said := in_plugins(error)) is not None:
+            raise UserError(said) from error
+        if not _can_be_sent(error):
+            raise RuntimeError(f"{type(error).__name__}: {first_line(error)}") from error
+        raise
+
+
+def _can_be_sent(error: Exception) -> bool:
+    """Whether an error arrives in another process; one that does not would look like the end of the process that sends it."""
+    try:
+        return isinstance(pickle.loads(pickle.dumps(error)), type(error))
+    except Exception:  # noqa: BLE001 - whatever a library's error does when it is made anew
+        return False
 
 
 def _tell_to_stop(pool: ProcessPoolExecutor, futures: Iterable[Future]) -> None:

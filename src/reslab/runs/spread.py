@@ -7,6 +7,8 @@ seconds and with a line that names it.
 import contextlib
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -16,15 +18,17 @@ from typing import Any
 import torch
 from torch import distributed
 
-from reslab import stop
+from reslab import stop, storage
 from reslab.environment import DECODERS, PROCESSES, cpu_count
-from reslab.errors import UserError, shown
+from reslab.errors import UserError, in_plugins, one_line, shown
 from reslab.runs.processes import LostProcess
 from reslab.runs.ranks import Ranks
 
 HOST = "127.0.0.1"
 SECONDS_TO_NOTICE = 4.0  # that another process has ended, by an error of what it did not send; later the process is ended
 PATIENCE = timedelta(hours=2)  # with a process that lives and sends nothing: a compiler may take long
+INTERRUPT = signal.SIGUSR1  # of the main thread by the one that watches
+LONGEST = 500  # characters of another process's error
 BACKEND = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 
 
@@ -71,7 +75,10 @@ def train_over(train: Callable[..., None], job: Any, count: int) -> None:
     try:
         for other in others:
             other.start()
-        with watched(others), told_apart(Ranks(0, count), lambda: said_by(store, others)):
+        with (
+            watched(others, lambda: said_by(_client(store.port, count), others)),
+            told_apart(Ranks(0, count), lambda: said_by(store, others)),
+        ):
             _join(Ranks(0, count), store)
             train(job, ranks=Ranks(0, count))
     finally:
@@ -83,6 +90,10 @@ def train_over(train: Callable[..., None], job: Any, count: int) -> None:
             distributed.destroy_process_group()
 
 
+def _client(port: int, count: int) -> distributed.Store:
+    return distributed.TCPStore(HOST, port, count, is_master=False)
+
+
 def _join(ranks: Ranks, store: distributed.Store) -> None:
     device = take_device(ranks.rank, ranks.count)
     distributed.init_process_group(BACKEND[device], store=store, rank=ranks.rank, world_size=ranks.count, timeout=PATIENCE)
@@ -91,17 +102,29 @@ def _join(ranks: Ranks, store: distributed.Store) -> None:
 def _other(train: Callable[..., None], job: Any, ranks: Ranks, port: int) -> None:
     """What a process other than the first does; its error is left for the first one to show."""
     stop.in_worker()
-    store = distributed.TCPStore(HOST, port, ranks.count, is_master=False)
+    store = _client(port, ranks.count)
     try:
         _join(ranks, store)
         train(job, ranks=ranks)
-    except UserError as error:
-        store.set(_key(ranks.rank), str(error))
+    except Exception as error:
+        if not (isinstance(error, RuntimeError) and lost_connection(error)):
+            with contextlib.suppress(RuntimeError):  # the first is gone
+                store.set(_key(ranks.rank), _told(error))
+        if in_plain_words(error) is None and not isinstance(error, RuntimeError):
+            raise  # a fault of ours is shown whole
         raise SystemExit(1) from None
-    except RuntimeError as error:
-        if not lost_connection(error):
-            store.set(_key(ranks.rank), f"{type(error).__name__}: {error}"[:500])
-        raise SystemExit(1) from None
+
+
+def _told(error: Exception) -> str:
+    """An error on one line: what can be mended as it is, any other with its type."""
+    return (in_plain_words(error) or f"{type(error).__name__}: {error}")[:LONGEST]
+
+
+def in_plain_words(error: Exception) -> str | None:
+    """The line of an error that a user can mend: of what was given, of a file or disk, of one's own code; None for any other."""
+    if isinstance(error, UserError | OSError):
+        return one_line(error)
+    return storage.explained(error) or in_plugins(error)
 
 
 def _key(rank: int) -> str:
@@ -128,29 +151,43 @@ def gone(ranks: list[int], count: int) -> LostProcess:
 
 
 @contextlib.contextmanager
-def watched(others: list) -> Iterator[None]:
-    """End this process if another one has failed and it has not noticed: on a GPU it would wait for ever for what never comes."""
-    done = threading.Event()
+def watched(others: list, said: Callable[[], UserError]) -> Iterator[None]:
+    """Raise what another process has `said` if it failed and this one has not noticed: it would wait for what never comes.
+
+    Where the main thread hears no signal, as while it waits for a GPU, the process is ended.
+    """
+    done, failed = threading.Event(), []
+
+    def interrupt(*_: Any) -> None:
+        if failed and not done.is_set():
+            raise failed[0]
 
     def watch() -> None:
-        sentinels = {other.sentinel: other for other in others}
-        while not done.is_set():
-            ended = wait(list(sentinels), stop.SECONDS_BETWEEN_LOOKS)
-            if any(sentinels[sentinel].exitcode for sentinel in ended):
-                if not done.wait(SECONDS_TO_NOTICE):
-                    os._exit(1)
-                return
-            for sentinel in ended:
-                del sentinels[sentinel]
-            if not sentinels:
-                return
+        if not _one_failed(others, done) or done.wait(SECONDS_TO_NOTICE) or stop.requested():
+            return
+        failed.append(said())
+        signal.pthread_kill(threading.main_thread().ident, INTERRUPT)
+        if not done.wait(SECONDS_TO_NOTICE):
+            print(f"error: {one_line(failed[0])}", file=sys.stderr, flush=True)
+            os._exit(1)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    signal.signal(INTERRUPT, interrupt)  # and left so: the signal may come late, and would end the process
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
         done.set()
+
+
+def _one_failed(others: list, done: threading.Event) -> bool:
+    """Wait until a process has failed; False once all have ended well, or if it is no longer of interest."""
+    sentinels = {other.sentinel: other for other in others}
+    while sentinels and not done.is_set():
+        for sentinel in wait(list(sentinels), stop.SECONDS_BETWEEN_LOOKS):
+            sentinels[sentinel].join(stop.SECONDS_BETWEEN_LOOKS)  # what has closed its pipe may not have ended yet
+            if sentinels.pop(sentinel).exitcode:
+                return True
+    return False
 
 
 @contextlib.contextmanager

@@ -5,9 +5,8 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -124,8 +123,8 @@ def _run(tasks: Iterator[Task], workers: int) -> Iterator[Inspection]:
 def _result(future: "Future[Inspection]") -> Inspection:
     """What a task found; raises UserError if there is no answer for minutes."""
     for _ in range(MINUTES):
-        with suppress(TimeoutError):
-            return future.result(timeout=SECONDS_OF_A_MINUTE)
+        if wait([future], timeout=SECONDS_OF_A_MINUTE).done:
+            return future.result()  # a TimeoutError is the file system's
     raise UserError(f"no image was decoded for {MINUTES} minutes: is the disk or the network of the images slow or gone?")
 
 
@@ -136,7 +135,7 @@ def _inspect(task: Task) -> Inspection:
     descriptor = os.open(task.archive, os.O_RDONLY)
     try:
         for i, row in enumerate(task.rows):
-            content = os.pread(descriptor, int(row["length"]), int(row["offset"]))
+            content = _read(descriptor, row, task.archive)
             found.digests[i] = np.frombuffer(hashlib.sha256(content).digest(), dtype=np.uint8)
             try:
                 found.table["height"][i], found.table["width"][i] = shape(content)
@@ -150,3 +149,11 @@ def _inspect(task: Task) -> Inspection:
     finally:
         os.close(descriptor)
     return found
+
+
+def _read(descriptor: int, row: np.ndarray, archive: Path) -> bytes:
+    """The bytes of an image; raises OSError that names the archive."""
+    try:
+        return os.pread(descriptor, int(row["length"]), int(row["offset"]))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(archive)) from error

@@ -1,0 +1,45 @@
+"""Modules of plugins/ that other ones there import: what is hashed is what runs."""
+
+import sys
+from itertools import count
+
+import pytest
+
+from reslab.config import plugins
+from reslab.errors import UserError
+
+NUMBERS = count()
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a plugin of a name that no other test has, and returns that name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "plugins").mkdir()
+
+    def written(source: str) -> str:
+        name = f"helped{next(NUMBERS)}"
+        (tmp_path / "plugins" / f"{name}.py").write_text(source)
+        return name
+
+    return written
+
+
+@pytest.mark.parametrize("source", ["import {}", "from {} import f", "def late():\n    from {}.part import f"])
+@pytest.mark.parametrize("taken", ["json", "of_a_stage"])
+def test_a_helper_that_another_module_would_stand_in_for_is_refused(write, tmp_path, source, taken):
+    """Its identity would be that of plugins/json.py, and what runs would be Python's."""
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "of_a_stage.py").touch()
+    (tmp_path / "plugins" / f"{taken}.py").write_text("f = None")
+    name = write(source.format(taken) + "\ndef net(): ...")
+    with pytest.raises(
+        UserError, match=rf"^model.name: plugins/{taken}.py has the name of another module \(.*{taken}.*; rename it"
+    ):
+        plugins.function(f"{name}:net", "model")
+
+
+def test_a_helper_of_ones_own_is_found(write):
+    name = write(f"from {write('width = 5')} import width\ndef net(): ...")
+    assert plugins.function(f"{name}:net", "model").__name__ == "net"
