@@ -7,7 +7,7 @@ import pytest
 from commands import reslab
 from project import SMALL_PARAMS, call
 
-from reslab.cli.app import PANELS
+from reslab.cli.commands import PANELS
 from reslab.cli.docs.markdown import with_block
 from reslab.cli.project import check
 from reslab.cli.results import README_MARKS
@@ -173,6 +173,6 @@ def test_report_says_where_the_page_is_and_opens_it(tmp_path, monkeypatch):
 
 def test_help_groups_the_commands_and_the_version_is_the_package_s():
     text = reslab("--help")
-    headings = [text.index(f" {panel} ") for panel in PANELS]
+    headings = [text.index(f" {panel} ") for panel in PANELS.values()]
     assert headings == sorted(headings)
     assert reslab("--version") == f"reslab {version('reslab')}\n"

@@ -1,30 +1,63 @@
 """Commands load what they need and nothing else: torch takes seconds."""
 
+import importlib
+import inspect
+import os
 import subprocess
 import sys
 
 import pytest
+import typer
 
+from reslab.cli import app
+from reslab.cli.commands import listed
+
+HEAVY = {"torch", "mlflow", "scipy", "pandas", "matplotlib", "torch._dynamo"}
+SETTINGS = {"pydantic", "ruamel.yaml", "tabulate", "reslab.config"}
 SCRIPT = """
 import sys
 from reslab.cli import app
 try:
-    app(sys.argv[1:])
+    app(sys.argv[1:], prog_name="reslab")
 except SystemExit:
     pass
-print("loaded:", *{"torch", "mlflow", "scipy", "pandas", "matplotlib", "torch._dynamo"} & set(sys.modules), file=sys.stderr)
+print("loaded:", *sys.modules, file=sys.stderr)
 """
 
 
-def loaded(folder, *arguments: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+def loaded(folder, *arguments: str, **environment: str) -> set[str]:
+    command, settings = [sys.executable, "-c", SCRIPT, *arguments], os.environ | environment
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=True)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("loaded:"), done.stderr
-    return set(last.split()[1:])
+    return set(last.split()[1:]) & (HEAVY | SETTINGS)
 
 
-def test_help_loads_nothing_heavy(repository):
+def test_help_loads_no_command(repository):
     assert loaded(repository, "--help") == set()
+
+
+def completed(words: str, at: int) -> dict[str, str]:
+    return {"_RESLAB_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+
+
+def test_a_shell_completes_without_what_it_does_not_need(repository):
+    assert loaded(repository, **completed("reslab st", 1)) <= {"pydantic"}  # Typer loads it
+    assert loaded(repository, **completed("reslab show digits", 2)) & HEAVY == set()
+
+
+def test_the_sources_tell_of_the_same_commands_as_the_modules(repository):
+    """Lists of commands are made from the sources; each command itself from its module."""
+    group = typer.main.get_command(app)
+    registered = {}
+    for path in [*(repository / "src/reslab/cli").glob("*.py"), repository / "src/reslab/cli/docs/__init__.py"]:
+        importlib.import_module(".".join(path.relative_to(repository / "src").with_suffix("").parts).removesuffix(".__init__"))
+    for info in app.registered_commands:
+        registered[info.name or info.callback.__name__.replace("_", "-")] = (info.callback.__doc__, info.rich_help_panel)
+    assert set(group.commands) == set(registered)
+    for name, command in group.commands.items():
+        assert (inspect.cleandoc(registered[name][0]), registered[name][1]) == (listed()[name].help, listed()[name].panel)
+        assert command.name == name
 
 
 @pytest.mark.parametrize(

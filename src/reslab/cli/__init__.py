@@ -3,49 +3,10 @@
 import subprocess
 import sys
 
-from reslab.cli import (
-    augmentations,
-    compare,
-    cost,
-    docs,
-    imports,
-    models,
-    profile,
-    project,
-    release,
-    results,
-    schedule,
-    studies,
-    tracking,
-    train,
-    verify,
-    weights,
-)
-from reslab.cli.app import PANELS, app
+from reslab.cli.app import app
 from reslab.errors import guard
 
-__all__ = [
-    "app",
-    "augmentations",
-    "compare",
-    "cost",
-    "docs",
-    "imports",
-    "main",
-    "models",
-    "profile",
-    "project",
-    "release",
-    "results",
-    "schedule",
-    "studies",
-    "tracking",
-    "train",
-    "verify",
-    "weights",
-]
-
-app.registered_commands.sort(key=lambda command: PANELS.index(command.rich_help_panel))
+__all__ = ["app", "main"]
 
 
 def main() -> None:

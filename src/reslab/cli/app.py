@@ -4,14 +4,16 @@ from typing import Annotated
 
 import typer
 
+from reslab.cli.commands import PANELS, Commands
+
 HELP = (
     "A laboratory for residual networks.\n\n"
     "`reslab studies` lists what was published, `reslab show STUDY` explains one, `reslab select STUDY` puts it into params.yaml, "
     "and `dvc repro` trains it. Every command has --help."
 )
-PANELS = USE, REFERENCE, WEIGHTS, UPKEEP = "Studies", "What params.yaml may hold", "Weights", "Upkeep"  # of --help, in order
+USE, REFERENCE, WEIGHTS, UPKEEP = PANELS.values()
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
 
 
 def print_version(wanted: bool) -> None:
