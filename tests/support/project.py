@@ -7,11 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
 from mlflow.tracking import MlflowClient
+from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -141,6 +142,21 @@ def starts(folder: Path) -> dict:
 def digest(path: Path) -> str:
     """The sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def forget(folder: Path, experiment: str, seeds: Sequence[int] = (0, 1)) -> None:
+    """Delete what was trained of an experiment, also where DVC and the stage would find it again.
+
+    DVC fetches from its cache what dvc.lock knows, or what a run with the same dependencies gave.
+    """
+    for (name, seed), record in records(folder).items():
+        if name == experiment and seed in seeds:
+            shutil.rmtree(folder / "checkpoints" / record["identity"] / f"seed{seed}")
+            shutil.rmtree(folder / "data" / "runs" / name / f"seed{seed}")
+    shutil.rmtree(folder / ".dvc" / "cache" / "runs", ignore_errors=True)
+    lock = YAML().load(folder / "dvc.lock")
+    del lock["stages"][f"train@{experiment}"]
+    YAML().dump(lock, folder / "dvc.lock")
 
 
 def runs_in_mlflow(folder: Path, study: str = "small") -> list:
