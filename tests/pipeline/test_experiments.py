@@ -26,7 +26,7 @@ def test_experiments_queue_and_comparisons(project):
     call(project, "git", "checkout", "--quiet", ".")
     call(project, "dvc", "checkout", "--quiet")
 
-    call(project, "dvc", "exp", "run", "--queue", "-S", "model.tau=0.1,0.2")
+    call(project, "dvc", "exp", "run", "--queue", "-S", "model.tau=0.1,0.2", "train@plain-tau")
     call(project, "dvc", "queue", "start")
     wait_for_queue(project, 2)
     shown = json.loads(call(project, "dvc", "exp", "show", "--json").stdout)
@@ -55,17 +55,17 @@ def taus_of(experiment: dict) -> float:
 
 
 def wait_for_queue(folder: Path, count: int) -> None:
-    for _ in range(240):
+    for _ in range(120):
         status = call(folder, "dvc", "queue", "status").stdout
         assert "Failed" not in status, status
         if status.count("Success") == count:
             return
-        time.sleep(1)
+        time.sleep(4)  # each look takes a second of a core
     pytest.fail(f"the queue did not finish:\n{status}")
 
 
 def test_a_new_experiment_on_the_fly(project):
-    call(project, "dvc", "exp", "run", "-S", "+experiments.third={model: {tau: 0.3}}")
+    call(project, "dvc", "exp", "run", "-S", "+experiments.third={model: {tau: 0.3}}", "train@third")
     assert records(project)["third", 1]["tau"] == 0.3
 
 

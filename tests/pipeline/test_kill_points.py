@@ -59,7 +59,7 @@ def straight(untouched, shared) -> Path:
 
 
 def kill_and_run_again(folder: Path, after: Path, *points: str) -> None:
-    """Kill everything at the points, each in a run of its own, run the same command again, and compare with what was never killed."""
+    """Kill everything at each point, in runs one after the other; the same command again gives what was never killed."""
     watched = Watched(folder)
     for point in points:
         status = watched.run(REPRO, at=point)

@@ -39,6 +39,7 @@ def measured_at_start(project: Path) -> dict[str, float]:
 def test_own_code_and_a_start_are_trained_once_and_again_when_they_change(project):
     shutil.copytree(project / "data/runs/plain-tau/seed0", project / "data/imported/start")
     (project / "plugins" / "mine.py").write_text(NET)
+    edit(project, "params.yaml", "- 0\n- 1\n", "- 0\n")
     edit(project, "params.yaml", "  plain-tau: {}\n", "  plain-tau: {model: {init_from: data/imported/start}}\n")
     edit(
         project, "params.yaml", "    model:\n      norm: none\n      tau: 1/sqrt(L)\n", "    model: {name: 'mine:net', width: 6}\n"
@@ -53,10 +54,10 @@ def test_own_code_and_a_start_are_trained_once_and_again_when_they_change(projec
     assert found["plain-tau", 0]["config"]["model"]["init_from"]["path"] == "data/imported/start"
     assert measured_at_start(project) == digests(project / "data/imported/start")
     edit(project, "plugins/mine.py", '"""Mine."""', '"""Mine, with a longer text."""  # and a remark')
-    call(project, "dvc", "repro", "train@own-tau")
+    call(project, "dvc", "repro", "-s", "describe@own-tau", "train@own-tau")
     assert starts(project) == first
     described = project / "metrics/models/own-tau.json"
     before = described.read_text()
     edit(project, "plugins/mine.py", "nn.ReLU()", "nn.Tanh()")
-    call(project, "dvc", "repro", "describe@own-tau")
+    call(project, "dvc", "repro", "-s", "describe@own-tau")
     assert json.loads(described.read_text())["plugins"] != json.loads(before)["plugins"]

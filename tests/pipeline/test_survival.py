@@ -12,97 +12,85 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from project import SMALL_PARAMS, built_once, call, copy, digest, records, runs_in_mlflow, start, starts
+from project import SMALL_PARAMS, call, copy, digest, records, runs_in_mlflow, start, starts
 
-LONG = SMALL_PARAMS.replace("epochs: 2", "epochs: 60").replace(
-    "  own-tau:\n    model:\n      norm: none\n      tau: 1/sqrt(L)\n", ""
-)
-
-
-def described(folder: Path) -> Path:
-    """The long study before its training, next to where it has been trained."""
-    return folder.with_name("described")
+EPOCHS = 30
+LONG = SMALL_PARAMS.replace("epochs: 2", f"epochs: {EPOCHS}")
+TRAIN = ("dvc", "repro", "train@plain-tau")
+NO_SERVER = "MLFLOW_TRACKING_URI=http://127.0.0.1:9"
 
 
-@pytest.fixture(scope="session")
-def straight(trained, shared) -> Path:
-    """The long study trained without interruption."""
-
-    def build(folder: Path) -> None:
-        start = copy(trained, described(folder))
-        for results in ("checkpoints", "data/runs"):
-            shutil.rmtree(start / results)
-        (start / "params.yaml").write_text(LONG)
-        call(start, "dvc", "repro", "describe")
-        call(copy(start, folder), "dvc", "repro", "train")
-
-    return built_once(shared / "long" / "reslab", build)
+@pytest.fixture
+def described(project) -> Path:
+    """The long study before its training."""
+    (project / "params.yaml").write_text(LONG)
+    call(project, "dvc", "repro", "describe@plain-tau")
+    return project
 
 
-def test_kill_and_repro_again_ends_in_the_same_bytes(straight, tmp_path):
-    killed, interruptions = copy(described(straight), tmp_path / "killed"), Counter()
-    for _ in range(2):  # the second time in the resumed run
-        began = time.time()
-        process = start(killed, "dvc", "repro", "train")
-        wait_for_a_new_checkpoint(killed, process, began)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        wait_for_processes_to_end(killed)
-        interruptions.update(interrupted(killed, began))
-    assert interruptions.total() >= 2
-    call(killed, "dvc", "repro", "train")
-    assert {seed: record["resumed"] for (_, seed), record in records(killed).items()} == {0: interruptions[0], 1: interruptions[1]}
-    assert_same_bytes(killed, straight)
-    assert_each_epoch_is_once_in_mlflow(killed)
-
-
-def test_killing_dvc_alone_ends_its_stage_and_loses_nothing(straight, tmp_path, monkeypatch):
-    monkeypatch.setenv("SHELL", "/bin/sh")  # stays between DVC and the stage where it is dash
-    folder, began = copy(described(straight), tmp_path / "killed"), time.time()
-    process = start(folder, "dvc", "repro", "train")
-    wait_for_a_new_checkpoint(folder, process, began)
-    os.kill(process.pid, signal.SIGKILL)  # the stage and its workers live on for a moment
-    process.wait()
-    wait_for_processes_to_end(folder)
-    stopped = interrupted(folder, began)
-    assert stopped
-    call(folder, "dvc", "repro", "train")
-    assert {seed for (_, seed), record in records(folder).items() if record["resumed"] == 1} == stopped
-    assert_same_bytes(folder, straight)
-
-
-def test_a_run_that_is_told_to_stop_saves_and_goes_on_where_it_was(straight, tmp_path):
-    """As batch schedulers do it: SIGTERM to all its processes."""
-    folder, began = copy(described(straight), tmp_path / "stopped"), time.time()
-    (folder / "mlflow.db").unlink()  # made anew, it tells that MLflow is there
-    process = start(folder, "dvc", "repro", "train")
-    wait_for_a_new_checkpoint(folder, process, began)
-    wait_for_mlflow(folder, process)
-    told = time.time()
+def end_all(process: subprocess.Popen) -> None:
+    """As batch schedulers do it: each process is told to stop, and saves once more."""
     os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
-    wait_for_processes_to_end(folder)
-    stopped = interrupted(folder, told)  # each has saved once more
-    assert stopped
-    status = {int(run.data.tags["seed"]): run.info.status for run in runs_in_mlflow(folder)}
-    assert {seed for seed in status if status[seed] == "KILLED"} == stopped
-    call(folder, "dvc", "repro", "train")
-    assert {seed for (_, seed), record in records(folder).items() if record["resumed"] == 1} == stopped
-    assert [run.info.status for run in runs_in_mlflow(folder)] == ["FINISHED", "FINISHED"]
-    assert_same_bytes(folder, straight)
-    assert_each_epoch_is_once_in_mlflow(folder)
+
+
+def kill_dvc_alone(process: subprocess.Popen) -> None:
+    """The stage and its workers live on for a moment."""
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """As a machine that goes down."""
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_training_that_is_stopped_and_killed_in_every_way_ends_in_the_same_bytes(described, tmp_path, monkeypatch):
+    """Each in the run that resumes after the one before; a seed that was interrupted resumes from its last checkpoint."""
+    straight, resumed = copy(described, tmp_path / "straight"), Counter()
+    call(straight, "env", NO_SERVER, *TRAIN)
+    monkeypatch.setenv("SHELL", "/bin/sh")  # stays between DVC and the stage where it is dash
+    for interrupt in (end_all, kill_dvc_alone, kill_all):
+        began = time.time()
+        process = start(described, *TRAIN)
+        wait_for_a_new_checkpoint(described, process, began)
+        if interrupt is end_all:
+            wait_for_mlflow(described, process)
+            began = time.time()
+        interrupt(process)
+        process.wait()
+        wait_for_processes_to_end(described)
+        stopped = interrupted(described, began)
+        assert stopped
+        resumed.update(stopped)
+        if interrupt is end_all:
+            assert {seed for seed, status in statuses(described).items() if status == "KILLED"} == stopped
+    call(described, *TRAIN)
+    found = {seed: record["resumed"] for (name, seed), record in records(described).items() if name == "plain-tau"}
+    assert found == {0: resumed[0], 1: resumed[1]}
+    assert_same_bytes(described, straight)
+    assert statuses(described) == {0: "FINISHED", 1: "FINISHED"}
+    assert_each_epoch_is_once_in_mlflow(described)
+
+
+def long_runs(folder: Path) -> list:
+    """What MLflow holds of the long study: the store has the small one's networks too."""
+    return [run for run in runs_in_mlflow(folder) if run.data.params.get("train.epochs") == str(EPOCHS)]
+
+
+def statuses(folder: Path) -> dict[int, str]:
+    """seed -> the status of its run in MLflow."""
+    return {int(run.data.tags["seed"]): run.info.status for run in long_runs(folder)}
 
 
 def assert_each_epoch_is_once_in_mlflow(folder: Path) -> None:
     """Two networks, each one run, whatever was logged before it was interrupted and after."""
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    found = {run.info.run_name: run for run in runs_in_mlflow(folder) if run.data.params["train.epochs"] == "60"}
-    assert sorted(found) == ["plain-tau-s0", "plain-tau-s1"]
-    for run in found.values():
+    found = long_runs(folder)
+    assert sorted(run.info.run_name for run in found) == ["plain-tau-s0", "plain-tau-s1"]
+    for run in found:
         for key in ("train/loss", "epoch/seconds"):
             steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
             assert len(steps) == len(set(steps))
-            assert key == "epoch/seconds" or len(steps) == 60
+            assert key == "epoch/seconds" or len(steps) == EPOCHS
 
 
 def wait_for_a_new_checkpoint(folder: Path, process: subprocess.Popen, began: float) -> None:
@@ -115,13 +103,13 @@ def wait_for_a_new_checkpoint(folder: Path, process: subprocess.Popen, began: fl
 
 
 def wait_for_mlflow(folder: Path, process: subprocess.Popen) -> None:
-    """Wait until the stage has opened its store, which takes seconds beside the training."""
+    """Wait until the stage has a run in its store, which takes seconds beside the training."""
     while process.poll() is None:
         with (
             contextlib.suppress(sqlite3.OperationalError),
             contextlib.closing(sqlite3.connect(store_of(folder), uri=True)) as store,
         ):
-            if store.execute("SELECT name FROM experiments WHERE name = 'small'").fetchall():
+            if store.execute("SELECT name FROM runs WHERE status = 'RUNNING' AND name LIKE 'plain-tau-s%'").fetchall():
                 return
         time.sleep(0.1)
     pytest.fail(f"the run ended before MLflow was there (status {process.poll()})")

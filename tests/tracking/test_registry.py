@@ -65,7 +65,8 @@ def test_register_says_what_it_needs(trained, arguments, message, monkeypatch):
 
 @pytest.fixture
 def tuned(project) -> Path:
-    """The small study with a validation split."""
+    """The small study with one seed and a validation split."""
+    edit(project, "params.yaml", "- 0\n- 1\n", "- 0\n")
     edit(project, "params.yaml", "name: digits", "name: digits\n  validation: 100")
     call(project, "dvc", "repro", "train")
     return project
