@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_own_code_and_a_start_are_trained_once_and_again_when_they_change(projec
     assert found["own-tau", 0]["parameters"] == 9 * 6 + 6 + 12 + 216 * 10 + 10
     assert found["plain-tau", 0]["config"]["model"]["init_from"]["path"] == "data/imported/start"
     assert measured_at_start(project) == digests(project / "data/imported/start")
+    check_released(project)
     edit(project, "plugins/mine.py", '"""Mine."""', '"""Mine, with a longer text."""  # and a remark')
     call(project, "dvc", "repro", "-s", "describe@own-tau", "train@own-tau")
     assert starts(project) == first
@@ -61,3 +63,20 @@ def test_own_code_and_a_start_are_trained_once_and_again_when_they_change(projec
     edit(project, "plugins/mine.py", "nn.ReLU()", "nn.Tanh()")
     call(project, "dvc", "repro", "-s", "describe@own-tau")
     assert json.loads(described.read_text())["plugins"] != json.loads(before)["plugins"]
+    done = call(project, "reslab", "release", check=False)
+    assert "error: data/runs/own-tau/seed0: the code of mine:net was changed since it was trained; put it back" in done.stderr
+
+
+def check_released(project: Path) -> None:
+    """A release has the source of one's own network, and its card says what to do with it."""
+    call(project, "dvc", "repro", "evaluate@own-tau", "evaluate@plain-tau")
+    call(project, "reslab", "release", "--output", "own.zip")
+    with zipfile.ZipFile(project / "own.zip") as packed:
+        packed.extractall(project / "unpacked")
+    unpacked = project / "unpacked"
+    call(unpacked, "sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
+    assert (unpacked / "plugins" / "mine.py").read_text() == NET
+    card = (unpacked / "own-tau-s0" / "README.md").read_text()
+    assert "| code | `mine:net`, plugins/mine.py |" in card and "put plugins/mine.py into a project" in card
+    assert "plugins" not in (unpacked / "plain-tau-s0" / "README.md").read_text()
+    assert "test " in call(project, "reslab", "score", "own.zip/own-tau-s1").stdout

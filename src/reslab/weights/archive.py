@@ -1,7 +1,9 @@
 """Released archives: networks in a zip file, each used by its path in it, such as `study-weights.zip/resnet020-bn-s0`."""
 
+import shutil
 import tempfile
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 from reslab.errors import UserError, first_line, shown
@@ -11,6 +13,7 @@ from reslab.storage import writes
 SUFFIX = ".zip"
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of every file, so that equal networks give equal archives
 LARGEST = 2**33  # bytes of one network's weights
+PIECE = 2**20  # bytes in memory at once: all weights of a study may not fit
 NAMED = 6  # networks in a message
 
 _unpacked: list[tempfile.TemporaryDirectory] = []  # deleted when the process ends
@@ -23,7 +26,9 @@ def write(path: Path, files: dict[str, bytes | Path]) -> None:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, FIRST_DAY)
             entry.external_attr = 0o644 << 16
-            packed.writestr(entry, content.read_bytes() if isinstance(content, Path) else content)
+            entry.file_size = content.stat().st_size if isinstance(content, Path) else len(content)
+            with packed.open(entry, "w") as target, content.open("rb") if isinstance(content, Path) else BytesIO(content) as source:
+                shutil.copyfileobj(source, target, PIECE)
 
 
 def unpacked(path: Path) -> Path:
@@ -56,12 +61,15 @@ def _take(packed: zipfile.ZipFile, path: Path, wanted: str) -> Path:
     _unpacked.append(holder)
     for name in (WEIGHTS, RECORD):
         if f"{wanted}/{name}" in packed.namelist():
-            (Path(holder.name) / name).write_bytes(_read(packed, f"{wanted}/{name}", path))
+            _check_stored(packed.getinfo(f"{wanted}/{name}"), path)
+            with packed.open(f"{wanted}/{name}") as source, (Path(holder.name) / name).open("wb") as target:
+                shutil.copyfileobj(source, target, PIECE)
     return Path(holder.name)
 
 
-def _read(packed: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    entry = packed.getinfo(name)
+def _check_stored(entry: zipfile.ZipInfo, path: Path) -> None:
+    """Raise UserError for a file that grows when it is unpacked, or is too large."""
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > LARGEST:
-        raise UserError(f"{path}: {shown(name)} is compressed or larger than {LARGEST:,} bytes: not from `reslab release`")
-    return packed.read(name)
+        raise UserError(
+            f"{path}: {shown(entry.filename)} is compressed or larger than {LARGEST:,} bytes: not from `reslab release`"
+        )

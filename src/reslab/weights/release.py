@@ -1,16 +1,17 @@
-"""What a release holds beside the weights: a card for each network, a list of all, the study, checksums."""
+"""What a release holds beside the weights: a card for each network, a list of all, the study, one's own code, checksums."""
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 
+from reslab.config import plugins
 from reslab.config.settings import flatten, flow
 from reslab.config.study import Study
 from reslab.errors import UserError
+from reslab.experiment import own_code
 from reslab.report.statistics.summary import network_scores, summarize
 from reslab.report.tables.cells import interval, mean_and_std, numbers, percent, render, words
-from reslab.runs import network_files
+from reslab.runs import checksums, network_files
 from reslab.runs.network_files import RECORD, WEIGHTS
 from reslab.weights.network import read_network
 
@@ -32,12 +33,12 @@ A {family} of {parameters:,} parameters, trained by reslab for the study `{study
 | images | {shape} (channels, height, width), {classes} classes |
 | dataset | {dataset}, sha256 {checksum} |
 | trained at | commit {commit}{dirty}, torch {torch}, {device}, {precision} |
-
+{own_code}
 The error is that of the last epoch. It holds for images of this dataset, prepared as its `normalize` says; the file of weights has
 the class names and the normalisation, and takes pixels of 0..255.
 
 ## Use
-
+{needs}
 ```sh
 reslab predict {archive}/{name} image.png
 reslab score {archive}/{name}
@@ -70,16 +71,42 @@ def files(study: Study, runs: pd.DataFrame, folder: Path, *, archive: str, licen
         if network_files.read(at)[0]["identity"] != run["identity"]:
             raise UserError(f"{at}: not the network that the study's records tell of; run `dvc checkout` or `dvc repro`")
         card = card_of(study, run, described, scores.loc[run["experiment"], run["seed"]], summary.loc[run["experiment"]])
+        sources = own_sources(described, at)
+        card |= own_code_in_card(sources)
         found |= {f"{name}/{WEIGHTS}": at / WEIGHTS, f"{name}/{RECORD}": at / RECORD}
+        found |= {path.as_posix(): path for paths in sources.values() for path in paths}
         found[f"{name}/README.md"] = CARD.format(**card, archive=archive, licence=licence).encode()
     found["README.md"] = index(study, trained, scores, licence).encode()
     found["params.yaml"] = params
-    return {**found, "SHA256SUMS": checksums(found)}
+    return {**found, "SHA256SUMS": sums(found)}
 
 
 def name_of(run: dict) -> str:
     """The folder of a network in the archive."""
     return f"{run['experiment']}-s{run['seed']}"
+
+
+def own_sources(described: dict, at: Path) -> dict[str, list[Path]]:
+    """Each name of one's own code that a network was trained with -> its files in plugins/, none for code of a package.
+
+    Raises UserError if the code does something else by now.
+    """
+    known = described.get(own_code.KEY) or {}
+    for name, checksum in own_code.checksums_of(known).items():
+        if checksum != known[name]:
+            raise UserError(f"{at}: the code of {name} was changed since it was trained; put it back, or run `dvc repro`")
+    names = [name for name in known if plugins.plugin_file(name.partition(":")[0])]
+    return {name: plugins.sources(name, name) if name in names else [] for name in known}
+
+
+def own_code_in_card(sources: dict[str, list[Path]]) -> dict[str, str]:
+    """What a card says of one's own code."""
+    rows = [f"| code | `{name}`, {', '.join(map(str, paths)) or 'of an installed package'} |\n" for name, paths in sources.items()]
+    files = sorted({str(path) for paths in sources.values() for path in paths})
+    needs = (
+        f"\nIts code is in the archive: read it, then put {', '.join(files)} into a project of reslab. Nothing of it runs before.\n"
+    )
+    return {"own_code": "".join(rows), "needs": needs if files else ""}
 
 
 def card_of(study: Study, run: dict, described: dict, score: pd.Series, experiment: pd.Series) -> dict:
@@ -123,7 +150,10 @@ def index(study: Study, trained: list[dict], scores: pd.DataFrame, licence: str)
     return render(columns, title=study.report.title or study.name, note=note)
 
 
-def checksums(found: dict[str, bytes | Path]) -> bytes:
+def sums(found: dict[str, bytes | Path]) -> bytes:
     """The sha256 of every file, in the form that `sha256sum --check` reads."""
-    contents = {name: content.read_bytes() if isinstance(content, Path) else content for name, content in found.items()}
-    return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()).encode()
+    listed = {
+        name: checksums.of_file(content) if isinstance(content, Path) else checksums.of_bytes(content)
+        for name, content in found.items()
+    }
+    return "".join(f"{checksum}  {name}\n" for name, checksum in listed.items()).encode()
