@@ -116,7 +116,7 @@ def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
     assert "submitted 0 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     job = running_job(project, cluster_here)
     held = f"{job.partition('_')[0]}_3"
-    subprocess.run(["scontrol", "hold", held], env=os.environ | cluster_here, check=True)
+    subprocess.run(["scontrol", "uhold", held], env=os.environ | cluster_here, check=True)
     assert "(JobHeldUser: `scontrol release JOB` lets it start)" in reslab(project, "train", "--status", **cluster_here).stdout
     subprocess.run(["scontrol", "release", held], env=os.environ | cluster_here, check=True)
     requeue(job, os.environ | cluster_here)
