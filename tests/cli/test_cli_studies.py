@@ -78,6 +78,8 @@ def test_show_without_a_measurement_says_how_to_get_one(folder):
 
 def test_estimate_guesses_from_the_nearest_machine_and_says_so(folder, monkeypatch):
     monkeypatch.setattr("reslab.cli.cost.cpu_name", lambda: "Some Processor")
+    shown = " ".join(reslab("show", "wilber-gamma").split())
+    assert "one seed" in shown and "GUESSED: this machine is not measured" in shown
     monkeypatch.setenv("RESLAB_DEVICE", "cpu")
     said = " ".join(reslab("estimate").split())
     assert "GUESSED: this machine is not measured, and this is the nearest that is known; `reslab calibrate` measures it" in said

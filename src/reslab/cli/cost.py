@@ -121,15 +121,16 @@ def slug(device: str, threads: int | None) -> str:
 
 def find_machine(name: str | None) -> Machine:
     """The machine by name, or the measurement of this one, or the nearest that is known; raises UserError without one."""
-    found = (this_machine() or machines.nearest(this_hardware())) if name is None else machines.read(name)
+    found = likely_machine() if name is None else machines.read(name)
     if found is None:
         raise UserError(f"this machine is not measured yet: run `reslab calibrate`, or give --machine {'|'.join(machines.names())}")
     return found
 
 
-def this_machine() -> Machine | None:
-    """The measurement of this machine, if there is one."""
-    return machines.matching(this_hardware())
+def likely_machine() -> Machine | None:
+    """The measurement of this machine, or of the nearest that is known, marked as a guess; None without any."""
+    here = this_hardware()
+    return machines.matching(here) or machines.nearest(here)
 
 
 def this_hardware() -> dict[str, Any]:
