@@ -102,6 +102,20 @@ def test_a_legend_stays_within_its_figure(tmp_path, browser):
     assert float(browser.framed(tmp_path / "report.html", script, width=1280)) <= 0
 
 
+def test_the_comparisons_are_whole_on_a_desk_and_their_verdicts_in_sight_on_a_phone(tmp_path, browser):
+    names = ("resnet110-nobn", "resnet110-nobn-tau")
+    errors = {names[0]: [None, 0.3, 0.1], names[1]: [0.03, 0.04, 0.05]}
+    experiments = {names[0]: {}, names[1]: {"model": {"tau": 0.1}}}
+    page.write(findings(tmp_path, errors, experiments=experiments), tmp_path / "report.html")
+    whole = "const box = page.querySelector('#comparisons').parentElement; return box.scrollWidth - box.clientWidth"
+    assert float(browser.framed(tmp_path / "report.html", whole, width=1280)) <= 0
+    sight = """
+    const box = page.querySelector('#comparisons').parentElement, cell = page.querySelector('#comparisons td:nth-child(3)');
+    return cell.getBoundingClientRect().right - box.getBoundingClientRect().right;
+    """
+    assert float(browser.framed(tmp_path / "report.html", sight, width=390)) <= 0
+
+
 def test_no_mark_is_lost_in_the_dark(tmp_path, browser):
     depths = [20, 32, 44, 56, 110, 164, 200, 254]  # more than there are colours, black among them
     found = findings(

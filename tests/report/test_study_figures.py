@@ -10,6 +10,7 @@ from reslab import config
 from reslab.report.axes import Axis, series, study_settings
 from reslab.report.figures.curves import plot_curves
 from reslab.report.figures.errors import draw_series, plot_depth_and_tau
+from reslab.report.figures.style import error_label, scale_errors
 from reslab.report.statistics.summary import runs_table, summarize
 from reslab.runs.records import write_record
 
@@ -61,6 +62,37 @@ def test_experiments_that_differ_in_depth_alone_are_joined(study, tmp_path):
     joined = [line.get_xdata() for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]
     assert [list(depths) for depths in joined] == [[20.0, 110.0]]
     assert entries[0][0].get_linestyle() == "None" and entries[1][0].get_linestyle() == "-"
+
+
+def drawn_at(axes: plt.Axes, marker: str) -> list[tuple[float, ...]]:
+    """Where points are drawn, in pixels."""
+    return [
+        tuple(line.get_transform().transform(line.get_xydata()[0]))
+        for line in axes.lines
+        if line.get_marker() == marker and len(line.get_xydata()) == 1
+    ]
+
+
+def test_equal_points_lie_beside_one_another_and_the_axis_says_where_it_is_linear(tmp_path):
+    """Three seeds of one error in each of two series at the same depth: six marks, which stay by their value."""
+    study = config.parse(PARAMS | {"experiments": {"one": {}, "two": {"model": {"tau": 0.5}}}, "report": {"title": "A test"}})
+    for name in study.experiments:
+        write_record(tmp_path / f"{name}.json", {"experiment": name, "runs": [record(seed, 0.05, 20) for seed in study.seeds]})
+    runs = runs_table(study, tmp_path)
+    summary = summarize(study, runs)
+    figure, axes = plt.subplots()
+    depth = Axis("depth", "model.depth", summary.set_index("experiment")["depth"].to_dict())
+    draw_series(axes, depth, series(depth, study_settings(study)), summary, runs)
+    assert error_label(axes) == "test error (%)"
+    scale_errors(axes, [])
+    figure.canvas.draw()
+    points = drawn_at(axes, "o") + drawn_at(axes, "s")
+    assert len(points) == len(set(points)) == 2 * len(study.seeds)
+    centre, pixels = axes.transData.transform((20, 5)), figure.dpi / 72
+    assert all(abs(x - centre[0]) < 8 * pixels and abs(y - centre[1]) < 0.01 for x, y in points)
+    assert {line.get_xdata()[0] for line in axes.lines} == {20}
+    assert error_label(axes) == "test error (%), linear below 1"
+    plt.close(figure)
 
 
 def test_networks_without_a_depth_have_none_in_the_table_and_the_figure(tmp_path):

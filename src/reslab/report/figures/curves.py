@@ -12,7 +12,19 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reslab.report.axes import Panels
-from reslab.report.figures.style import LINE, PAGE_WIDTH, PLAIN, SMALL, STYLE, WIDE_RANGE, include, line_style, save, scale_errors
+from reslab.report.figures.style import (
+    LINE,
+    PAGE_WIDTH,
+    PLAIN,
+    SMALL,
+    STYLE,
+    WIDE_RANGE,
+    error_label,
+    include,
+    line_style,
+    save,
+    scale_errors,
+)
 from reslab.report.statistics.summary import converged, diverged_seeds
 
 WIDTH, HANDLE = 120, 9  # of a figure, and of a line in its legend with the gaps about it: in letters
@@ -36,7 +48,8 @@ def _draw_row(figure: FigureBase, title: str, curves: Curves, every: Curves) -> 
     axes = figure.subplots(1, 2)
     for place, column in zip(axes, TITLES, strict=True):
         draw_curves(place, curves, column, every)
-        place.set_title(f"{TITLES[column]}, {title}" if title else TITLES[column])
+        about = title_of(place, column)
+        place.set_title(f"{about}, {title}" if title else about)
     look = {
         "loc": "outside lower center",
         "ncols": legend_columns(list(curves)),
@@ -45,6 +58,11 @@ def _draw_row(figure: FigureBase, title: str, curves: Curves, every: Curves) -> 
         "fontsize": SMALL,
     }
     figure.legend(*axes[-1].get_legend_handles_labels(), **look)
+
+
+def title_of(axes: Axes, column: str) -> str:
+    """What drawn axes show of a column, with its unit and what is unusual of their scale."""
+    return error_label(axes) if column == "test_error" else TITLES[column]
 
 
 def legend_columns(labels: list[str]) -> int:
@@ -74,7 +92,7 @@ def draw_curves(axes: Axes, curves: Curves, column: str, every: Curves) -> None:
     single = all(history["epoch"].nunique() == 1 for history in every.values())
     for position, (label, history) in enumerate(curves.items()):
         if not history["train_loss"].map(math.isfinite).any():
-            axes.plot([], [], label=label, linestyle="none")  # no line in the legend: none is drawn
+            axes.plot([], [], "x", label=label, color=line_style(position)["color"])  # a key alone: no line is drawn
         elif single:
             draw_point(axes, position, history[column] * UNITS[column], label)
         else:

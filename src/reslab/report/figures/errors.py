@@ -1,5 +1,6 @@
 """Test error against a setting that a study varies, or against a cost."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -7,12 +8,15 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from reslab.config.study import Study
 from reslab.report.axes import Axis, Series, series, study_settings
-from reslab.report.figures.style import PAGE_WIDTH, SMALL, STYLE, WIDE_RANGE, marker_style, save, scale_errors
+from reslab.report.figures.style import PAGE_WIDTH, SMALL, STYLE, WIDE_RANGE, error_label, marker_style, save, scale_errors
 
 MOST_TICKS = 8
+BESIDE, JITTER = 7.0, 1.2  # points between series at the same value, and between the seeds of one
+NARROW = 120  # points, less than a panel is wide: what is drawn beside the outermost value stays inside
 DIVERGED = "diverged (at the top edge)"
 
 
@@ -32,22 +36,39 @@ def plot_depth_and_tau(study: Study, summary: pd.DataFrame, runs: pd.DataFrame, 
             if entries:
                 place = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "frameon": False, "fontsize": SMALL}
                 axes.legend(*zip(*entries, strict=True), ncols=2 if max(len(text) for _, text in entries) < 18 else 1, **place)
-        panels[0][0].set(ylabel="test error (%)")
         scale_errors(panels[0][0], [])
+        panels[0][0].set(ylabel=error_label(panels[0][0]))
         save(figure, path)
 
 
 def draw_series(axes: Axes, axis: Axis, found: list[Series], summary: pd.DataFrame, runs: pd.DataFrame) -> list:
     """Draw seeds as points and join the means within a group; return the legend's entries (handle, label)."""
     rows, entries = summary.set_index("experiment", drop=False).to_dict("index"), []
-    for one in found:
-        style = marker_style(one.position)
+    beside = sides(axis, found)
+    for one, points in zip(found, beside, strict=True):
+        style, first = marker_style(one.position), len(axes.lines)
         lines = [draw_group(axes, axis, members, rows, runs, style) for members in one.groups]
+        shift(axes, axes.lines[first:], points)
         entries.append((plt.Line2D([], [], linewidth=1, linestyle="-" if any(lines) else "none", **style), one.label))
     scale_x(axes, axis)
+    if any(beside):
+        axes.margins(x=(beside[-1] + JITTER * len(runs) / len(rows)) / NARROW)
     if any(rows[name]["diverged"] for name in axis.values):
         entries.append((plt.Line2D([], [], marker="x", linestyle="none", color=mpl.rcParams["text.color"]), DIVERGED))
     return entries
+
+
+def sides(axis: Axis, found: list[Series]) -> list[float]:
+    """How far each series is drawn beside its value, in points: not at all, unless several have an experiment at the same one."""
+    at = [{axis.values[member] for members in one.groups for member in members} for one in found]
+    crowded = sum(map(len, at)) > len(set().union(*at))
+    return [(place - (len(found) - 1) / 2) * BESIDE if crowded else 0.0 for place in range(len(found))]
+
+
+def shift(axes: Axes, lines: Sequence[plt.Line2D], points: float) -> None:
+    """Draw lines so far to the right, on any scale: their data, and the limits of the axes, stay as they are."""
+    for line in lines:
+        line.set_transform(line.get_transform() + ScaledTranslation(points / 72, 0, axes.get_figure(root=True).dpi_scale_trans))
 
 
 def draw_group(axes: Axes, axis: Axis, members: list[str], rows: dict[str, dict], runs: pd.DataFrame, style: dict) -> bool:
@@ -85,7 +106,8 @@ def tick(x: float) -> str:
 def draw_experiment(axes: Axes, x: float, row: dict, runs: pd.DataFrame, *, color: str, marker: str) -> None:
     """The seeds as points and their mean as a bar, or a cross for the diverged ones."""
     finished = runs[runs["status"] != "diverged"]
-    axes.plot([x] * len(finished), finished["test_error"] * 100, marker, color=color, alpha=0.6)
+    for place, error in enumerate(finished["test_error"] * 100):  # equal seeds lie beside one another
+        shift(axes, axes.plot([x], [error], marker, color=color, alpha=0.6), (place - (len(finished) - 1) / 2) * JITTER)
     if len(finished):
         axes.plot([x], [row["mean"] * 100], "_", color=color, markersize=12)
     if len(finished) < len(runs):

@@ -34,6 +34,7 @@ PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "os^v"
 LINE = 3  # handle length of a legend, in letters: shorter, a dash and a dot look like a line
+LINEAR = 1.0  # percent, below which a wide axis of errors is linear
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 
 
@@ -57,15 +58,20 @@ def marker_style(position: int) -> dict:
 def scale_errors(axes: Axes, errors: list[float]) -> None:
     """The axis of errors in percent: from 0 to 100 where they are far apart, else only as far as they go.
 
-    The wide axis is linear below 1, so that an error of zero has a place, and logarithmic above.
+    The wide axis is linear below LINEAR, so that an error of zero has a place, and logarithmic above.
     """
     if errors and max(errors) < WIDE_RANGE * max(min(errors), 1.0):
         axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
         return
-    axes.set_yscale("symlog", linthresh=1.0)
+    axes.set_yscale("symlog", linthresh=LINEAR)
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 1, 2, 5, 10, 20, 50, 100])
     axes.yaxis.set_major_formatter(PLAIN)
+
+
+def error_label(axes: Axes) -> str:
+    """What the axis of errors is, with its linear part where it has one."""
+    return f"test error (%), linear below {LINEAR:g}" if axes.get_yscale() == "symlog" else "test error (%)"
 
 
 def include(axes: Axes, x: list[float], y: list[float]) -> None:

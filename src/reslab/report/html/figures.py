@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from reslab.config import Published
 from reslab.report.axes import Axis, Series
-from reslab.report.figures.curves import TITLES, Curves, draw_curves
+from reslab.report.figures.curves import TITLES, Curves, draw_curves, title_of
 from reslab.report.figures.errors import draw_series
 from reslab.report.figures.reliability import draw_reliability
-from reslab.report.figures.style import COLOURS, LINE, STYLE, marker_style, scale_errors
+from reslab.report.figures.style import COLOURS, LINE, STYLE, error_label, marker_style, scale_errors
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # placeholders for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
@@ -86,7 +86,7 @@ def curves(shown: Curves, every: Curves, column: str, name: str) -> Markup:
 
     def draw(axes: Axes) -> list:
         draw_curves(axes, {label: thinned(history, most) for label, history in shown.items()}, column, every)
-        axes.set_ylabel(TITLES[column])
+        axes.set_ylabel(title_of(axes, column))
         return legend_of(axes)
 
     return svg(draw, name, label=f"{TITLES[column]} by epoch")
@@ -119,7 +119,7 @@ def error_against(
         if published.keys() & axis.values.keys():
             entries.append((plt.Line2D([], [], marker="D", linestyle="none", color=INK, markerfacecolor=PAPER), "published"))
         scale_errors(axes, all_errors(summary, published))
-        axes.set(xlabel=axis.name, ylabel="test error (%)")
+        axes.set(xlabel=axis.name, ylabel=error_label(axes))
         return entries
 
     return svg(draw, name, label=f"test error against {axis.name}")
