@@ -122,15 +122,19 @@ def test_epochs_have_the_times_when_they_ended(root, watched):
     assert (run.info.start_time, run.info.end_time) == (BEGAN * 1000, (BEGAN + 50) * 1000)
 
 
-def test_a_run_says_on_what_it_trains_and_each_level_whose_it_is(root, watched):
+def test_a_run_says_on_what_it_trains_and_each_level_whose_it_is(root, watched, monkeypatch):
     training = watched[0]
     network = training["resnet20-s0"]
     ((described, tags),) = [(given.dataset, given.tags) for given in network.inputs.dataset_inputs]
     assert (described.name, described.digest, described.profile) == ("digits", "cafe", '{"train": 1437, "test": 360}')
     assert tags[0].value == "train, test"
+    assert [given.dataset for given in training["resnet20"].inputs.dataset_inputs] == [described]
     assert (network.data.tags["torch"], network.data.tags["device"]) == ("2.15", "cpu")
-    study = MlflowClient(tracking_uri(root)).get_experiment_by_name("watched").tags
-    for tags in (network.data.tags, training["resnet20"].data.tags, study):
+    client = MlflowClient(tracking_uri(root))
+    monkeypatch.setenv("DVC_EXP_NAME", "tau136")
+    summary = client.get_run(Store(root, "watched").log_report([])).data.tags
+    study = client.get_experiment_by_name("watched").tags
+    for tags in (network.data.tags, training["resnet20"].data.tags, summary, study):
         assert (tags["dvc.exp_name"], tags["mlflow.source.git.commit"]) == ("tau136", "1234")
         assert tags["mlflow.user"]
 

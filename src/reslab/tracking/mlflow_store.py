@@ -167,12 +167,16 @@ class Store:
         key = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
         if found := self.runs.find_complete(key):
             return found.info.run_id
-        tags = {RUN_KEY: key, KIND: "report", "experiment": "summary"} | networks.origin({})
+        tags = {RUN_KEY: key, KIND: "report", "experiment": "summary"} | networks.origin({"commit": self._commit()})
         run_id = self.runs.start("summary", tags).info.run_id
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), folder.name)
         self.client.set_terminated(run_id, "FINISHED")
         return run_id
+
+    def _commit(self) -> str | None:
+        """The commit at which the study's networks were trained last."""
+        return self.client.get_experiment(self.experiment_id).tags.get(networks.COMMIT)
 
     def _share_views(self, results: list[ExperimentResult]) -> None:
         """Keep the ready-made views of the UI as tags of the study, where its own button `Share` keeps them."""
@@ -192,6 +196,7 @@ class Store:
             elif running or not complete(run):
                 self.runs.take_up(run, tags)
             self.runs.log_params(run, networks.params(network.record))
+            self.runs.log_dataset(run, network.record)
         return run.info.run_id
 
     def _tag_study(self, network: TrainedNetwork) -> None:

@@ -16,6 +16,7 @@ from reslab.runs.reports import Began, EpochEnded
 
 # One key a run in MLflow, whatever it shows; the others are what the UI filters, groups and nests by.
 RUN_KEY, KIND, PARENT, STATUS = "reslab.run", "kind", "mlflow.parentRunId", "status"
+COMMIT = "mlflow.source.git.commit"
 COUNTS = ("parameters", "multiply_adds")
 DIGEST = 36  # characters that MLflow keeps of a dataset's checksum
 SPLITS, SCORES = ("train", "validation", "test"), ("error", "top5_error", "loss", "ece")
@@ -149,7 +150,7 @@ def origin(record: Mapping[str, Any]) -> dict[str, str]:
     user = ""
     with contextlib.suppress(OSError, KeyError, ImportError):  # a container's user may have no name
         user = getpass.getuser()
-    tags = {"mlflow.user": user, "mlflow.source.git.commit": record.get("commit"), "dvc.exp_name": os.environ.get("DVC_EXP_NAME")}
+    tags = {"mlflow.user": user, COMMIT: record.get("commit"), "dvc.exp_name": os.environ.get("DVC_EXP_NAME")}
     return {key: value for key, value in tags.items() if value}
 
 
