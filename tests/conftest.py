@@ -20,13 +20,13 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what runs the pipeline, and run it first: a worker that is done takes over tests from the end of another's list."""
+    """Mark what runs the pipeline, and run it first, slow tests before all: a worker that is done takes from the end of a list."""
     for item in items:
         if PIPELINE in item.path.parents or "trained" in item.fixturenames:
             item.add_marker(pytest.mark.pipeline)
         if item.get_closest_marker("exhaustive") and not os.environ.get("RESLAB_EXHAUSTIVE"):
             item.add_marker(pytest.mark.skip(reason="takes half an hour: set RESLAB_EXHAUSTIVE=1, or `make test-exhaustive`"))
-    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+    items.sort(key=lambda item: (item.get_closest_marker("pipeline") is None, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(autouse=True)

@@ -235,6 +235,7 @@ def test_every_command_has_help_for_all_it_takes(folder):
             assert parameter.name == "help" or parameter.help, (name, parameter.name)
 
 
+@pytest.mark.slow
 def test_dvc_tries_changes_on_top_of_a_part_of_a_study(project):
     """select writes what stands in params.yaml; `dvc exp run -S` changes that, and trains nothing that was not selected."""
     folder, before = project, set(records(project))

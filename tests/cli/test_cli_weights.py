@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from commands import reslab
 from PIL import Image
 from project import SMALL_PARAMS, call
 from safetensors import safe_open
@@ -35,12 +36,13 @@ def as_published(state: dict) -> dict:
     return {"net": theirs, "acc": 91.2}
 
 
-def test_an_imported_network_scores_as_the_trained_one_it_was(trained, tmp_path):
+def test_an_imported_network_scores_as_the_trained_one_it_was(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained)
     state = load_file(trained / NETWORK / "model.safetensors")
     torch.save(as_published(state), tmp_path / "published.pt")
     output = tmp_path / "imported" / "plain-tau"
-    command = ["reslab", "import-weights", str(tmp_path / "published.pt"), "plain-tau", "--key-map", "tau-resnet"]
-    printed = call(trained, *command, "--output", str(output)).stdout
+    command = ["import-weights", str(tmp_path / "published.pt"), "plain-tau", "--key-map", "tau-resnet"]
+    printed = reslab(*command, "--output", str(output))
     assert printed.startswith(f"renamed {len(state) - 2} of {len(state)} tensors\n")
     assert printed.endswith(f"{output}/model.safetensors: tau_resnet, 75,098 parameters\n")
     imported = load_file(output / "model.safetensors")
@@ -48,7 +50,9 @@ def test_an_imported_network_scores_as_the_trained_one_it_was(trained, tmp_path)
     assert all(torch.equal(imported[name], state[name]) for name in state)
     described = read_metadata(output / "model.safetensors")
     assert described["imported"].keys() == {"checkpoint", "sha256", "key_map", "set", "proof"}
-    assert call(trained, "reslab", "score", str(output)).stdout == call(trained, "reslab", "score", NETWORK).stdout
+    *scores, note = reslab("score", str(output)).splitlines()
+    assert scores == reslab("score", NETWORK).splitlines()
+    assert note.startswith(f"{output}: imported, and not proven to compute what it did")
 
 
 def test_export(trained, tmp_path, capsys):

@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from commands import reslab
 from project import SMALL_PARAMS, call
 
 from reslab import config
@@ -40,12 +41,12 @@ def change_a_loss(project, experiment: str, *, seed: int, epoch: int) -> None:
     network_files.write_experiment(summary, experiment, found["runs"], checksums=listed)
 
 
-def test_what_is_not_there_is_said(project):
-    refused = call(project, "reslab", "verify", "other", check=False)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("error: study other: not that of params.yaml, and not in results/, which has: ")
-    refused = call(project, "reslab", "verify", "--seeds", "7", check=False)
-    assert refused.stderr == "error: metrics: no record of seed 7; it has those of 0, 1\n"
+def test_what_is_not_there_is_said(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    with pytest.raises(UserError, match=r"^study other: not that of params\.yaml, and not in results/, which has: "):
+        reslab("verify", "other")
+    with pytest.raises(UserError, match=r"^metrics: no record of seed 7; it has those of 0, 1$"):
+        reslab("verify", "--seeds", "7")
 
 
 @pytest.mark.parametrize("where", ["dataset", "model", "augment", "loss", "optimizer", "schedule", "normalize"])

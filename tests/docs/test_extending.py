@@ -61,6 +61,7 @@ def test_a_command_that_fails_fails_the_page(tmp_path):
 
 
 @pytest.mark.pipeline
+@pytest.mark.slow
 def test_the_worked_examples_of_the_documentation_run(repository, tmp_path):
     """A family, a dataset, an augmentation, a study that uses them, a key map."""
     page = (repository / "docs" / "extending.md").read_text()

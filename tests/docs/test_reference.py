@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import grimp
 import pytest
+from commands import reslab
 from project import REPOSITORY, call
 from pydantic import Field
 
@@ -127,14 +128,15 @@ def test_sections_without_a_table_are_explained_without_torch(tmp_path, argument
     assert said in call(tmp_path, sys.executable, "-c", script, "options", *arguments).stdout
 
 
-def test_entries_and_their_options_are_explained(tmp_path):
-    assert "multistep" in call(tmp_path, "reslab", "options", "schedule").stdout
-    said = call(tmp_path, "reslab", "options", "schedule.warmup.linear").stdout
+def test_entries_and_their_options_are_explained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "multistep" in reslab("options", "schedule")
+    said = reslab("options", "schedule.warmup.linear")
     assert said.startswith("From `start` to 1 in equal steps")
     assert "main_from" in said
-    done = call(tmp_path, "reslab", "options", "model.resmet", check=False)
-    assert done.stderr.startswith("error: unknown entry of model 'resmet' (did you mean 'resnet'?)")
-    done = call(tmp_path, "reslab", "options", "trian", check=False)
-    assert done.stderr.startswith("error: unknown section 'trian' (did you mean 'train'?)")
+    with pytest.raises(UserError, match=r"^unknown entry of model 'resmet' \(did you mean 'resnet'\?\)"):
+        reslab("options", "model.resmet")
+    with pytest.raises(UserError, match=r"^unknown section 'trian' \(did you mean 'train'\?\)"):
+        reslab("options", "trian")
     done = call(tmp_path, "reslab", "docs", check=False)
     assert done.stderr == "error: pyproject.toml: no such file here; run from the root of the repository\n"

@@ -11,6 +11,7 @@ EXPERIMENTS = ("plain-tau", "own-tau")
 SHIPPED = ("resnet110-nobn", "resnet110-nobn-tau")
 
 
+@pytest.mark.slow
 def test_the_shipped_study_shows_tau_rescuing_the_deep_net(tmp_path):
     """The main job of the README: clone, repro, table; a second repro does nothing. `make repro` trains all of it, in minutes."""
     folder = clone(tmp_path / "reslab")
@@ -50,6 +51,7 @@ def test_nothing_to_do_is_said(project):
     assert "Data and pipelines are up to date." in call(project, "dvc", "repro").stdout
 
 
+@pytest.mark.slow
 def test_a_new_seed_trains_that_seed_only_and_parallel_gives_the_same_networks(trained, project):
     for name in EXPERIMENTS:
         forget(project, name, seeds=[1])
@@ -68,6 +70,7 @@ def test_a_new_seed_trains_that_seed_only_and_parallel_gives_the_same_networks(t
     assert "Data and pipelines are up to date." in call(project, "dvc", "repro").stdout
 
 
+@pytest.mark.slow
 def test_a_comment_a_moved_file_and_a_new_family_train_nothing_and_behaviour_does(project):
     before, source = starts(project), project / "src" / "reslab"
     edit(project, "src/reslab/training/loop.py", "    step, at = ", "    # a comment\n    step, at = ")

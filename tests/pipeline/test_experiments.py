@@ -16,6 +16,7 @@ from project import call, environment, free_port, records, runs_in_mlflow
 from reslab.data import prepared
 
 
+@pytest.mark.slow
 def test_experiments_queue_and_comparisons(project):
     """The commands of docs/experiments.md, in its order."""
     before = runs_in_mlflow(project)

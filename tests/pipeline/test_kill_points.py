@@ -90,6 +90,7 @@ def contents(folder: Path) -> dict:
     return found
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing(trained, project):
     """In a study of which one experiment is trained, the other not yet."""
     forget(project, "plain-tau")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import stage, stage_here
+from commands import reslab, stage, stage_here
 from pictures import write_pictures
-from project import SMALL_PARAMS, call
+from project import SMALL_PARAMS
 
 from reslab.data import prepared
 from reslab.data.batches.order import Order
@@ -25,6 +25,7 @@ dataset:
   validation: 6
 """
 AUGMENT = "augment:\n- name: random_resized_crop\n- name: flip\n"
+NO_SERVER = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # saves loading MLflow where nothing looks at it
 EVALUATION = "  batch_size: 8\n  evaluation: {crops: ten}\n"
 
 
@@ -55,6 +56,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_study_on_files_trains_through_the_stages(folder):
     run(folder, "fetch.py", "data/raw")
     said = run(folder, "preprocess.py", "data/raw", "data/prepared", RESLAB_DECODERS="1")
@@ -79,7 +81,7 @@ def test_a_study_on_files_trains_through_the_stages(folder):
     weights = (folder / "data" / "runs" / "plain-tau" / "seed0" / "model.safetensors").read_bytes()
     for left in (folder / "checkpoints", folder / "data" / "runs"):
         left.rename(folder / f"{left.name}-first")
-    again = train(folder, RESLAB_DECODERS="2")  # decoded by other processes: the same network
+    again = train(folder, RESLAB_DECODERS="2", **NO_SERVER)  # decoded by other processes: the same network
     assert again["test_loss"] == record["test_loss"]
     assert (folder / "data" / "runs" / "plain-tau" / "seed0" / "model.safetensors").read_bytes() == weights
 
@@ -87,7 +89,7 @@ def test_a_study_on_files_trains_through_the_stages(folder):
 def check_prediction(folder: Path, data: prepared.Prepared) -> None:
     """`reslab predict` shows the network what an evaluation in one crop does: the centre."""
     network, picture = folder / "data" / "runs" / "plain-tau" / "seed0", folder / "pictures" / "test" / "dog" / "0001.jpg"
-    shown = call(folder, "reslab", "predict", str(network), str(picture), "--top", "1").stdout.splitlines()[-1].split()
+    shown = reslab("predict", str(network), str(picture), "--top", "1").splitlines()[-1].split()
     assert data.test.name(5) == "test/dog/0001.jpg"  # after five cats
     images, *_ = next(placed(data.test, Order(len(data.test), 10, shuffle=False), torch.device("cpu")).epoch(0))
     with torch.no_grad():
@@ -132,6 +134,6 @@ def test_ten_crops_of_images_in_memory_need_padding(tmp_path, small_images):
     ten = train(tmp_path)
     (tmp_path / "params.yaml").write_text(plain)
     run(tmp_path, "describe.py", "plain-tau", "m.json")
-    single = train(tmp_path)
+    single = train(tmp_path, **NO_SERVER)
     assert ten["train_loss"] == single["train_loss"]  # the same network
     assert ten["test_loss"] != single["test_loss"]

@@ -43,6 +43,7 @@ def kill_all(process: subprocess.Popen) -> None:
     os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_training_that_is_stopped_and_killed_in_every_way_ends_in_the_same_bytes(described, tmp_path, monkeypatch):
     """Each in the run that resumes after the one before; a seed that was interrupted resumes from its last checkpoint."""
     straight, resumed = copy(described, tmp_path / "straight"), Counter()

@@ -72,6 +72,7 @@ def tuned(project) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_mlflow_serves_the_best_of_the_study_as_reslab_predicts(tuned, tmp_path, monkeypatch):
     said = call(tuned, "reslab", "register", "--best").stdout.splitlines()
     found = records(tuned)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import reslab
 from mlflow.tracking import MlflowClient
 from project import call, runs_in_mlflow
 
 from reslab import config
+from reslab.errors import UserError
 from reslab.tracking import read_results
 from reslab.tracking.networks import final_scores
 from reslab.tracking.views import addresses, shared
@@ -71,7 +73,7 @@ def test_an_experiments_run_has_the_statistics_of_its_seeds_and_the_verdicts(tra
         assert run.data.tags["mlflow.parentRunId"] == found[run.data.tags["experiment"]].info.run_id
 
 
-def test_losing_mlflow_costs_nothing_relog_rebuilds_it_and_a_second_time_changes_nothing(project):
+def test_losing_mlflow_costs_nothing_relog_rebuilds_it_and_a_second_time_changes_nothing(project, monkeypatch):
     before = content(project)
     shutil.rmtree(project / "mlartifacts")
     (project / "mlflow.db").unlink()
@@ -82,25 +84,26 @@ def test_losing_mlflow_costs_nothing_relog_rebuilds_it_and_a_second_time_changes
     assert content(project) == before
     client, study = store_of(project)
     histories = [client.get_metric_history(run.info.run_id, "final/test_ece") for run in runs_in_mlflow(project)]
-    assert call(project, "reslab", "relog").stdout == said
+    monkeypatch.chdir(project)
+    assert reslab("relog") == said
     assert [client.get_metric_history(run.info.run_id, "final/test_ece") for run in runs_in_mlflow(project)] == histories
     assert content(project) == before
     assert len(runs_in_mlflow(project)) == 4
     assert f"/#/experiments/{study}/runs?compareRunsMode=CHART&viewStateShareKey=experiments" in said
 
 
-def test_a_network_that_train_could_not_log_is_named_and_relog_logs_it(project):
+def test_a_network_that_train_could_not_log_is_named_and_relog_logs_it(project, monkeypatch):
     client, _ = store_of(project)
     gone = next(run for run in runs_in_mlflow(project) if run.info.run_name == "own-tau-s1")
     client.delete_run(gone.info.run_id)
     done = call(project, "dvc", "repro", "-s", "-f", "aggregate")
     assert "the results not logged to MLflow (no run of own-tau-s1); `reslab relog` will log it" in done.stderr
     hidden = (project / "data" / "runs" / "own-tau" / "seed1").rename(project / "hidden")
-    refused = call(project, "reslab", "relog", check=False)
-    assert refused.returncode == 1
-    assert "error: no run of own-tau-s1: recorded in metrics/runs, but not in data/runs; run `dvc pull`" in refused.stderr
+    monkeypatch.chdir(project)
+    with pytest.raises(UserError, match="no run of own-tau-s1: recorded in metrics/runs, but not in data/runs; run `dvc pull`"):
+        reslab("relog")
     hidden.rename(project / "data" / "runs" / "own-tau" / "seed1")
-    call(project, "reslab", "relog")
+    reslab("relog")
     anew = next(run for run in runs_in_mlflow(project) if run.info.run_name == "own-tau-s1")
     assert anew.data.metrics["final/test_ece"] == pytest.approx(scored_records(project, "own-tau")[1]["test_ece"])
 
