@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -30,9 +31,7 @@ def test_experiments_queue_and_comparisons(project):
     call(project, "dvc", "exp", "run", "--queue", "-S", "model.tau=0.1,0.2", "train@plain-tau")
     call(project, "dvc", "queue", "start")
     wait_for_queue(project, 2)
-    shown = json.loads(call(project, "dvc", "exp", "show", "--json").stdout)
-    taus = {taus_of(experiment) for row in shown for experiment in (row["experiments"] or [])}
-    assert taus == {0.1, 0.136, 0.2}
+    check_queued(project)
     assert len(runs_in_mlflow(project)) == len(before) + 6  # queued runs log to the main checkout's store
 
     call(project, "dvc", "exp", "branch", "tau136", "smaller-tau")
@@ -49,6 +48,16 @@ def test_experiments_queue_and_comparisons(project):
     call(project, "git", "checkout", "--quiet", "smaller-tau")
     call(project, "dvc", "checkout", "--quiet")
     assert "Data and pipelines are up to date." in call(project, "dvc", "repro").stdout
+
+
+def check_queued(project: Path) -> None:
+    """What the queue ran is there, and its log has the text of a run without a terminal."""
+    shown = json.loads(call(project, "dvc", "exp", "show", "--json").stdout)
+    found = {experiment["name"]: taus_of(experiment) for row in shown for experiment in (row["experiments"] or [])}
+    assert set(found.values()) == {0.1, 0.136, 0.2}
+    (queued,) = [name for name, tau in found.items() if tau == 0.2]
+    told = call(project, "dvc", "queue", "logs", "--follow", queued).stdout
+    assert re.search(r"plain-tau seed 1: \w+, epoch \d of 2, training loss .*, test error .*%, rate .*, \d+ images/s", told)
 
 
 def taus_of(experiment: dict) -> float:
