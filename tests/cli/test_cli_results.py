@@ -1,13 +1,16 @@
 """Keeping the results of a study when another one takes its place."""
 
+import contextlib
 import re
 import shutil
+from pathlib import Path
 
 import pytest
+from commands import reslab
 from project import call
 
-from reslab import cli
 from reslab.cli.docs import gallery
+from reslab.cli.results import keep
 from reslab.errors import UserError
 
 
@@ -17,7 +20,7 @@ def test_results_are_kept_beside_those_of_other_studies(repository, metrics, tmp
     shutil.copy2(metrics / "runs" / "resnet020-bn.json", metrics / "runs" / "of-another-study.json")
     for name in ("one", "two"):
         params.write_text(re.sub(r"(?m)^study: .*$", f"study: {name}", (repository / "params.yaml").read_text()))
-        cli.results.keep(params, metrics, results)
+        keep(params, metrics, results)
     table = (repository / "metrics/tables/results.md").read_text()
     for name in ("one", "two"):
         assert (results / name / "tables" / "results.md").read_text() == table
@@ -53,18 +56,18 @@ def test_results_of_another_study_are_not_kept_under_this_ones_name(repository, 
     assert old in text
     params.write_text(text.replace(old, new))
     with pytest.raises(UserError, match=r"metrics is not of the study in .*params\.yaml \(.*\); run `dvc repro`"):
-        cli.results.keep(params, metrics, tmp_path / "results")
+        keep(params, metrics, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("lost", ["summary.json", "runs/resnet110-nobn.json", "history/resnet110-nobn.csv", "tables"])
 def test_what_was_kept_stays_where_a_result_is_missing(repository, metrics, tmp_path, lost):
     results = tmp_path / "results"
-    cli.results.keep(repository / "params.yaml", metrics, results)
+    keep(repository / "params.yaml", metrics, results)
     before = sorted(path.relative_to(results) for path in results.rglob("*"))
     (metrics / lost).rename(metrics / "elsewhere")
     with pytest.raises(UserError, match=rf"metrics/{lost}: no such file; run `dvc repro`"):
-        cli.results.keep(repository / "params.yaml", metrics, results)
+        keep(repository / "params.yaml", metrics, results)
     assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
 
 
@@ -81,7 +84,7 @@ def test_layers_are_kept_if_they_are_this_studys(repository, metrics, tmp_path, 
     (metrics / "layers").mkdir()
     (metrics / "layers" / "growth.csv").write_text(LAYERS.format(names="\n".join(f"{name},tau" for name in names)))
     (metrics / "layers" / "growth.md").write_text("growth")
-    cli.results.keep(repository / "params.yaml", metrics, tmp_path / "results")
+    keep(repository / "params.yaml", metrics, tmp_path / "results")
     kept = (tmp_path / "results" / "digits-tau" / "layers" / "growth.md").exists()
     assert kept == (whose == "this study's")
     assert ("growth.md" in (tmp_path / "docs" / "results.md").read_text()) == kept
@@ -90,7 +93,7 @@ def test_layers_are_kept_if_they_are_this_studys(repository, metrics, tmp_path, 
 def test_the_page_takes_its_numbers_from_the_records(repository, metrics, tmp_path):
     """summary.json carries no checksum: an edited one must not be published."""
     results = tmp_path / "results"
-    cli.results.keep(repository / "params.yaml", metrics, results)
+    keep(repository / "params.yaml", metrics, results)
     page = gallery.page(results, tmp_path / "docs")
     for text in ('{"resnet020-bn": {"error_percent": 0.01}}', "", "[" * 100_000):
         (results / "digits-tau" / "summary.json").write_text(text)
@@ -121,3 +124,28 @@ def test_tables_of_a_kept_study_are_made_again_from_its_records(project):
         + ", ".join(sorted(path.name for path in (project / "results").iterdir() if path.is_dir()))
         + "\n"
     )
+
+
+def test_the_figures_of_a_study_are_made_for_a_paper(trained, tmp_path):
+    with contextlib.chdir(trained):
+        printed = reslab("figures", "--output", str(tmp_path / "paper"))
+        again = reslab("figures", "--output", str(tmp_path / "again"))
+    files = sorted(path.name for path in (tmp_path / "paper").iterdir())
+    assert files == ["curves.pdf", "depth_and_tau.pdf", "reliability.pdf"]
+    assert [Path(line).name for line in printed.split()] == ["curves.pdf", "depth_and_tau.pdf", "reliability.pdf"]
+    assert len(again.split()) == 3
+    for name in files:
+        content = (tmp_path / "paper" / name).read_bytes()
+        assert content.startswith(b"%PDF-") and b"/FontFile2" in content  # TrueType
+        assert content == (tmp_path / "again" / name).read_bytes()
+
+
+def test_figures_of_kept_results_say_what_they_cannot_draw(repository, tmp_path):
+    with contextlib.chdir(repository):
+        printed = reslab("figures", "results/tau-theory-digits", "--output", str(tmp_path))
+        with pytest.raises(UserError, match=r"LICENSE: is a file; give a folder"):
+            reslab("figures", "--output", "LICENSE")
+        with pytest.raises(UserError, match=r"results/none/params\.yaml: no such file"):
+            reslab("figures", "results/none", "--output", str(tmp_path))
+    assert {"curves.pdf", "depth_and_tau.pdf", "growth.pdf", "threshold.pdf"} <= {path.name for path in tmp_path.iterdir()}
+    assert "left out reliability.pdf: no predictions of" in printed

@@ -19,6 +19,7 @@ SMALL = 7  # points, of legends
 STYLE = {
     "svg.hashsalt": "reslab",  # otherwise ids are random and every run changes the file
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # TrueType: publishers refuse matplotlib's own kind
     "font.size": 8,
     "axes.titlesize": 8,
     "lines.linewidth": 1.2,
@@ -41,7 +42,7 @@ WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 @writes
 def save(figure: Figure, path: Path) -> None:
     """Write a figure without a date."""
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"CreationDate" if path.suffix == ".pdf" else "Date": None})
     plt.close(figure)
 
 
