@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import reslab, stage, stage_here
+from commands import NO_MLFLOW, reslab, stage, stage_here
 from project import records
 
 from reslab.errors import UserError
@@ -44,7 +44,7 @@ def test_a_damaged_finished_network_is_refused_and_trains_again_once_it_is_delet
         refused(stage_here(project, *TRAIN), f"{finished}", f"; delete {finished} and run the same command to train seed 0 again")
         (finished / name).write_bytes(whole)
     shutil.rmtree(finished)
-    done = stage(project, *TRAIN)
+    done = stage(project, *TRAIN, **NO_MLFLOW)
     assert done.returncode == 0, done.stderr
     assert (project / NETWORK / "model.safetensors").read_bytes() == weights
     assert (project / NETWORK / "history.csv").read_bytes() == history

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from commands import stage, stage_here
+from commands import NO_MLFLOW, stage, stage_here
 from PIL import Image
 from project import SMALL_PARAMS, call, starts
 
@@ -84,7 +84,7 @@ def test_a_validation_split_has_predictions_too_and_the_stage_leaves_nothing_old
         (stage, "train.py", "plain-tau", "m.json", "runs"),
         (stage_here, "evaluate.py", "plain-tau", "runs", "scores.json", "history.csv", "predictions"),
     ):
-        done = run(tmp_path, script, *arguments, RESLAB_WORKERS="1")
+        done = run(tmp_path, script, *arguments, RESLAB_WORKERS="1", **NO_MLFLOW)
         assert done.returncode == 0, done.stderr
     names = sorted(path.relative_to(tmp_path / "predictions").as_posix() for path in (tmp_path / "predictions").rglob("*.*"))
     tables = ("classes.csv", "confusion.csv", "reliability.csv")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import stage, stage_here
+from commands import NO_MLFLOW, stage, stage_here
 from project import SMALL_PARAMS
 
 from reslab import config
@@ -35,7 +35,7 @@ def test_a_network_is_used_with_the_mean_image_it_was_trained_with(folder):
         (stage, "train.py", "plain-tau", "m.json", "runs"),
         (stage_here, "evaluate.py", "plain-tau", "runs", "scores.json", "history.csv", "predictions"),
     ):
-        done = run(folder, script, *arguments, RESLAB_WORKERS="1")
+        done = run(folder, script, *arguments, RESLAB_WORKERS="1", **NO_MLFLOW)
         assert done.returncode == 0, done.stderr
     described = json.loads((folder / "m.json").read_text())["normalization"]
     assert set(described) == {"mean_image", "std"}

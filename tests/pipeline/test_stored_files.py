@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import reslab, stage, stage_here
+from commands import NO_MLFLOW, reslab, stage, stage_here
 from pictures import write_pictures
 from project import SMALL_PARAMS
 
@@ -25,7 +25,6 @@ dataset:
   validation: 6
 """
 AUGMENT = "augment:\n- name: random_resized_crop\n- name: flip\n"
-NO_SERVER = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # saves loading MLflow where nothing looks at it
 EVALUATION = "  batch_size: 8\n  evaluation: {crops: ten}\n"
 
 
@@ -81,7 +80,7 @@ def test_a_study_on_files_trains_through_the_stages(folder):
     weights = (folder / "data" / "runs" / "plain-tau" / "seed0" / "model.safetensors").read_bytes()
     for left in (folder / "checkpoints", folder / "data" / "runs"):
         left.rename(folder / f"{left.name}-first")
-    again = train(folder, RESLAB_DECODERS="2", **NO_SERVER)  # decoded by other processes: the same network
+    again = train(folder, RESLAB_DECODERS="2", **NO_MLFLOW)  # decoded by other processes: the same network
     assert again["test_loss"] == record["test_loss"]
     assert (folder / "data" / "runs" / "plain-tau" / "seed0" / "model.safetensors").read_bytes() == weights
 
@@ -131,9 +130,9 @@ def test_ten_crops_of_images_in_memory_need_padding(tmp_path, small_images):
     assert "train.evaluation: ten crops of images in memory need `padding: ...`" in done.stderr
     (tmp_path / "params.yaml").write_text(text.replace("{crops: ten}", "{crops: ten, padding: 1, average: logits}"))
     run(tmp_path, "describe.py", "plain-tau", "m.json")
-    ten = train(tmp_path)
+    ten = train(tmp_path, **NO_MLFLOW)
     (tmp_path / "params.yaml").write_text(plain)
     run(tmp_path, "describe.py", "plain-tau", "m.json")
-    single = train(tmp_path, **NO_SERVER)
+    single = train(tmp_path, **NO_MLFLOW)
     assert ten["train_loss"] == single["train_loss"]  # the same network
     assert ten["test_loss"] != single["test_loss"]

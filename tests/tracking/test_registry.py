@@ -89,7 +89,7 @@ def test_mlflow_serves_the_best_of_the_study_as_reslab_predicts(tuned, tmp_path,
         Image.fromarray(image[0]).save(elsewhere / f"{number}.png")
 
     folder = tuned / "data" / "runs" / experiment / f"seed{seed}"
-    table = call(elsewhere, "reslab", "predict", str(folder), *(f"{n}.png" for n in range(3)), "--top", "1").stdout
+    table = reslab("predict", str(folder), *(str(elsewhere / f"{n}.png") for n in range(3)), "--top", "1")
     ours = re.findall(r"\.png\s+(\d)\s+([01]\.\d+)", table)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tuned / 'mlflow.db'}")
