@@ -89,7 +89,7 @@ def test_losing_mlflow_costs_nothing_relog_rebuilds_it_and_a_second_time_changes
     assert [client.get_metric_history(run.info.run_id, "final/test_ece") for run in runs_in_mlflow(project)] == histories
     assert content(project) == before
     assert len(runs_in_mlflow(project)) == 4
-    assert f"/#/experiments/{study}/runs?compareRunsMode=CHART&viewStateShareKey=experiments" in said
+    assert f"/#/experiments/{study}/runs?workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey=experiments" in said
 
 
 def test_a_network_that_train_could_not_log_is_named_and_relog_logs_it(project, monkeypatch):
@@ -141,5 +141,5 @@ def test_what_is_not_known_is_not_logged(trained):
 def test_addresses():
     assert addresses("sqlite:////x/mlflow.db", "3")[0].startswith("http://127.0.0.1:5000/#/experiments/3/runs?")
     assert addresses("http://server:80/", "3")[1] == (
-        "http://server:80/#/experiments/3/runs?compareRunsMode=CHART&viewStateShareKey=experiments"
+        "http://server:80/#/experiments/3/runs?workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey=experiments"
     )

@@ -27,7 +27,7 @@ def shared(results: list[ExperimentResult]) -> dict[str, str]:
 def addresses(uri: str, experiment_id: str) -> list[str]:
     """Where the UI shows the views: on the server of a store, or where `make ui` serves a file."""
     server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-    page = f"{server}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&viewStateShareKey="
+    page = f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey="
     return [page + name for name in ("networks", "experiments")]
 
 
