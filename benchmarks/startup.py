@@ -1,9 +1,10 @@
-"""From the command to the first training step: `python benchmarks/startup.py`.
+"""From the command to the first training step: `python benchmarks/startup.py`; with --commands, what light commands cost.
 
 Each measurement is a new process; rounds are interleaved and the first does not count (it fills the file cache). One step of a bare
 linear layer is what no program with an optimizer of torch can be faster than: the optimizer loads torch's compiler, used or not.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -53,6 +54,37 @@ COMMANDS = {
     "the first step": FIRST_STEP,
 }
 
+MAIN = "from reslab.cli import main; main()"
+LIGHT: dict[str, tuple[list[str], dict[str, str]]] = {  # arguments and environment of commands that load no torch
+    "--help": (["--help"], {}),
+    "a TAB after reslab": ([], {"COMP_WORDS": "reslab st", "COMP_CWORD": "1"}),
+    "a TAB after reslab show": ([], {"COMP_WORDS": "reslab show dig", "COMP_CWORD": "2"}),
+    "studies": (["studies"], {}),
+    "show digits-tau": (["show", "digits-tau", "--machine", "intel-xeon-1-thread"], {}),
+    "select, refused": (["select", "none"], {}),
+}
+
+
+def cpu_seconds(command: list[str], environment: dict[str, str]) -> float:
+    """The CPU time of a new process, whatever else the machine does."""
+    child = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, used = os.wait4(child.pid, 0)
+    child.returncode = 0  # it was waited for above
+    return used.ru_utime + used.ru_stime
+
+
+def print_commands(rounds: int) -> None:
+    """Print the CPU time of light commands, the least of all rounds, and as a ratio to a Python that does nothing."""
+    bare = [sys.executable, "-c", "pass"]
+    known = {"python -c pass": (bare, {})}
+    for name, (arguments, words) in LIGHT.items():
+        completion = {"_RESLAB_COMPLETE": "complete_bash"} if words else {}
+        script = f"import sys; sys.argv[0] = 'reslab'; {MAIN}"
+        known[name] = ([sys.executable, "-c", script, *arguments], words | completion)
+    least = {name: min(cpu_seconds(*each) for _ in range(rounds + 1)) for name, each in known.items()}
+    rows = [[name, f"{took:.3f}", f"{took / least['python -c pass']:.0f}"] for name, took in least.items()]
+    print(tabulate(rows, ["reslab", "CPU s", "times a bare Python"], disable_numparse=True))
+
 
 def seconds(script: str, experiment: str) -> tuple[float, str]:
     """Time from the start of a new process until its script says so, and what it adds."""
@@ -67,8 +99,11 @@ def seconds(script: str, experiment: str) -> tuple[float, str]:
 def main(
     experiment: Annotated[str, typer.Option(help="An experiment of params.yaml.")] = "resnet020-bn",
     rounds: Annotated[int, typer.Option(min=1)] = 5,
+    commands: Annotated[bool, typer.Option("--commands", help="Measure light commands instead.")] = False,
 ) -> None:
     """Print medians over rounds; wants `dvc repro preprocess` done."""
+    if commands:
+        return print_commands(rounds)
     if not Path("data/prepared").exists():
         raise UserError("data/prepared: not there; run `dvc repro preprocess`")
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
@@ -80,6 +115,7 @@ def main(
                 times[name].append(took)
     rows = [[name, f"{statistics.median(taken):.2f}", f"{min(taken):.2f}", notes[name]] for name, taken in times.items()]
     print(tabulate(rows, [f"{experiment}: s until", "median", "least", "level"], disable_numparse=True))
+    return None
 
 
 if __name__ == "__main__":

@@ -17,3 +17,11 @@ def test_it_runs(name):
     done = script_here(REPOSITORY, REPOSITORY / "benchmarks" / name, *SMALLEST[name])
     assert done.returncode == 0, done.stderr
     assert "images/s" in done.stdout
+
+
+def test_light_commands_are_measured_beside_a_bare_python():
+    done = script_here(REPOSITORY, REPOSITORY / "benchmarks" / "startup.py", "--commands", "--rounds", "1")
+    rows = {line[:23].strip(): line[23:].split() for line in done.stdout.splitlines()[2:]}
+    assert set(rows) > {"python -c pass", "--help", "studies"}
+    assert rows["python -c pass"][1] == "1"
+    assert all(float(seconds) > 0 for seconds, _ in rows.values())
