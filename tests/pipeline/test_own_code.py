@@ -79,4 +79,4 @@ def check_released(project: Path) -> None:
     card = (unpacked / "own-tau-s0" / "README.md").read_text()
     assert "| code | `mine:net`, plugins/mine.py |" in card and "put plugins/mine.py into a project" in card
     assert "plugins" not in (unpacked / "plain-tau-s0" / "README.md").read_text()
-    assert "test " in call(project, "reslab", "score", "own.zip/own-tau-s1").stdout
+    assert "test " in call(project, "reslab", "score", "own.zip/own-tau-s0").stdout
