@@ -1,6 +1,7 @@
 """Every shipped study parses and builds, and params.yaml is one of them."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,18 @@ STUDIES = library.names(FOLDER)
 TINY = {"name": "vgg", "layers": [1], "widths": [4]}
 
 
+@cache
+def composed(name: str) -> dict:
+    """A study's document, read once for all tests."""
+    return library.compose(name, FOLDER)
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_builds(name):
     """Each experiment is checked whole, but a network that many of them share is built once."""
     from reslab.data.datasets import DATASETS
 
-    study = config.parse(library.compose(name, FOLDER))
+    study = config.parse(composed(name))
     bind(DATASETS, study.dataset, "dataset")(Path("raw"))
     known = facts(study.dataset["name"]) | {"stored": stored_as(study.dataset)}
     built = []
@@ -39,7 +46,7 @@ def test_every_study_builds(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_what_is_written_is_what_was_composed(name, tmp_path):
-    document = library.compose(name, FOLDER)
+    document = composed(name)
     (tmp_path / "params.yaml").write_text(library.dump(document))
     assert config.read_yaml(tmp_path / "params.yaml") == document
 
@@ -116,7 +123,7 @@ def test_select_never_loses_edits(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_says_what_it_is_about(name):
     """One schema for all: what it asks, where it comes from, how we differ; and nothing only in a comment."""
-    document = library.compose(name, FOLDER)
+    document = composed(name)
     report = config.parse(document).report
     assert report.title
     assert report.question.endswith("?")

@@ -30,6 +30,8 @@ def is_stochastic(model: nn.Module) -> bool:
 
 STOCHASTIC = [case for case in CASES if is_stochastic(build(*case))]
 COMPILED = FIRST + [case for case in STOCHASTIC if case not in FIRST]
+OTHERS = ("resnet", "se_preact_resnet", "vgg", "imagenet_tau_resnet")  # between them the remaining kinds of operation
+TRACED_BACK = STOCHASTIC + [case for case in FIRST if case[0] in OTHERS]  # the backward pass is traced too, at twice the time
 
 
 def freeze_batch_norm(model: nn.Module) -> nn.Module:
@@ -163,7 +165,8 @@ def test_compiles_without_a_graph_break(name, options):
     torch._dynamo.reset()
     torch.manual_seed(0)
     model = build(name, options)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    backend = "aot_eager" if (name, options) in TRACED_BACK else "eager"
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     expected_model = copy.deepcopy(model)
     logits, expected = compiled(images(name)), expected_model(images(name))
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)

@@ -74,11 +74,12 @@ def small(experiment: Experiment, *, batch_size: int) -> Experiment:
 
 
 @pytest.mark.parametrize(("name", "experiment"), recipes())
-def test_every_recipe_takes_two_steps(name, experiment, request):
-    batch_size = 2 if request.node.get_closest_marker("slow") else 4
+def test_every_recipe_takes_two_steps(name, experiment):
+    given = study(name).experiment(experiment)
+    batch_size = 4 if given.train.ghost_batch_size else 2
     dataset = study(name).dataset["name"]
     run = assemble(
-        bound(small(study(name).experiment(experiment), batch_size=batch_size)),
+        bound(small(given, batch_size=batch_size)),
         random_images(dataset, count=3 * batch_size),  # an epoch is longer than the two steps: the warm-ups fit into the budget
         seed=0,
         device=torch.device("cpu"),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import pytest
 import torch
 from families import SMALLEST, build, sizes
 from torch import Tensor, nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from reslab.errors import UserError
 from reslab.models import MODELS
@@ -17,6 +19,14 @@ from reslab.weights import onnx as onnx_export
 from reslab.weights.network import RawPixelClassifier
 
 DESCRIPTION = {"dataset": {"class_names": ["a", "b"]}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_registry():
+    """torch's table of operations, which it makes anew for each export: a quarter of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.mark.parametrize("name", MODELS)
