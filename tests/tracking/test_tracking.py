@@ -1,9 +1,5 @@
 """MLflow, for real: a sqlite store, a server, and a server that is not there."""
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from project import free_port
 
 from reslab.runs import records
 from reslab.tracking import Store, TrainedNetwork, attempt, tracking_uri
@@ -150,34 +145,6 @@ def test_four_processes_may_open_a_store_that_does_not_exist_yet(tmp_path):
         list(pool.map(log_one, [str(tmp_path)] * 4, [str(tmp_path / f"s{seed}") for seed in range(4)], range(4)))
     assert {run.info.run_name for run in runs_of(tmp_path, "race")} == {f"resnet20-s{seed}" for seed in range(4)}
     assert len(runs_of(tmp_path, "race", "experiment")) == 1
-
-
-@pytest.fixture(scope="module")
-def server(root):
-    """A real MLflow server over the module's store."""
-    port = free_port()
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{root / 'served.db'}", "--artifacts-destination", str(root / "served")]
-    process = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    os.killpg(process.pid, 9)
-    process.wait()
-
-
-def test_a_server_takes_the_place_of_the_file(root, tmp_path, server, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    run_id = Store(root, "served").log(network(tmp_path / "a"))
-    client = MlflowClient(server)
-    assert client.get_run(run_id).data.metrics["test/error"] == pytest.approx(0.5 / 400)
-    assert {file.path for file in client.list_artifacts(run_id)} == {"record.json", "history.csv"}
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "http://no-such-host.invalid:5000", "sqlite:////proc/no/such/mlflow.db"])

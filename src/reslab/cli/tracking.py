@@ -25,7 +25,7 @@ def relog(
 ) -> None:
     """Log the study to MLflow: its networks, scores, statistics and tables; what is there already is left as it is."""
     from reslab.tracking import Store, read_results, tracking_uri, views
-    from reslab.tracking.address import without_secrets
+    from reslab.tracking.address import is_http, without_secrets
     from reslab.tracking.patience import patiently, reason
 
     study = config.load(params)
@@ -52,7 +52,9 @@ def relog(
         raise UserError(f"MLflow store {without_secrets(tracking_uri(project_root()))}: {reason(error)}") from error
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
     if results:
-        print("`make ui`, then", *views.addresses(without_secrets(opened.uri), opened.experiment_id), sep="\n")
+        uri = without_secrets(opened.uri)
+        first = [] if is_http(uri) else ["`make ui`, then"]
+        print(*first, *views.addresses(uri, opened.experiment_id), sep="\n")
 
 
 def networks_of(study: config.Study, runs: Path) -> list["TrainedNetwork"]:

@@ -9,6 +9,7 @@ from reslab.errors import UserError
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 FILE = "mlflow.db"  # of a project, where the variable is not set
+USER_VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 SECRET_KEYS = re.compile(r"pass|pwd|secret|token|key|sig", re.IGNORECASE)
 IN_ADDRESS = re.compile(r"(?<=://)[^\s'\"]*@")  # user and password, also with signs that should have been quoted

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reslab.errors import one_line
-from reslab.tracking.address import is_remote, without_secrets
+from reslab.tracking.address import USER_VARIABLES, is_remote, without_secrets
 
 SECONDS = 10.0  # of one call to a server, and of all calls that a stage waits for in the end
 
@@ -101,5 +101,7 @@ def warn(what: str, error: Exception) -> None:
 
 def reason(error: Exception) -> str:
     """An error of MLflow, of a database or of the network: on one line, without passwords, not longer than one reads."""
+    if getattr(error, "get_http_status_code", int)() in (401, 403):
+        return f"the server refuses this user; set {' and '.join(USER_VARIABLES)}"
     text = without_secrets(one_line(error))
     return text if len(text) <= 300 else f"{text[:300]} ..."
