@@ -111,6 +111,17 @@ def shown(value: object) -> str:
     return cut(_SHORT.repr(value))
 
 
+TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the order in which letters are shown
+CONTROLS = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff{TURNS}]")
+
+
+def plain(text: str) -> str:
+    """A text of the input to be shown anywhere: on one line, and with the codes of signs that would steer a terminal or a page."""
+    if text.isprintable():
+        return text
+    return CONTROLS.sub(lambda sign: " " if sign[0].isspace() else ascii(sign[0])[1:-1], text)
+
+
 def cut(text: str) -> str:
     """A text of the input in a message: of a long one the beginning and the end."""
     return text if len(text) <= ECHOED + 2 else f"{text[: ECHOED // 2]}...{text[-ECHOED // 2 :]}"
@@ -134,4 +145,4 @@ def telling_line(error: Exception) -> str:
 def one_line(error: Exception) -> str:
     """The error's message on one line; a full or read-only disk is named, with how to go on."""
     explained = storage.explained(error) if isinstance(error, OSError) else None
-    return " ".join(word if len(word) <= LONGEST_WORD else cut(word) for word in (explained or str(error)).split())
+    return plain(" ".join(word if len(word) <= LONGEST_WORD else cut(word) for word in (explained or str(error)).split()))

@@ -37,7 +37,7 @@ def print_rows(rows: Rows, *, csv: bool, wide: str = "") -> None:
 
         pd.DataFrame(rows, dtype=object).to_csv(sys.stdout, index=False, lineterminator="\n")
         return
-    rows = [{name: cell if isinstance(cell, Cell) else Cell(None, cell) for name, cell in row.items()} for row in rows]
+    rows = [{name: cell if isinstance(cell, Cell) else Cell(None, str(cell)) for name, cell in row.items()} for row in rows]
     columns = min(max(Console().width, NARROWEST), WIDEST)
     longest = max(len(row[wide].text) for row in rows) if wide else 0
     lines = _lines([{name: value for name, value in row.items() if name != wide} for row in rows])

@@ -9,7 +9,7 @@ import typer
 from tabulate import tabulate
 
 from reslab.cli.app import WEIGHTS, app
-from reslab.errors import UserError, located
+from reslab.errors import UserError, located, plain
 
 Network = Annotated[
     Path, typer.Argument(help="A folder with a trained or imported network, a .safetensors file of one, or ARCHIVE.zip/NETWORK.")
@@ -66,7 +66,7 @@ def predict(
     for path, probabilities in zip(images, logits.softmax(1), strict=True):
         values, classes = probabilities.topk(min(top, len(names)))
         for i, (value, which) in enumerate(zip(values.tolist(), classes.tolist(), strict=True)):
-            rows.append([path if i == 0 else "", names[which], f"{value:.4f}"])
+            rows.append([plain(str(path)) if i == 0 else "", plain(names[which]), f"{value:.4f}"])
     print(tabulate(rows, ["image", "class", "probability"], disable_numparse=True, colalign=("left", "left", "right")))
 
 

@@ -6,8 +6,10 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 
+from reslab.errors import cut, plain
 from reslab.storage import writes
 
 mpl.use("agg")
@@ -20,6 +22,7 @@ STYLE = {
     "svg.hashsalt": "reslab",  # otherwise ids are random and every run changes the file
     "svg.fonttype": "none",
     "pdf.fonttype": 42,  # TrueType: publishers refuse matplotlib's own kind
+    "text.parse_math": False,
     "font.size": 8,
     "axes.titlesize": 8,
     "lines.linewidth": 1.2,
@@ -39,9 +42,16 @@ LINEAR = 1.0  # percent, below which a wide axis of errors is linear
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 
 
+def make_plain(figure: Figure) -> None:
+    """Keep the texts of a figure, which may be a stranger's, to one line of no formulas: an SVG file has no control signs."""
+    for text in figure.findobj(Text):
+        text.set_text(cut(plain(text.get_text())))
+
+
 @writes
 def save(figure: Figure, path: Path) -> None:
     """Write a figure without a date."""
+    make_plain(figure)
     figure.savefig(path, metadata={"CreationDate" if path.suffix == ".pdf" else "Date": None})
     plt.close(figure)
 

@@ -8,16 +8,17 @@ from collections.abc import Callable
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reslab.config import Published
+from reslab.errors import plain
 from reslab.report.axes import Axis, Series
 from reslab.report.figures.curves import TITLES, Curves, draw_curves, title_of
 from reslab.report.figures.errors import draw_series
 from reslab.report.figures.reliability import draw_reliability
-from reslab.report.figures.style import COLOURS, LINE, STYLE, error_label, marker_style, scale_errors
+from reslab.report.figures.style import COLOURS, LINE, STYLE, error_label, make_plain, marker_style, scale_errors
 
 INK, GRID, PAPER = "#010203", "#040506", "#070809"  # placeholders for the page's colours; nothing else is drawn in them
 VARIABLES = {INK: "--ink", GRID: "--line", PAPER: "--paper"} | {colour: f"--c{i}" for i, colour in enumerate(COLOURS)}
@@ -28,7 +29,6 @@ PAGE_STYLE = STYLE | {
     "lines.linewidth": 1.5,
     "lines.markersize": 6,
     "grid.alpha": 1.0,
-    "text.parse_math": False,
     "path.simplify_threshold": 0.5,
 }
 SIZE = (5.2, 3.4)  # inches: at a phone's width letters stay readable
@@ -51,6 +51,7 @@ def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
 
 def _text(figure: Figure) -> str:
     buffer = io.StringIO()
+    make_plain(figure)
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     plt.close(figure)
     return buffer.getvalue()
@@ -64,7 +65,7 @@ def embedded(text: str, name: str, label: str) -> str:
     text = re.sub(r'\b(id="|xlink:href="#|url\(#)', rf"\1{name}-", text)
     text = re.sub("<[^>]*>", lambda tag: _tag(tag[0]), text)
     view = re.search(r'viewBox="[^"]*"', text)[0]
-    opening = f'<svg {view} role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    opening = f'<svg {view} role="img" aria-label="{escape(plain(label))}" xmlns:xlink="http://www.w3.org/1999/xlink">'
     return re.sub(r"\n\s*", "\n", opening + text[text.index(">") + 1 :]).strip()
 
 

@@ -1,22 +1,32 @@
 """Cells of tables: a text, and the value that it shows."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tabulate import tabulate
 
+from reslab.errors import plain
+
 
 @dataclass(frozen=True)
 class Cell:
-    """The text of a cell, the number it sorts by (None for words), and the address it links to."""
+    """The text of a cell, the number it sorts by (None for words), and the address it links to.
+
+    The text may be a stranger's, such as the name of a class: it is kept on one line, without signs that steer a terminal.
+    """
 
     value: float | None
     text: str
     link: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", plain(self.text))
 
+
+TAGS, LINKS = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"\]([(\[])")  # "p < 0.01" and [1.0, 2.0] stay as they are
 EMPTY = Cell(None, "")
 Columns = Mapping[str, list[Cell]]  # heading -> cells
 
@@ -67,20 +77,27 @@ def is_numeric(column: Iterable[Cell]) -> bool:
 
 def render(columns: Columns, *, title: str = "", note: str = "") -> str:
     """The columns as a Markdown table, with its title above and a note beneath."""
-    table = tabulate([map(_in_pipes, row) for row in _rows(columns)], list(columns), tablefmt="pipe", disable_numparse=True)
-    return "\n\n".join([*([f"**{title}**"] if title else []), table, *([note] if note else [])]) + "\n"
+    table = tabulate(
+        [map(_in_pipes, row) for row in _rows(columns)], map(_in_pipes, columns), tablefmt="pipe", disable_numparse=True
+    )
+    return "\n\n".join([*([f"**{in_markdown(title)}**"] if title else []), table, *([note] if note else [])]) + "\n"
 
 
 def terminal(columns: Columns) -> str:
     """The columns as a table for a terminal, numbers to the right."""
     alignment = ["right" if is_numeric(column) else "left" for column in columns.values()]
-    return tabulate(_rows(columns), list(columns), disable_numparse=True, colalign=alignment)
+    return tabulate(_rows(columns), list(map(plain, columns)), disable_numparse=True, colalign=alignment)
 
 
 def _rows(columns: Columns) -> list[tuple[str, ...]]:
     return list(zip(*([cell.text for cell in column] for column in columns.values()), strict=True))
 
 
+def in_markdown(text: str) -> str:
+    """A text in which Markdown finds no tag and no link, on one line."""
+    return LINKS.sub(r"]\\\1", TAGS.sub("&lt;", plain(text)))
+
+
 def _in_pipes(text: str) -> str:
     """A text in a cell of a Markdown table, where | would end it."""
-    return text.replace("|", "\\|")
+    return in_markdown(text).replace("|", "\\|")

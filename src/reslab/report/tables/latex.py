@@ -1,5 +1,6 @@
 """Tables for papers: LaTeX with the rules of the package booktabs."""
 
+from reslab.errors import plain
 from reslab.report.tables.cells import Columns, is_numeric
 
 SPECIAL = {
@@ -10,7 +11,7 @@ SPECIAL = {
 
 def escaped(text: str) -> str:
     """A text as LaTeX prints it."""
-    return "".join(SPECIAL.get(sign, sign) for sign in text)
+    return "".join(SPECIAL.get(sign, sign) for sign in plain(text))
 
 
 def latex(columns: Columns, *, caption: str, label: str) -> str:
