@@ -85,6 +85,7 @@ def every_writer(folder: Path, **disk: str) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_every_writer_names_a_full_disk(tmp_path):
     said = every_writer(tmp_path, size="100k")
     assert set(said) == set(WRITERS)
@@ -95,6 +96,7 @@ def test_every_writer_names_a_full_disk(tmp_path):
         assert line.endswith(storage.GO_ON), (name, line)
 
 
+@pytest.mark.slow
 def test_every_writer_names_a_read_only_disk(tmp_path):
     said = every_writer(tmp_path, size="2m", prepare='mount -o remount,ro "$1"')
     for name, line in said.items():

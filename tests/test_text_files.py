@@ -15,7 +15,7 @@ from PIL import Image
 from reslab.config.yaml import read_yaml
 
 MODE = re.compile(r"[rwax]b?\+?[bt]?")
-NO_TEXT = {"tarfile", "Image", "webbrowser", "gzip", "archive", "os"}  # whose open() gives no text
+NO_TEXT = {"tarfile", "Image", "webbrowser", "gzip", "archive", "packed", "os"}  # whose open() gives no text
 
 
 def leaves_encoding_to_the_locale(call: ast.Call) -> bool:

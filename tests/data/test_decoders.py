@@ -29,6 +29,7 @@ def work(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_they_end_in_order_while_batches_are_sent(work):
     """Unless they do, torch raises from a signal handler in whatever this process does next."""
     data = prepared.load(work / "prepared").train

@@ -34,6 +34,7 @@ def on_standin(tmp_path_factory):
     return rows
 
 
+@pytest.mark.slow
 def test_every_recipe_is_recorded_without_a_forbidden_call_and_in_no_more_kernels(on_standin):
     rows = on_standin("recipes")
     assert len(rows) > 90
@@ -49,6 +50,7 @@ def test_a_step_has_no_more_kernels_than_it_had(on_standin):
     assert row["kernels"] <= GRAPH_20
 
 
+@pytest.mark.slow
 def test_sixteen_networks_are_recorded_side_by_side_and_keep_no_memory(on_standin):
     (row,) = on_standin("together:16")
     assert row["levels"] == ["graph"] * 32

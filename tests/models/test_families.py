@@ -30,7 +30,7 @@ def is_stochastic(model: nn.Module) -> bool:
 
 STOCHASTIC = [case for case in CASES if is_stochastic(build(*case))]
 COMPILED = FIRST + [case for case in STOCHASTIC if case not in FIRST]
-OTHERS = ("resnet", "se_preact_resnet", "vgg", "imagenet_tau_resnet")  # between them the remaining kinds of operation
+OTHERS = ("resnet", "resnext", "se_preact_resnet", "vgg", "imagenet_tau_resnet")  # between them the remaining kinds of operation
 TRACED_BACK = STOCHASTIC + [case for case in FIRST if case[0] in OTHERS]  # the backward pass is traced too, at twice the time
 
 
@@ -160,6 +160,7 @@ def test_bfloat16_autocast_trains(name, options):
     assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), COMPILED)
 def test_compiles_without_a_graph_break(name, options):
     torch._dynamo.reset()

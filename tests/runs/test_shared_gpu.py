@@ -61,6 +61,7 @@ def counting(job, take_turn, began: list[int], *, room: int) -> None:
 running: set[int] = set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("room", "most"), [(1, 4), (2, 4), (3, 4), (4, 4), (4, 2)])
 def test_who_does_not_fit_starts_again_when_there_is_room(room, most):
     began: list[int] = []

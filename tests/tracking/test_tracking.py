@@ -140,6 +140,7 @@ def log_one(root: str, folder: str, seed: int) -> None:
     Store(Path(root), "race").log(network(Path(folder), seed=seed))
 
 
+@pytest.mark.slow
 def test_four_processes_may_open_a_store_that_does_not_exist_yet(tmp_path):
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         list(pool.map(log_one, [str(tmp_path)] * 4, [str(tmp_path / f"s{seed}") for seed in range(4)], range(4)))

@@ -43,6 +43,7 @@ def assert_close(found: dict, expected: dict) -> None:
         assert row == pytest.approx(other, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", EQUAL)
 @pytest.mark.parametrize("size", SEVERAL)
 def test_several_processes_train_the_network_of_one(outcomes, size, case):
@@ -50,6 +51,7 @@ def test_several_processes_train_the_network_of_one(outcomes, size, case):
     assert_close(of_case(outcomes, size, case), of_case(outcomes, 1, case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SEVERAL)
 def test_batch_norm_of_each_process_is_ghost_batch_norm(outcomes, size):
     (case,) = PER_PROCESS
@@ -59,6 +61,7 @@ def test_batch_norm_of_each_process_is_ghost_batch_norm(outcomes, size):
         assert_close(of_case(outcomes, 1, case), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SEVERAL)
 def test_all_processes_hold_the_same_bits_and_find_them_again(outcomes, size):
     assert torch.load(outcomes / f"{size}.pt")["equal"]
@@ -67,6 +70,7 @@ def test_all_processes_hold_the_same_bits_and_find_them_again(outcomes, size):
     assert all(torch.equal(tensor, again["state"][name]) for name, tensor in first["state"].items())
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(outcomes):
     """Two, one and three in turn, each from the checkpoint in the middle of an epoch."""
     assert_close(torch.load(outcomes / "resumed.pt"), torch.load(outcomes / "straight" / "resumed.pt"))

@@ -29,6 +29,7 @@ def one_registry():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_onnx_runtime_computes_the_same_logits(name, tmp_path):
     size = sizes(name)[0]
