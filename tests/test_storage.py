@@ -105,6 +105,20 @@ def test_every_writer_names_a_read_only_disk(tmp_path):
         assert ": cannot be written (Read-only file system); make it writable" in line, (name, line)
 
 
+def test_a_text_file_is_replaced_whole_or_not_at_all(tmp_path):
+    """params.yaml, README, pages, machines: a kill or a full disk leaves the old one; a link stays a link, the mode as it was."""
+    real, link = tmp_path / "real.yaml", tmp_path / "params.yaml"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    with pytest.raises(UnicodeEncodeError):
+        storage.replace_text(link, "new \ud800")
+    assert link.read_text() == "old"
+    storage.replace_text(link, "new")
+    assert (real.read_text(), real.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o640, True)
+    assert set(tmp_path.iterdir()) == {real, link}
+
+
 @pytest.mark.parametrize(
     ("error", "number"),
     [

@@ -34,6 +34,22 @@ def writes(function: Callable[P, R]) -> Callable[P, R]:
     return named
 
 
+@writes
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) in one step: the one that was there stays whole if the process is killed or the disk is full."""
+    target = path.resolve()  # a link stays a link
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        if target.exists():
+            draft.chmod(target.stat().st_mode & 0o7777)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raise OSError with the path for whatever a full or read-only disk makes a library raise; anything else stays as it is."""

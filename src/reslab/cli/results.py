@@ -21,6 +21,7 @@ from reslab.config.study import Study
 from reslab.errors import UserError
 from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import experiment_record
+from reslab.storage import replace_text
 
 CLAIM_MARKS = ("<!-- claim: made by `reslab readme` -->", "<!-- end of claim -->")
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
@@ -129,7 +130,7 @@ def refresh(
 def _write_gallery(results: Path) -> None:
     page = results.parent / gallery.PAGE
     page.parent.mkdir(exist_ok=True)
-    page.write_text(gallery.page(results, page.parent), encoding="utf-8")
+    replace_text(page, gallery.page(results, page.parent))
     print(f"{page} shows {results}/")
 
 
@@ -143,7 +144,7 @@ def readme(
     study = config.load(params)
     around = read_text(path, mend="give a page of UTF-8 text with the marks")
     text = markdown.with_block(around, short_table(study, metrics), README_MARKS)
-    path.write_text(markdown.with_block(text, claim(metrics / "tables"), CLAIM_MARKS), encoding="utf-8")
+    replace_text(path, markdown.with_block(text, claim(metrics / "tables"), CLAIM_MARKS))
 
 
 def claim(tables: Path) -> str:

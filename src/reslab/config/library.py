@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from reslab import config, git
 from reslab.config.schema import unknown
 from reslab.errors import UserError, check_output, located
+from reslab.storage import replace_text
 
 FOLDER = Path("studies")
 DEFAULTS = "defaults"
@@ -118,7 +119,7 @@ def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool
     differs = params.exists() and params.read_text(encoding="utf-8") != text
     if not force and differs and (reason := git.why_not_committed(params)):
         raise UserError(f"{params} {reason}; commit them, or pass --force to discard them")
-    params.write_text(text, encoding="utf-8")
+    replace_text(params, text)
 
 
 def dump(document: Mapping) -> str:

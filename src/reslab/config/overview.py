@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from reslab import config
 from reslab.config import library
 from reslab.environment import user_cache
+from reslab.storage import replace_text
 
 KEPT = "studies.json"
 
@@ -53,10 +55,6 @@ def _kept() -> dict[str, list]:
 def _keep(known: dict[str, list]) -> None:
     """Keep what was read, if the cache can be written; of two processes the last one wins."""
     path = user_cache() / KEPT
-    draft = path.with_name(f".{path.name}.{id(known)}")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(known), encoding="utf-8")
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
+        replace_text(path, json.dumps(known))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import reslab
 from reslab.config import plugins
 from reslab.environment import user_cache
+from reslab.storage import replace_text
 
 KEPT = "counts"
 
@@ -67,13 +69,9 @@ def _read(path: Path) -> dict[str, dict]:
 
 def _write(path: Path, known: Mapping[str, dict]) -> None:
     """Keep the counts, if the cache can be written; another process may do the same, and the last one wins."""
-    draft = path.with_name(f".{path.name}.{id(known)}")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(known), encoding="utf-8")
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
+        replace_text(path, json.dumps(known))
 
 
 def _count(model: dict, image_shape: tuple[int, int, int], classes: int) -> ForwardWork:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 from reslab import config
 from reslab.config.schema import STRICT, Count, NonNegative, check, unknown
 from reslab.errors import UserError, located
+from reslab.storage import replace_text
 
 FOLDER = Path("machines")
 KINDS = {
@@ -114,6 +116,7 @@ def write(machine: Machine, folder: Path = FOLDER) -> Path:
     yaml = YAML()
     yaml.width = 120
     yaml.default_flow_style = None  # the rows on a line each
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(machine.model_dump(exclude_defaults=True), file)
+    text = StringIO()
+    yaml.dump(machine.model_dump(exclude_defaults=True), text)
+    replace_text(path, text.getvalue())
     return path

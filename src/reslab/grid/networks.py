@@ -85,13 +85,10 @@ class Network:
         return lines[-1] if lines else ""
 
 
-@storage.writes
 def write_told(path: Path, told: dict[str, Any]) -> None:
     """Write a small file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(told), encoding="utf-8")
-    draft.replace(path)
+    storage.replace_text(path, json.dumps(told))
 
 
 class ProgressFiles:

@@ -11,6 +11,7 @@ from reslab.cli.text import print_paragraph, print_rows
 from reslab.config.schema import unknown
 from reslab.config.study import STUDY_KEYS
 from reslab.errors import UserError
+from reslab.storage import replace_text
 
 
 @app.command(rich_help_panel=UPKEEP)
@@ -19,7 +20,7 @@ def docs() -> None:
     if not Path("pyproject.toml").exists():
         raise UserError("pyproject.toml: no such file here; run from the root of the repository")
     for name, text in pages(Path()).items():
-        Path(name).write_text(text, encoding="utf-8")
+        replace_text(Path(name), text)
         print(f"wrote {name}")
 
 

@@ -17,6 +17,7 @@ from reslab.data.prepared.files import scan
 from reslab.errors import UserError
 from reslab.runs.folders import LOCK, checkpoints
 from reslab.runs.meter import meter
+from reslab.storage import replace_text
 
 BLOCK = 2**22  # bytes that are hashed at once
 BYTES_BETWEEN_MARKS = 2**28  # what an interruption may cost
@@ -60,7 +61,7 @@ class LongCopy:
                 if found != published[path]:
                     raise UserError(f"{path}: MD5 is {found}, published is {published[path]}; fetch it again, or {mend}")
                 known.add(path.name)
-                _write(self.verified, sorted(known))
+                replace_text(self.verified, json.dumps(sorted(known)))
 
     def through(self, rest: Callable[[int], Iterable[Image]]) -> Iterator[Image]:
         """All images: those that an earlier run copied, then `rest(count)`, which must skip so many, while they are copied."""
@@ -107,7 +108,7 @@ class LongCopy:
         archive.fileobj.flush()
         os.fsync(archive.fileobj.fileno())
         self.end = archive.offset
-        _write(self.mark, {"count": self.count, "end": self.end})
+        replace_text(self.mark, json.dumps({"count": self.count, "end": self.end}))
 
 
 def _md5(path: Path, advance: Callable[[float], None]) -> str:
@@ -125,9 +126,3 @@ def _read(path: Path) -> dict | list | None:
         return json.loads(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-
-
-def _write(path: Path, note: dict | list) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(note), encoding="ascii")
-    draft.replace(path)

@@ -25,7 +25,7 @@ from reslab.report.tables.classes import CLASSES_NOTE, classes_columns
 from reslab.report.tables.comparisons import comparisons_columns, comparisons_note
 from reslab.report.tables.published import difference, in_paper, published_note, theirs
 from reslab.report.tables.results import ERROR, NETWORKS_NOTE, networks_columns, results_columns, results_note
-from reslab.storage import writes
+from reslab.storage import replace_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +43,9 @@ class Findings:
     reliability: dict[str, pd.DataFrame] | None = None
 
 
-@writes
 def write(found: Findings, path: Path) -> None:
     """Write the page; its links are relative to the folder `metrics`."""
-    path.write_text(render(found), encoding="utf-8")
+    replace_text(path, render(found))
 
 
 def render(found: Findings) -> str:
