@@ -179,7 +179,7 @@ def test_calibrate_measures_this_machine_and_estimate_finds_it(folder):
     assert machine.kind == "measured"
     assert [row["network"] for row in machine.rows] == ["resnet20", "resnet20", "resnet110-nobn-8x8", "resnet110-nobn-8x8"]
     assert all(row["seconds"] > 0 for row in machine.rows)
-    assert machine.error["mean_percent"] >= 0
+    assert machine.error.mean_percent >= 0
     assert machine.made["torch"]
     assert "machines/here.yaml: here (" in text
     assert "Times of here (" in reslab("estimate").replace("\n", " ")

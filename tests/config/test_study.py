@@ -93,7 +93,7 @@ BAD = {
     ),
     "misspelt batch norm": (
         GOOD.replace("batch_size: 32", "batch_size: 32, batch_norm: {momentun: 0.1}"),
-        "train.batch_norm: unknown key 'momentun'",
+        "train.batch_norm: unknown key 'momentun' (did you mean 'momentum'?); allowed: ",
     ),
     "empty seeds": (GOOD.replace("[0, 1]", "[]"), "seeds: [] is not allowed"),
     "repeated seed": (GOOD.replace("[0, 1]", "[1, 1]"), "seeds: [1, 1] is not allowed"),

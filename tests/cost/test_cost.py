@@ -117,11 +117,11 @@ def test_the_fit_finds_the_speed_that_made_the_times():
         for work in [step_work(calibrate.recipe(model, size), CIFAR | {"image_shape": shape})]
     ]
     assert calibrate.fit(rows) == pytest.approx(SPEED, rel=1e-3)
-    assert calibrate.left_out(rows)["mean_percent"] < 1
+    assert calibrate.left_out(rows).mean_percent < 1
     slow = [row | {"seconds": 3 * row["seconds"]} if row["network"] == "wrn16-4" else row for row in rows]
     error = calibrate.left_out(slow)
-    assert error["worst_network"] == "wrn16-4"
-    assert error["worst_percent"] > 10
+    assert error.worst_network == "wrn16-4"
+    assert error.worst_percent > 10
 
 
 def test_a_left_out_network_has_one_name():
@@ -150,6 +150,10 @@ def test_a_machine_survives_its_file_and_is_found_again(tmp_path):
     (tmp_path / "bad.yaml").write_text("name: bad\ndevice: x\nkind: measured\nseconds_per: {step: 1}\n")
     with pytest.raises(UserError, match=r"seconds_per: expected step, operation, gflop"):
         machines.read("bad", tmp_path)
+    known = "name: bad\ndevice: x\nkind: measured\nseconds_per: {step: 1, operation: 1, gflop: 1, gbyte: 1, megapixel: 1}\n"
+    (tmp_path / "bad.yaml").write_text(known + "error: {mean: 3}\n")
+    with pytest.raises(UserError, match=r"error.*mean_percent"):
+        machines.read("bad", tmp_path)
 
 
 def test_shipped_machines_say_what_they_are(repository):
@@ -168,7 +172,7 @@ def test_the_documentation_shows_how_far_off_the_machines_are(repository):
     for name in machines.names(repository / "machines"):
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
         error = machines.read(name, repository / "machines").error
-        said = f"{error['mean_percent']:.0f} % on average, {error['worst_percent']:.0f} % at most" if error else "not measured yet"
+        said = f"{error.mean_percent:.0f} % on average, {error.worst_percent:.0f} % at most" if error else "not measured yet"
         assert said in row
 
 

@@ -4,7 +4,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
@@ -92,7 +92,7 @@ def _say(problem: Mapping, kind: Any, where: str) -> str:
     key = location[-1] if location else ""
     path, parent = _path(where, location), _path(where, location[:-1])
     if problem["type"] == "extra_forbidden":
-        return f"{parent}: {unknown(key, _field_names(kind), 'key')}"
+        return f"{parent}: {unknown(key, _field_names(kind, location[:-1]), 'key')}"
     if problem["type"] == "missing":
         return f"{parent}: missing key {key!r}"
     return f"{path}: {shown(problem['input'])} is not allowed: {problem['msg'].removeprefix('Input ').lower()}"
@@ -112,8 +112,20 @@ def _is_union_branch(part: Any) -> bool:
     return (isinstance(part, str) and not part.isidentifier()) or part in ("int", "float", "str", "bool")
 
 
-def _field_names(kind: type[pydantic.BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in kind.model_fields.items()]
+def _field_names(kind: Any, location: Sequence[str | int]) -> list[str]:
+    """The keys that are allowed at a place within a value of this type."""
+    model = _models(kind)[0]
+    for part in location:
+        fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+        model = next(iter(_models(fields.get(part))), model)  # an item of a list or a dictionary is of the same model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models(kind: Any) -> list[type[pydantic.BaseModel]]:
+    """The models in a type such as `dict[str, Model] | None`."""
+    if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
+        return [kind]
+    return [model for part in get_args(kind) for model in _models(part)]
 
 
 def named(section: Any, where: str) -> dict:

@@ -45,6 +45,16 @@ class Work(NamedTuple):
 UNITS = Work._fields
 
 
+class LeftOut(pydantic.BaseModel):
+    """How far off the estimates of networks are that were left out of the fit, in percent."""
+
+    model_config = STRICT
+
+    mean_percent: NonNegative
+    worst_percent: NonNegative
+    worst_network: str
+
+
 class Machine(pydantic.BaseModel):
     """The seconds a machine takes for each unit of work, where they come from, and the error of the fit."""
 
@@ -57,13 +67,13 @@ class Machine(pydantic.BaseModel):
     note: str = ""
     made: dict[str, Any] = Field(default_factory=dict)  # date and versions
     seconds_per: dict[str, NonNegative]
-    error: dict[str, Any] = Field(default_factory=dict)  # leaving one network out: mean and worst, in percent
+    error: LeftOut | None = None
     rows: list[dict[str, Any]] = Field(default_factory=list)  # what it was fitted to
 
     def summary(self) -> str:
         """Name, device, where the numbers come from and their error, on one line."""
         threads = f", {self.threads} thread{'s' if self.threads > 1 else ''} a network" if self.threads else ""
-        error = f"; left-out networks were off by {self.error['mean_percent']:.0f} % on average" if self.error else ""
+        error = f"; left-out networks were off by {self.error.mean_percent:.0f} % on average" if self.error else ""
         return f"{self.name} ({self.device}{threads}; {KINDS[self.kind]}{error})"
 
 

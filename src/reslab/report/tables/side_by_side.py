@@ -1,7 +1,7 @@
 """Tables of results side by side: what was changed, and what it brought."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from reslab.report.tables.results import error_cell
 DIGITS = 6
 MOST_COLUMNS = 8  # settings and errors beside one another
 ABSENT = "-"
+HEADINGS = ("setting", "error %")  # of a column that is no side
 AT = " @ "  # no name of an experiment has it
 
 
@@ -32,6 +33,7 @@ class SideBySide:
 
 def side_by_side(sides: list[Side]) -> SideBySide:
     """Compare each with the first."""
+    sides = [replace(side, name=f"'{side.name}'") if side.name in HEADINGS else side for side in sides]
     changed, same = _changed(sides)
     compared = _compared(sides, changed)
     errors = _errors(sides, changed) if changed else {}
