@@ -16,6 +16,7 @@ from reslab.report.figures.style import PAGE_WIDTH, SMALL, STYLE, WIDE_RANGE, er
 
 MOST_TICKS = 8
 BESIDE, JITTER = 7.0, 1.2  # points between series at the same value, and between the seeds of one
+ACROSS = 28.0  # points, over which all series at a value are spread at most: they must not seem to be at the next one
 NARROW = 120  # points, less than a panel is wide: what is drawn beside the outermost value stays inside
 DIVERGED = "diverged (at the top edge)"
 
@@ -62,7 +63,8 @@ def sides(axis: Axis, found: list[Series]) -> list[float]:
     """How far each series is drawn beside its value, in points: not at all, unless several have an experiment at the same one."""
     at = [{axis.values[member] for members in one.groups for member in members} for one in found]
     crowded = sum(map(len, at)) > len(set().union(*at))
-    return [(place - (len(found) - 1) / 2) * BESIDE if crowded else 0.0 for place in range(len(found))]
+    step = min(BESIDE, ACROSS / len(found)) if crowded else 0.0
+    return [(place - (len(found) - 1) / 2) * step for place in range(len(found))]
 
 
 def shift(axes: Axes, lines: Sequence[plt.Line2D], points: float) -> None:
