@@ -235,7 +235,7 @@ def test_networks_of_torchvision_get_our_channels_and_classes(name):
 
 
 def test_networks_of_timm_get_our_channels_and_classes():
-    pytest.importorskip("timm", reason="timm is not installed: pip install 'reslab[timm]'")
+    pytest.importorskip("timm", reason="timm is not installed: pip install --editable '.[timm]'")
     network = build_network({"name": "timm:resnet18d", "drop_rate": 0.1}, FACTS, seed=0)
     assert network.eval()(torch.zeros(2, 1, 64, 64)).shape == (2, 10)
     checked(experiment(model={"name": "timm:resnet10t"}), FACTS)

@@ -102,7 +102,7 @@ def report(
 
 @app.command(rich_help_panel=UPKEEP)
 def prune(
-    days: Annotated[float, typer.Option(help="Keep what was used in the last so many days.")] = 30,
+    days: Annotated[float, typer.Option(help="Keep what was used in this number of days.")] = 30,
     dry_run: Annotated[bool, typer.Option(help="Only list what would be deleted.")] = False,
 ) -> None:
     """Delete old checkpoints and finished networks from checkpoints/; DVC's cache keeps the results themselves."""

@@ -158,9 +158,9 @@ def claim(tables: Path) -> str:
     row = min(rows, key=lambda row: float(row["divergence_p_holm"]))
     failed = f"{row['diverged']} of {row['seeds']}", f"{row['against_diverged']} of {row['against_seeds']}"
     p = float(row["divergence_p_holm"])
-    settled = "more than chance does" if p < ALPHA else "which chance may do"
+    settled = "significantly less often" if p < ALPHA else "not significantly less often"
     return textwrap.fill(
-        f"Of `{row['against']}` {failed[1]} seeds fail (they diverge, or stay at a guess), of `{row['experiment']}` {failed[0]}: "
+        f"Of `{row['against']}` {failed[1]} seeds fail (they diverge, or do not train), of `{row['experiment']}` {failed[0]}: "
         f"{settled} (p = {p:.2g}, Boschloo's exact test, Holm's correction). What else is settled, and what is not, is in "
         "[claims.md](metrics/tables/claims.md).",
         WIDTH,

@@ -15,7 +15,7 @@ from scipy.optimize import nnls
 from reslab import config
 from reslab.config.study import Experiment, Study
 from reslab.cost.estimate import run_work, step_work
-from reslab.cost.machines import UNITS, LeftOut, Machine
+from reslab.cost.machines import UNITS, FitError, Machine
 from reslab.data.datasets.sizes import size_facts
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
@@ -180,7 +180,7 @@ def fit(rows: Sequence[Row]) -> dict[str, float]:
     return dict(zip(UNITS, (solution / scale).tolist(), strict=True))
 
 
-def left_out(rows: Sequence[Row]) -> LeftOut | None:
+def left_out(rows: Sequence[Row]) -> FitError | None:
     """The relative error of each network when fitted to the others, mean and worst; None for one network."""
     networks = list(dict.fromkeys(row["network"] for row in rows))
     if len(networks) == 1:
@@ -193,7 +193,7 @@ def left_out(rows: Sequence[Row]) -> LeftOut | None:
     means = {name: statistics.mean(values) for name, values in errors.items()}
     worst = max(means, key=means.get)
     mean = statistics.mean(means.values())
-    return LeftOut(mean_percent=round(100 * mean, 1), worst_percent=round(100 * means[worst], 1), worst_network=worst)
+    return FitError(mean_percent=round(100 * mean, 1), worst_percent=round(100 * means[worst], 1), worst_network=worst)
 
 
 def fitted(rows: Sequence[Row], **about: Any) -> Machine:

@@ -45,7 +45,7 @@ class Work(NamedTuple):
 UNITS = Work._fields
 
 
-class LeftOut(pydantic.BaseModel):
+class FitError(pydantic.BaseModel):
     """How far off the estimates of networks are that were left out of the fit, in percent."""
 
     model_config = STRICT
@@ -67,7 +67,7 @@ class Machine(pydantic.BaseModel):
     note: str = ""
     made: dict[str, Any] = Field(default_factory=dict)  # date and versions
     seconds_per: dict[str, NonNegative]
-    error: LeftOut | None = None
+    error: FitError | None = None
     rows: list[dict[str, Any]] = Field(default_factory=list)  # what it was fitted to
 
     def summary(self) -> str:

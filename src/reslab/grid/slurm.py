@@ -66,7 +66,7 @@ def check_here() -> None:
     try:
         import submitit  # noqa: F401
     except ImportError:
-        raise UserError("engine slurm needs submitit: pip install 'reslab[slurm]'") from None
+        raise UserError("engine slurm needs submitit: pip install --editable '.[slurm]'") from None
 
 
 def submit(networks: list[Network], cluster: Cluster) -> list[str]:

@@ -18,7 +18,7 @@ Constructor = Callable[..., nn.Module]
 def timm(name: str) -> Constructor:
     """A network of timm by its name there; raises UserError if timm is not installed or has no such network."""
     if find_spec("timm") is None:
-        raise UserError("model.name: timm is not installed: pip install 'reslab[timm]', or pip install timm")
+        raise UserError("model.name: timm is not installed: pip install --editable '.[timm]', or pip install timm")
     import timm as library
 
     known = library.list_models(pretrained=False)

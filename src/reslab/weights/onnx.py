@@ -95,4 +95,4 @@ def _quiet() -> Iterator[None]:
 
 
 def _not_installed(error: ModuleNotFoundError) -> UserError:
-    return UserError(f"ONNX export needs {error.name}: pip install 'reslab[onnx]'")
+    return UserError(f"ONNX export needs {error.name}: pip install --editable '.[onnx]'")

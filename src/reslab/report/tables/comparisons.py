@@ -113,7 +113,8 @@ def comparisons_note(table: pd.DataFrame) -> str:
         "observed rates would differ significantly."
     )
     if table["divergence_p"].notna().any():
-        note += " Failed: diverged, or at a guess (did not train); compared by Boschloo's exact test. Such a seed is in no mean."
+        note += " Failed: diverged, or did not train (no better than a guess); compared by Boschloo's exact test."
+        note += " Such a seed is in no mean."
     if "networks" in table:
         note += " Networks that differ: pairs of the same seed, by McNemar's exact test on the test images, Holm-corrected."
     return note

@@ -67,10 +67,11 @@ def published_note(table: pd.DataFrame) -> str:
     tests = number_of_tests(table)
     return (
         "Difference: ours minus published, with its 95 % interval: Welch's where a standard deviation and the number of runs are "
-        "published. Otherwise the published number is taken for a draw (or a mean or median of so many) with our spread: a soft "
+        "published. Otherwise the published number is taken for a draw (or the mean or median of several) with our spread: a soft "
         "reference. Reproduced: two one-sided tests show the difference to be within the margin; differs: it is not zero; "
-        "undecided: neither is shown, and so many more seeds would show equal errors to be equal (power 0.8), the range for what "
-        f"the spread may be. Verdicts are by p after Holm's correction for the {tests} row(s) tested here, each for both, so an "
+        "undecided: neither is shown; it names the number of further seeds that would show equal errors to be equal (power 0.8), "
+        f"and the range for what the spread may be. Verdicts are by p after Holm's correction for the {tests} row(s) tested here, "
+        "each for both, so an "
         "interval may exclude 0 where the verdict is cautious. Best runs and best epochs get no verdict: the best of several is "
         "low by chance."
     )

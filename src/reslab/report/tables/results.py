@@ -5,7 +5,7 @@ import pandas as pd
 from reslab.report.tables.cells import EMPTY, Cell, interval, mean_and_std, number, numbers, percents, render, words
 
 MEANING = (
-    "Test error after the last epoch; all but the time is over the seeds that neither diverged nor stayed at a guess "
+    "Test error after the last epoch; all but the time is over the seeds that neither diverged nor ended at a guess "
     "(did not train). "
 )
 INTERVALS = "The interval is over seeds, on these test images (Student's t, logit scale). "
@@ -21,9 +21,9 @@ SCORES = {
 NETWORKS_NOTE = (
     "Each network after its last epoch. The interval (Wilson) is that of the error over other test images of the same kind; the "
     "spread over seeds is not part of it. Calibration error: expected gap between confidence "
-    "and accuracy over 15 bins (Guo et al. 2017); debiased: without what chance adds in so many images; if perfect: what a "
-    "perfectly calibrated network would show on average. A network that diverged has no scores; one that did not train is no "
-    "better than always answering the commonest class."
+    "and accuracy over 15 bins (Guo et al. 2017); debiased: without what chance adds in a test set of this size; if perfect: "
+    "what a perfectly calibrated network would show on average. A network that diverged has no scores; one that did not train is "
+    "no better than always answering the commonest class."
 )
 
 
