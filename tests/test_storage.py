@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,17 @@ def test_a_text_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert link.read_text() == "old"
     storage.replace_text(link, "new")
     assert (real.read_text(), real.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o640, True)
-    assert set(tmp_path.iterdir()) == {real, link}
+    storage.replace_text(long := tmp_path / ("n" * 255), "text")
+    assert set(tmp_path.iterdir()) == {real, link, long}
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    storage.replace_text(pipe, "text")
+    assert (os.read(reader, 10), pipe.is_fifo()) == (b"text", True)
+    os.close(reader)
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,12 @@ def writes(function: Callable[P, R]) -> Callable[P, R]:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) in one step: the one that was there stays whole if the process is killed or the disk is full."""
     target = path.resolve()  # a link stays a link
+    if path.exists() and not path.is_file():  # /dev/null and /dev/stdout are no files to be replaced
+        path.write_text(text, encoding="utf-8")
+        return
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft = target.with_name(f".{os.getpid()}.draft")  # short: the name of the file may be as long as names can be
     try:
         draft.write_text(text, encoding="utf-8")
         if target.exists():

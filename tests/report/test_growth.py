@@ -2,11 +2,13 @@
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from reslab.report.figures.growth import plot_growth, plot_responses
+from reslab.report.figures.style import STYLE, save
 from reslab.report.statistics.growth import growth, has_depths, last_slope, series_names, slope
 from reslab.report.tables.growth import growth_markdown
 
@@ -125,3 +127,15 @@ def test_plots_of_a_network_without_depth_or_tau(table, responses, tmp_path):
     plot_growth(one, tmp_path / "a.svg", against="blocks")
     plot_responses(responses[responses["blocks"] == 9].assign(depth=math.nan), tmp_path / "b.svg", moment=INITIAL)
     assert "depth" not in (tmp_path / "b.svg").read_text()
+
+
+def test_numbers_of_a_logarithmic_axis_are_no_formulas(tmp_path):
+    """Formulas are off, for names come from outside: powers of ten are text, and a title keeps its lines."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots()
+        axes.plot([1, 10, 100], [1e-3, 1e3, 1e6])
+        axes.set(xscale="log", yscale="log", title="norm,\nlast / first")
+        save(figure, tmp_path / "axes.svg")
+    drawn = (tmp_path / "axes.svg").read_text()
+    assert "$" not in drawn and "mathdefault" not in drawn
+    assert "10⁶" in drawn and ">norm,<" in drawn and ">last / first<" in drawn

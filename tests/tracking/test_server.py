@@ -22,7 +22,7 @@ COMPOSE = yaml.safe_load(Path("compose.yaml").read_text())
 SECRETS = {
     "MLFLOW_PASSWORD": "a-long-password",
     "MLFLOW_SECRET": "random",
-    "STORE_PASSWORD": "unused-here",
+    "STORE_PASSWORD": "unused",
     "LAB_HOST": "lab-server",
 }
 
@@ -98,3 +98,12 @@ def test_a_server_that_asks_for_a_password_is_a_warning_with_the_mend(with_passw
     assert message.startswith("warning: resnet20-s0 not logged to MLflow (")
     assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in message
     assert "`reslab relog` will log it" in message
+
+
+@pytest.mark.slow
+def test_a_server_that_has_another_name_says_so(with_password, tmp_path, monkeypatch, capsys):
+    """127.0.0.1 is not among the hosts of compose.yaml; localhost is."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", with_password.replace("localhost", "127.0.0.1"))
+    trained = network(tmp_path / "a")
+    attempt(lambda: Store(tmp_path, "lab").log(trained), trained.name)
+    assert "the server answers only to its own name" in capsys.readouterr().err

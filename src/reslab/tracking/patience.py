@@ -101,7 +101,9 @@ def warn(what: str, error: Exception) -> None:
 
 def reason(error: Exception) -> str:
     """An error of MLflow, of a database or of the network: on one line, without passwords, not longer than one reads."""
-    if getattr(error, "get_http_status_code", int)() in (401, 403):
-        return f"the server refuses this user; set {' and '.join(USER_VARIABLES)}"
     text = without_secrets(one_line(error))
+    if getattr(error, "get_http_status_code", int)() == 401:
+        text = f"the server does not know this user; set {' and '.join(USER_VARIABLES)}"
+    elif "Invalid Host" in text:
+        text = "the server answers only to its own name, not to the one of the address; see --allowed-hosts of `mlflow server`"
     return text if len(text) <= 300 else f"{text[:300]} ..."

@@ -7,16 +7,13 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, NullFormatter, StrMethodFormatter
 
 from reslab.errors import cut, plain
 from reslab.storage import writes
 
 mpl.use("agg")
-COLUMN_WIDTH, PAGE_WIDTH = (
-    3.25,
-    6.75,
-)  # inches of a paper of two columns: a figure goes in as it is, its letters as large as the text's
+COLUMN_WIDTH, PAGE_WIDTH = 3.25, 6.75  # inches of a paper of two columns: a figure's letters are as large as the text's
 SMALL = 7  # points, of legends
 STYLE = {
     "svg.hashsalt": "reslab",  # otherwise ids are random and every run changes the file
@@ -37,15 +34,35 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 PLAIN = StrMethodFormatter("{x:.3g}")  # 0.333 and 100, not powers of ten
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "os^v"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MOST_LINES = 4  # of a text
 LINE = 3  # handle length of a legend, in letters: shorter, a dash and a dot look like a line
 LINEAR = 1.0  # percent, below which a wide axis of errors is linear
 WIDE_RANGE = 5  # largest by smallest value from which an axis is logarithmic
 
 
+def power(x: float, _: int | None = None) -> str:
+    """0.01, 100, 10⁶: a number of a logarithmic axis, without a formula."""
+    if 1e-3 <= x < 1e5:
+        return f"{x:.3g}" if x < 1000 else f"{x:,.0f}"
+    digits, exponent = f"{x:.0e}".split("e")
+    raised = f"10{str(int(exponent)).translate(RAISED)}"
+    return raised if digits == "1" else f"{digits}·{raised}"
+
+
+POWERS = FuncFormatter(power)
+
+
 def make_plain(figure: Figure) -> None:
-    """Keep the texts of a figure, which may be a stranger's, to one line of no formulas: an SVG file has no control signs."""
+    """Keep the texts of a figure, some of which come from outside, to a few lines without formulas or control signs."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+                axis.set_major_formatter(POWERS)
+            if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+                axis.set_minor_formatter(NullFormatter())
     for text in figure.findobj(Text):
-        text.set_text(cut(plain(text.get_text())))
+        text.set_text("\n".join(cut(plain(line)) for line in text.get_text().split("\n")[:MOST_LINES]))
 
 
 @writes
