@@ -81,6 +81,10 @@ def test_jobs_that_cannot_be_noted_are_ended(programs, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         slurm.submit(networks(2), Cluster(engine="slurm"))
     assert Path(f"{ended}.said").read_text() == "7_0 7_1\n"
+    program(programs, "scancel", "echo Unable to contact >&2; exit 1")
+    both = r"(?i)no space left.*; jobs 7_0 to 7_1 run unnoted: `scancel 7` ends them, which failed here .scancel: unable to contact"
+    with pytest.raises(UserError, match=both):
+        slurm.submit(networks(2), Cluster(engine="slurm"))
 
 
 def test_why_a_job_waits_is_told(programs, capsys, monkeypatch):

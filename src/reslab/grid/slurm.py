@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reslab.environment import project_root
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line, one_line
 from reslab.grid import queue
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import LOG, SUBMITTED, Network
@@ -82,10 +82,22 @@ def submit(networks: list[Network], cluster: Cluster) -> list[str]:
     try:
         for network, job in zip(networks, jobs, strict=True):
             network.tell(SUBMITTED, {"job": job, "user": os.environ.get("USER", "")})
-    except BaseException:  # a full disk: what is not noted would be submitted a second time
-        queue.ask("scancel", *jobs)
+    except BaseException as error:  # a full disk: what is not noted would be submitted a second time
+        end_unnoted(jobs, error)
         raise
     return jobs
+
+
+def end_unnoted(jobs: list[str], why: BaseException) -> None:
+    """End jobs that could not be noted; raises UserError with the reason and how to end them by hand if scancel fails too."""
+    try:
+        queue.ask("scancel", *jobs)
+    except UserError as error:
+        reason = one_line(why) if isinstance(why, Exception) else first_line(why)
+        arrays = " ".join(dict.fromkeys(job.partition("_")[0] for job in jobs))
+        raise UserError(
+            f"{reason}; jobs {jobs[0]} to {jobs[-1]} run unnoted: `scancel {arrays}` ends them, which failed here ({error})"
+        ) from why
 
 
 def submit_each(executor: Any, work: list[Work]) -> list[Any]:
