@@ -13,7 +13,7 @@ SECONDS, SECONDS_TO_SUBMIT = 30, 120  # for an answer of squeue or scancel, and 
 AGAIN = 1.0  # seconds to the next alarm, should what it interrupts begin to wait again
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "SUSPENDED", "STOPPED")
 NO_REASON, ORDINARY = "None", ("", "None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTime", "Prolog")
-HELD = ("held", "hold")  # parts of a reason
+BY_ADMINISTRATOR, HELD = "heldadmin", ("held", "hold")  # parts of a reason
 NEVER = (
     "partitiontimelimit", "partitionnodelimit", "partitionconfig", "perjob", "badconstraints", "notallowed", "invalid",
     "neversatisfied",
@@ -38,6 +38,8 @@ class Queued(NamedTuple):
         if not self.waits or self.reason in ORDINARY:
             return ""
         plain = self.reason.lower()
+        if BY_ADMINISTRATOR in plain:
+            return f"{self.reason}: an administrator holds it; ask them"
         if any(part in plain for part in HELD):
             return f"{self.reason}: `scontrol release JOB` lets it start"
         if any(part in plain for part in NEVER):
