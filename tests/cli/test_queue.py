@@ -1,6 +1,8 @@
 """What Slurm says of its jobs, or does not say, by programs that stand for its own."""
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -65,6 +67,25 @@ def test_sbatch_that_does_not_answer_is_ended_and_named(programs):
         slurm.submit(networks(2), Cluster(engine="slurm"))
     assert is_gone(started)
     assert not list(programs.parent.glob("checkpoints/*/seed*/submitted.json"))
+
+
+def test_a_timer_that_runs_goes_on_after_a_limit():
+    """Of whoever calls: an alarm that is far away, and one that was due meanwhile."""
+    heard = []
+    before = signal.signal(signal.SIGALRM, lambda *_: heard.append("alarm"))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1000, 500)
+        with queue.limited("sbatch", 2000):
+            pass
+        left, interval = signal.setitimer(signal.ITIMER_REAL, 0.01)
+        assert 500 < left <= 1000 and interval == 500
+        with queue.limited("sbatch", 2000):
+            time.sleep(0.05)
+        time.sleep(0.1)
+        assert heard == ["alarm"]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_jobs_that_cannot_be_noted_are_ended(programs, monkeypatch):

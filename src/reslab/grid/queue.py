@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from reslab.errors import UserError, cut
 
 SECONDS, SECONDS_TO_SUBMIT = 30, 120  # for an answer of squeue or scancel, and of sbatch, which may have thousands of jobs
 AGAIN = 1.0  # seconds to the next alarm, should what it interrupts begin to wait again
+DUE = 1e-3  # seconds; zero would stop a timer
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "SUSPENDED", "STOPPED")
 NO_REASON, ORDINARY = "None", ("", "None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTime", "Prolog")
 BY_ADMINISTRATOR, HELD = "heldadmin", ("held", "hold")  # parts of a reason
@@ -97,8 +99,9 @@ def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise _Silent
 
+    began = time.monotonic()
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
     except Exception as error:
@@ -108,3 +111,5 @@ def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left:  # somebody's timer ran: it goes on, at once if it was due meanwhile
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), DUE), interval)
