@@ -5,8 +5,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
+
+import psutil
 
 from reslab.errors import UserError, cut
 
@@ -92,11 +94,36 @@ def silent(name: str, seconds: float) -> UserError:
     )
 
 
+def _descendants() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
+
+
+def _end_all_but(earlier: set[psutil.Process]) -> None:
+    """Kill what this process has started since, with what that has started: a wrapper of sbatch that ends leaves sbatch behind.
+
+    All are halted first, for a process that runs could start another, and of one that has ended nobody knows whom it started.
+    """
+    found: set[psutil.Process] = set()
+    while new := _descendants() - earlier - found:
+        found |= new
+        for process in new:
+            with suppress(psutil.Error):
+                process.suspend()
+    for process in found:
+        with suppress(psutil.Error):
+            process.kill()
+
+
 @contextmanager
 def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
-    """Raise UserError within if a command that a library runs does not answer; only in the main thread, where every command is."""
+    """Raise UserError within if a command that a library runs does not answer, and end all that was started within.
+
+    Only in the main thread, where every command is.
+    """
+    earlier = _descendants()
 
     def stop(*_: Any) -> None:
+        _end_all_but(earlier)
         raise _Silent
 
     began = time.monotonic()
