@@ -100,5 +100,5 @@ def test_what_has_no_onnx_form_is_a_user_error(tmp_path):
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"^ONNX export needs {package}: pip install 'reslab\[onnx\]'$"):
+    with pytest.raises(UserError, match=rf"^ONNX export needs {package}: pip install --editable '\.\[onnx\]'$"):
         onnx_export.export(linear(), tmp_path / "x.onnx", image_shape=[1, 2, 2], description=DESCRIPTION)

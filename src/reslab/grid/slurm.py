@@ -139,7 +139,8 @@ def python_path() -> str:
 def cancel(networks: list[Network]) -> list[str]:
     """End the jobs of networks that wait or run; returns their numbers."""
     known = queue.jobs()
-    jobs = [job for network in networks if (job := network.job_number) in known]
+    under_way = [network for network in networks if not network.finished]  # of the others, a job may be about to end
+    jobs = [job for network in under_way if (job := network.job_number) in known]
     if jobs:
         queue.ask("scancel", *jobs)
     return jobs

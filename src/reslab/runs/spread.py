@@ -136,7 +136,7 @@ def said_by(store: distributed.Store, others: list) -> UserError:
     for rank in range(1, len(others) + 1):
         if store.check([_key(rank)]):
             return UserError(f"process {rank}: {store.get(_key(rank)).decode()}")
-    wait([other.sentinel for other in others], SECONDS_TO_NOTICE)
+    wait([other.sentinel for other in others], 2 * SECONDS_TO_NOTICE)  # a large process ends slowly on a busy machine
     for other in others:
         other.join(stop.SECONDS_BETWEEN_LOOKS)  # what has closed its pipe may not have ended yet
     return gone([rank for rank, other in enumerate(others, start=1) if not other.is_alive()], len(others) + 1)
