@@ -11,6 +11,10 @@ from reslab.errors import UserError, shown
 TRACKED = ("src", "stages", "params.yaml", "pyproject.toml", "constraints.txt")
 
 
+class NoCommit(UserError):
+    """Nothing that git or DVC knows has this name."""
+
+
 class _CannotTell(Exception):
     """Why git does not answer."""
 
@@ -77,7 +81,8 @@ def _experiments() -> list[tuple[str, str, str]]:
 def find(name: str) -> str:
     """The commit of a branch, a tag, a commit or an experiment of DVC, in this order.
 
-    Of experiments of one name, the one that began at the current commit; raises UserError if all began elsewhere, or for no commit.
+    Of experiments of one name, the one that began at the current commit; raises UserError if all began elsewhere, and
+    NoCommit if there is none.
     """
     if not name.startswith("-"):
         try:
@@ -89,9 +94,7 @@ def find(name: str) -> str:
         if called:
             some = ", ".join(f"{commit[:8]} (began at {began[:8]})" for began, commit in called.items())
             raise UserError(f"{shown(name)}: several DVC experiments have this name; give the commit of one: {some}")
-    raise UserError(
-        f"{shown(name)}: no folder with results, and no branch, tag, commit or DVC experiment; `dvc exp list` has these"
-    )
+    raise NoCommit(f"{shown(name)}: no folder with results, and no branch, tag, commit or DVC experiment; `dvc exp list` has these")
 
 
 def unpack(commit: str, paths: list[str], folder: Path) -> None:

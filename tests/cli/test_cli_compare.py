@@ -98,6 +98,9 @@ def test_one_name_of_two_experiments(branched, tmp_path):
     call(folder, "git", "checkout", "--quiet", "--detach", "main~1")
     with pytest.raises(UserError, match=r"'tau136': several DVC experiments have this name; give the commit of one: \w{8} \(began"):
         compare_in(folder, "main", "tau136")
+    (folder / "tau136").mkdir()
+    with pytest.raises(UserError, match="several DVC experiments have this name"):
+        compare_in(folder, "main", "tau136")
     call(folder, "git", "checkout", "--quiet", "smaller-tau")
     assert "0.3" in compare_in(folder, "smaller-tau", "layers")
 
@@ -111,8 +114,10 @@ def test_a_branch_without_records_and_another_dataset(branched):
     with_others(branched, "plain-tau", [0.05, 0.051], dataset=held_out, dataset_checksum="another")
     commit(branched, "held out")
     call(branched, "git", "checkout", "--quiet", "main")
-    with pytest.raises(UserError, match="empty~1: git: "):
-        compare_in(branched, "main", "empty~1")
+    call(branched, "git", "branch", "layers", "empty~1")  # the name of a folder without results
+    for name in ("empty~1", "layers"):
+        with pytest.raises(UserError, match=f"{name}: git: "):
+            compare_in(branched, "main", name)
     printed = compare_in(branched, "main", "empty")
     assert "empty has another dataset than main" in printed
     assert "verdict against" not in printed

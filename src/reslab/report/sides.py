@@ -82,7 +82,7 @@ def read_side(name: str) -> Side:
     if not folder.is_dir():
         return read_commit(name, git.find(name))
     if not (folder / PARAMS).is_file():  # an experiment may have the name of a folder, such as `layers`
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(git.NoCommit):
             return read_commit(name, git.find(name))
     kept = (folder / "runs").is_dir() and (folder / PARAMS).is_file()  # in results/ the records are beside params.yaml
     return _read(name, folder / PARAMS, folder / "runs" if kept else folder / METRICS / "runs")
