@@ -20,6 +20,7 @@ from reslab.report.statistics.summary import runs_table
 from reslab.runs.network_files import ENVIRONMENTS
 
 WORKSPACE = "workspace"
+IN_RECORDS = ("name", "validation")  # of a dataset
 PARAMS, METRICS = "params.yaml", "metrics"
 
 
@@ -41,22 +42,29 @@ class Side:
         """The checksums of the datasets of its networks; name and held-out images, where a record is too old to have one."""
         if "dataset_checksum" in self.runs:
             return set(self.runs["dataset_checksum"].astype(str))
-        return {str(self._of(row)["dataset"]) for _, row in self.runs.iterrows()}
+        return {str([self._of(row)["dataset"][key] for key in IN_RECORDS]) for _, row in self.runs.iterrows()}
 
     @property
     def edited(self) -> list[str]:
-        """The experiments whose sections in params.yaml are not those of their records."""
-        trained = {name: as_written(rows["config"].iloc[0]) for name, rows in self._experiments()}
-        return [name for name, one in self.study.experiments.items() if as_written(one.sections) != trained[name]]
+        """The experiments whose sections or dataset in params.yaml are not those of their records."""
+        trained = {name: self._of(rows.iloc[0]) for name, rows in self._experiments()}
+        written = {"dataset": self._dataset}
+        return [name for name, one in self.study.experiments.items() if written | as_written(one.sections) != trained[name]]
+
+    @property
+    def _dataset(self) -> dict:
+        """The dataset as params.yaml has it."""
+        return self.study.dataset | {"validation": self.study.validation}
 
     def _experiments(self) -> Iterable[tuple[str, pd.DataFrame]]:
         return self.runs.groupby("experiment", sort=False)
 
     def _of(self, row: pd.Series) -> dict:
-        dataset = row.get("dataset")
-        if not isinstance(dataset, dict):  # an older record
-            dataset = {"name": self.study.dataset["name"], "validation": self.study.validation}
-        return {"dataset": {key: dataset[key] for key in ("name", "validation")}, **as_written(row["config"])}
+        recorded, written = row.get("dataset"), self._dataset
+        dataset = {key: (recorded if isinstance(recorded, dict) else written)[key] for key in IN_RECORDS}  # older have none
+        if all(written[key] == value for key, value in dataset.items()):
+            dataset = written  # with the options that no record has
+        return {"dataset": dataset, **as_written(row["config"])}
 
 
 def read_sides(names: list[str]) -> list[Side]:
