@@ -12,6 +12,7 @@ from reslab.experiment.bound import bound
 from reslab.experiment.check import checked
 from reslab.experiment.description import description
 from reslab.experiment.networks import build_network
+from reslab.experiment.start import Start, notes
 from reslab.weights.file import save_weights
 from reslab.weights.network import load_network
 
@@ -122,3 +123,11 @@ def test_a_start_that_does_not_say_its_normalisation_is_noted(tmp_path, said):
     )
     notes = bound(experiment("net")).start_notes(DATA.facts | {"mean": [0.25], "std": [0.5]})
     assert notes[1] == "its file does not say how its images were normalised"
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), True, float("nan"), float("inf"), "1", None])
+def test_what_is_no_number_is_no_normalisation(number):
+    """In a stranger's description, which is JSON: a whole number there may have any length."""
+    theirs = {"mean": [0.5], "std": [number]}
+    said = notes(Start("net", "", {}, [], theirs), [], [0.5], [0.2])
+    assert said[1] == "its file does not say how its images were normalised"

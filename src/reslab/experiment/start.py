@@ -1,6 +1,6 @@
 """`model.init_from`: weights of a trained or an imported network that training starts from, for fine-tuning."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -93,8 +93,12 @@ def notes(start: Start, left: list[str], mean: object, std: list[float]) -> list
 
 
 def _are_numbers(value: object) -> bool:
-    """Whether a value of a stranger's description is a list of numbers."""
-    return isinstance(value, list) and all(isinstance(number, int | float) and math.isfinite(number) for number in value)
+    """Whether a value of a stranger's description is a list of numbers, none larger than a float can be."""
+    return isinstance(value, list) and all(_is_number(one) for one in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _classifier(network: nn.Module, classes: int) -> list[str]:
