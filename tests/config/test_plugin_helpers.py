@@ -1,29 +1,15 @@
 """Modules of plugins/ that other ones there import: what is hashed is what runs."""
 
-import sys
-from itertools import count
-
 import pytest
+from own_plugins import plugin_writer
 
 from reslab.config import plugins
 from reslab.errors import UserError
 
-NUMBERS = count()
-
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Writes a plugin of a name that no other test has, and returns that name."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "plugins").mkdir()
-
-    def written(source: str) -> str:
-        name = f"helped{next(NUMBERS)}"
-        (tmp_path / "plugins" / f"{name}.py").write_text(source)
-        return name
-
-    return written
+    return plugin_writer(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("source", ["import {}", "from {} import f", "def late():\n    from {}.part import f"])

@@ -1,11 +1,9 @@
 """One's own code in params.yaml: found in plugins/ or a package, checked by its signature, and every fault said on one line."""
 
-import sys
-from itertools import count
-
 import pytest
 import torch
 from facts import random_images
+from own_plugins import plugin_writer
 from project import SMALL_PARAMS
 from torch import nn
 
@@ -32,22 +30,11 @@ class Net(nn.Module):
     def forward(self, x):
         return self.fc(self.conv(x).relu().mean((2, 3)))
 """
-NUMBERS = count()
 
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Writes a plugin of a name that no other test has, and returns that name."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "plugins").mkdir()
-
-    def written(source: str) -> str:
-        name = f"own{next(NUMBERS)}"
-        (tmp_path / "plugins" / f"{name}.py").write_text(source)
-        return name
-
-    return written
+    return plugin_writer(tmp_path, monkeypatch)
 
 
 def experiment(**changes) -> config.Experiment:
