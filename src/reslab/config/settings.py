@@ -22,7 +22,7 @@ def varied(settings: Mapping[str, Settings]) -> list[str]:
 
 
 def flow(value: Any, *, digits: int | None = None) -> str:
-    """A value in YAML's one-line form: {name: sgd, lr: 0.1}; floats to so many digits, if `digits` is given."""
+    """A value in YAML's one-line form: {name: sgd, lr: 0.1}; floats to `digits` significant digits, if given."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {flow(item, digits=digits)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -26,7 +26,7 @@ class Operation(NamedTuple):
 
 
 def profiled(experiment: BoundExperiment, data: Prepared, device: torch.device, *, steps: int, trace: Path) -> list[Operation]:
-    """Profile so many steps as training makes them, batch and augmentation included; write `trace` (Chrome's format).
+    """Profile `steps` steps as training makes them, batch and augmentation included; write `trace` (Chrome's format).
 
     Returns the operations, the most expensive first. Raises UserError if an epoch has not one step.
     """

@@ -63,7 +63,7 @@ def torchvision(name: str) -> Constructor:
 
 
 def with_channels(network: nn.Module, channels: int) -> nn.Module:
-    """The network, its first convolution made anew for so many channels by torch's own initialisation."""
+    """The network, its first convolution made anew for `channels` input channels by torch's own initialisation."""
     path, first = next((path, module) for path, module in network.named_modules() if isinstance(module, nn.Conv2d))
     keys = ("out_channels", "kernel_size", "stride", "padding", "dilation", "padding_mode")
     kept = {key: getattr(first, key) for key in keys} | {"bias": first.bias is not None, "device": first.weight.device}

@@ -50,7 +50,7 @@ class Ranks:
         return tensor
 
     def joined(self, mine: "Tensor", lengths: list[int]) -> "Tensor":
-        """Rows of all processes in order, of which this one has `mine` and each so many as `lengths` says."""
+        """Rows of all processes in order; this one has `mine`, and `lengths` are the numbers of rows of each."""
         import torch
 
         largest = max(lengths)

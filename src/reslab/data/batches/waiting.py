@@ -81,7 +81,7 @@ def not_for_ever(processes: list[BaseProcess]) -> Iterator[None]:
 
 
 def check_shared_memory(batch: int, batches: int, *, each: int) -> None:
-    """Raise UserError if shared memory has no room for `batches` of so many bytes, of which a process has `each` under way."""
+    """Raise UserError if shared memory has no room for `batches` times `batch` bytes; a process has `each` of them under way."""
     if not SHARED_MEMORY.is_dir():
         return
     free = shutil.disk_usage(SHARED_MEMORY).free

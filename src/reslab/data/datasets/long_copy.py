@@ -64,7 +64,7 @@ class LongCopy:
                 replace_text(self.verified, json.dumps(sorted(known)))
 
     def through(self, rest: Callable[[int], Iterable[Image]]) -> Iterator[Image]:
-        """All images: those that an earlier run copied, then `rest(count)`, which must skip so many, while they are copied."""
+        """All images: those that an earlier run copied, then `rest(count)`, which must skip `count`, while they are copied."""
         self.draft.touch()
         with self.draft.open("r+b") as file, meter("copying", self.size, self.end) as advance:
             file.truncate(self.end)

@@ -12,7 +12,7 @@ MOST_POINTS = 5000
 
 
 def plot_rates(rate: Callable[[int], float], path: Path, *, steps: int, steps_per_epoch: int, title: str) -> None:
-    """Draw the rate over a run of so many steps."""
+    """Draw the learning rate over a run of `steps` steps."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4))
         axes.plot(*points(rate, steps, steps_per_epoch), drawstyle="steps-post", color=COLOURS[0])

@@ -29,7 +29,7 @@ def if_perfect(table: pd.DataFrame) -> float:
 
 
 def _mean_gap(gap: pd.Series, rate: pd.Series, images: pd.Series) -> np.ndarray:
-    """The mean absolute value of a normal around `gap` with the variance of a rate of so many images."""
+    """The mean absolute value of a normal around `gap` with the variance of a rate over `images` images."""
     spread = np.sqrt(np.clip(rate * (1 - rate), 0, None) / images).to_numpy()
     mean = gap.abs().to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):

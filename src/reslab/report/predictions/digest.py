@@ -51,7 +51,7 @@ def read(runs: pd.DataFrame, folder: Path) -> tuple[Digests, list[str]]:
 
 
 def calibration(digests: Digests) -> pd.DataFrame:
-    """One row a network: its debiased calibration error and what perfect calibration would show at so many images."""
+    """One row a network: its debiased calibration error and what perfect calibration would show with as many images."""
     rows = [
         (*key, debiased(digest.reliability), if_perfect(digest.reliability))
         if digest.reliability["images"].sum() == len(digest.wrong)

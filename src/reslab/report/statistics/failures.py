@@ -28,7 +28,7 @@ def with_untrained(runs: pd.DataFrame, commonest: float) -> pd.DataFrame:
 
 
 def guess(commonest: pd.Series, images: pd.Series) -> pd.Series:
-    """The least error on so many test images in the 95 % binomial interval of always answering the commonest class."""
+    """The least error in the 95 % binomial interval of always answering the commonest class, given the number of test images."""
     least = stats.binom.ppf((1 - CONFIDENCE) / 2, images.fillna(0), 1 - commonest)
     return pd.Series(least, index=images.index) / images - 1e-9  # equal counts are equal errors but for rounding
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 @cache
 def median_factor(runs: int) -> float:
-    """The variance of the median of so many normal values, in units of their mean's: 1, 1, 1.35, 1.19, 1.43, ... to pi / 2.
+    """The variance of the median of `runs` normal values, in units of their mean's: 1, 1, 1.35, 1.19, 1.43, ... to pi / 2.
 
     From the density of the middle value, or of the two middle ones together, on a grid of z; right to 0.1 %. Beyond 40 the large
     sample's, Hodges and Lehmann 1967, right to 1 %.

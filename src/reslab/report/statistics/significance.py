@@ -98,7 +98,7 @@ def noncentrality_interval(t: float, freedom: float) -> Interval:
 
 
 def holm(p_values: Sequence[float], groups: Sequence[Hashable] | None = None) -> np.ndarray:
-    """Holm's correction (1979) for so many tests: p adjusted for the whole table; NaN is no test.
+    """Holm's correction (1979): p values adjusted for the number of tests in the table; NaN is no test.
 
     Of the tests of one group at most one can have a true null hypothesis, such as "no difference" and "a difference beyond the
     margin": they count once (Shaffer 1986, S1). By default each test is its own group.

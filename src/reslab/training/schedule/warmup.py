@@ -84,7 +84,7 @@ def constant_warmup(
     iterations: Count | None = None,
     main_from: MainFrom = "start",
 ) -> Warmup:
-    """A constant factor for so many epochs or iterations (He et al. 2016: 0.1 for 400 iterations)."""
+    """A constant factor for a number of epochs or iterations (He et al. 2016: 0.1 for 400 iterations)."""
     return FixedWarmup(_length(budget, epochs, iterations), lambda step: factor, main_from)
 
 
