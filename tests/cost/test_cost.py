@@ -188,6 +188,13 @@ def test_a_published_run_that_stands_in_several_tables_counts_once(repository, m
     assert {"preact20-cutout8", "preact20-cutout16"} <= mnist  # equal errors and minutes, but not the same run
 
 
+def test_the_published_time_of_another_recipe_is_not_fitted(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    short = config.parse(library.compose("mnist-preact20-short"))  # 5 of the 100 epochs that the published minutes are of
+    assert short.report.published["preact20"].minutes
+    assert not list(calibrate.published_rows(short, "GeForce GTX 1080 Ti"))
+
+
 def test_a_stored_machine_is_plain_yaml(tmp_path):
     machine = Machine(name="a", device="b", kind="predicted", seconds_per=dict.fromkeys(machines.UNITS, 0.5))
     path = machines.write(machine, tmp_path)

@@ -148,18 +148,20 @@ def distinct_rows(studies: Iterable[Study], device: str) -> list[Row]:
 def published_rows(study: Study, device: str) -> Iterator[Row]:
     """The training times of a study that were published for a device, beside the work of the same run.
 
+    Times of another recipe than the study's (`no_verdict`, such as 5 epochs instead of 100) are left out.
     `run` is the same for the same published run: one network by one recipe on one dataset, with equal error and minutes.
     """
     facts = size_facts(study.dataset, study.validation, Path("data/prepared"))
     for name, published in study.report.published.items():
         experiment = study.experiments[name]
-        if published.device == device and published.minutes is not None and experiment.train.precision == "float32":
+        told = published.device == device and published.minutes is not None and not published.no_verdict  # else of another recipe
+        if told and experiment.train.precision == "float32":
             network = network_name(experiment.model)
             row = {"study": study.name, "experiment": name, "network": network, "seconds": 60.0 * published.minutes}
             recipe = {key: value for key, value in experiment.sections.items() if key not in ("model", "optimizer")}
             optimizer = {key: value for key, value in experiment.optimizer.items() if key != "scalar_lr"}  # there are no scalars
-            told = [study.dataset, recipe, optimizer, published.error, published.minutes]
-            row["run"] = f"{network} {json.dumps(told, sort_keys=True)}"
+            run = [study.dataset, recipe, optimizer, published.error, published.minutes]
+            row["run"] = f"{network} {json.dumps(run, sort_keys=True)}"
             yield row | {"work": run_work(experiment, facts)}
 
 
