@@ -36,6 +36,7 @@ from reslab.report.tables.results import (
     times_markdown,
     times_table,
 )
+from reslab.runs import seal
 from reslab.storage import writes
 from reslab.tracking import Store, attempt, read_results
 
@@ -96,6 +97,7 @@ def write_claims(compared: pd.DataFrame | None, published: pd.DataFrame | None, 
 def by_images(study: config.Study, digests: digest.Digests, table: Path, *, kept: bool) -> pd.DataFrame:
     """McNemar's tests of the single networks; the stored `table` of them for a `kept` study, whose predictions are gone."""
     if kept and table.exists():
+        seal.check_one(table, mend="take it from git")
         names = dict.fromkeys(("experiment", "against"), str)
         return pd.read_csv(table, dtype=names, keep_default_na=False, na_values={"p": "", "p_holm": ""})
     return image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
@@ -198,6 +200,7 @@ def main(
         compared = write_comparisons(study, runs, by_image, metrics / "tables")
     write_claims(compared, published, metrics / "tables")
     by_class = write_classes(study, digests, metrics)
+    seal.write(metrics / "tables")
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")

@@ -5,6 +5,7 @@ from pathlib import Path
 from reslab import config
 from reslab.cli.docs import markdown
 from reslab.config.study import Study
+from reslab.runs import seal
 from reslab.runs.checksums import read_text
 
 PAGE = "docs/results.md"
@@ -14,6 +15,7 @@ INTRODUCTION = """\
 Made by `reslab keep` and `reslab docs`; do not edit. One section for each study whose results are kept in `results/`: its records,
 tables and plots, and the params.yaml that made them. The study that ships has its table in the README and
 [its page](../metrics/report.html) in `metrics/`."""
+MEND = "take it from git, or run `reslab keep` again"
 CURVES = "plots/curves.svg"
 LINKS = {
     "report.html": "page",
@@ -63,5 +65,6 @@ def _section(folder: Path, study: Study, place: str) -> str:
     links = " · ".join(f"[{text}]({place}/{path})" for path, text in LINKS.items() if (folder / path).exists())
     notes = "\n".join(f"- {note}" for note in [*study.report.differences, *study.report.notes])
     figure = f"![loss and error by epoch of {study.name}]({place}/{CURVES})" if (folder / CURVES).exists() else ""
-    table = read_text(folder / "tables" / "results.md", mend="take it from git, or run `reslab keep` again").strip()
+    seal.check(folder / "tables", mend=MEND)
+    table = read_text(folder / "tables" / "results.md", mend=MEND).strip()
     return "\n\n".join(filter(None, [f"## {study.name}", study.report.question, links, notes, table, figure]))
