@@ -113,6 +113,16 @@ def test_a_signal_to_one_process_stops_all(tmp_path, who, number):
     assert not (tmp_path / "worker2").exists()  # nothing more is started
 
 
+@pytest.mark.parametrize("job", ["obey", "stay"], ids=["in time", "not in time"])
+def test_a_closed_terminal_stops_all_although_nobody_reads_what_is_said(tmp_path, job):
+    process = started(tmp_path, BODIES["training"].replace("obey", job), "worker0", "worker1")
+    process.stderr.close()
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    assert left(tmp_path) == []
+    assert len(list(tmp_path.glob("saved*"))) == (2 if job == "obey" else 0)
+
+
 def test_who_does_not_stop_in_time_is_ended(tmp_path):
     process = started(tmp_path, BODIES["training"].replace("obey", "stay"), "worker0", "worker1")
     process.terminate()

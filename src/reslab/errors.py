@@ -66,7 +66,7 @@ def guard(app: Callable[[], None]) -> None:
         with stop.listening():
             app()
     except stop.Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        stop.say(stopped)
         raise
     except (UserError, OSError) as error:
         if os.environ.get(TRACEBACK_SWITCH):

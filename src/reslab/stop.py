@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psutil
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of batch schedulers and of Ctrl-C
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # of batch schedulers, of Ctrl-C and of a closed terminal
 SECONDS_BETWEEN_LOOKS = 0.5
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
@@ -61,6 +61,12 @@ class _Request:
 
 
 _request = _Request()
+
+
+def say(line: object) -> None:
+    """Print a line to stderr, unless nobody can read it any more: what follows must happen all the same."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def requested() -> bool:
@@ -183,7 +189,7 @@ class _Listener:
                 listener()
         if time.monotonic() > self.deadline:
             if multiprocessing.parent_process() is None:
-                print(self.request.stopped, file=sys.stderr, flush=True)
+                say(self.request.stopped)
             os._exit(self.request.stopped.code)
         unheard = not (self.request.cooperating or self.request.interrupted)
         if unheard and time.monotonic() > self.interrupted + SECONDS_BETWEEN_LOOKS:
