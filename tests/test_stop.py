@@ -67,11 +67,18 @@ def stay(job: Job) -> None:
         sleep(job)
 
 
+def heed_signals() -> None:
+    """What the tests were told to ignore (by `nohup`, in the background of a script) is heard by the stage."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(folder: Path, body: str, *names: str, shell: str | None = None) -> subprocess.Popen:
     """A stage in a process group of its own, once it has written the files."""
     (folder / "stage.py").write_text(STAGE.format(support=SUPPORT, body=body))
     command = [sys.executable, "stage.py"] if shell is None else [*shell.split(), f"{sys.executable} stage.py; true"]
-    process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    heard = {"preexec_fn": heed_signals, "start_new_session": True}
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, **heard)
     while not all((folder / name).exists() and (folder / name).read_text() for name in ("pid", *names)):
         time.sleep(0.05)
         assert process.poll() is None
