@@ -36,7 +36,7 @@ from reslab.report.tables.results import (
     times_markdown,
     times_table,
 )
-from reslab.runs import seal
+from reslab.runs import table_checksums
 from reslab.storage import writes
 from reslab.tracking import Store, attempt, read_results
 
@@ -48,6 +48,7 @@ OF_EXPERIMENTS = {
     "history": "csv",
 }  # folder of metrics/ -> its files, one an experiment
 PAPER = ("experiment", "tau", "parameters", "n", "diverged", "did not train", ERROR, "95 % interval", "published")  # fit on a page
+OF_PREDICTIONS = ("mcnemar.csv", "classes.csv", "classes.md")  # tables that stay as they are in a kept study
 MATRIX = 100  # classes that a drawn confusion matrix has room for
 
 
@@ -97,7 +98,6 @@ def write_claims(compared: pd.DataFrame | None, published: pd.DataFrame | None, 
 def by_images(study: config.Study, digests: digest.Digests, table: Path, *, kept: bool) -> pd.DataFrame:
     """McNemar's tests of the single networks; the stored `table` of them for a `kept` study, whose predictions are gone."""
     if kept and table.exists():
-        seal.check_one(table, mend="take it from git")
         names = dict.fromkeys(("experiment", "against"), str)
         return pd.read_csv(table, dtype=names, keep_default_na=False, na_values={"p": "", "p_holm": ""})
     return image_by_image({key: found.wrong for key, found in digests.items()}, study.report.compare)
@@ -153,6 +153,12 @@ def read_predictions(runs: pd.DataFrame, folder: Path) -> digest.Digests:
     return digests
 
 
+def without_predictions(tables: Path) -> digest.Digests:
+    """The digests of a kept study, which are none; raises UserError if a table that was made of them was changed since."""
+    table_checksums.check_those(tables, OF_PREDICTIONS, mend="take it from git")
+    return {}
+
+
 def write_for_dvc(digests: digest.Digests, predictions: Path, study: config.Study, metrics: Path, sheets: Path) -> None:
     """Write what only DVC's own plots show: the confusion matrices as rows, the sheets of mistakes in one folder."""
     few = {key: found for key, found in digests.items() if len(found.confusion) <= MATRIX}
@@ -187,7 +193,7 @@ def main(
     say_left_out(study, metrics)
     runs = runs_table(study, metrics / "runs", older=kept)
     histories = read_histories(study, metrics)
-    digests = {} if kept else read_predictions(runs, predictions)
+    digests = without_predictions(metrics / "tables") if kept else read_predictions(runs, predictions)
     for folder in ("tables", "curves", "plots"):
         (metrics / folder).mkdir(exist_ok=True)
     calibration = digest.calibration(digests) if digests else None
@@ -200,7 +206,7 @@ def main(
         compared = write_comparisons(study, runs, by_image, metrics / "tables")
     write_claims(compared, published, metrics / "tables")
     by_class = write_classes(study, digests, metrics)
-    seal.write(metrics / "tables")
+    table_checksums.write(metrics / "tables")
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")

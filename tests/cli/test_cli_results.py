@@ -115,6 +115,9 @@ def test_tables_of_a_kept_study_are_made_again_from_its_records(project):
     kept = [folder / name for name in ("tables/comparisons.csv", "tables/mcnemar.csv", "tables/classes.csv", "plots/curves.svg")]
     assert all(again[path] == before[path] for path in kept)
     assert (project / "mlflow.db").read_bytes() == store
+    (folder / "tables" / "classes.csv").write_text("class,error\n0,0.0\n")
+    refused = call(project, "reslab", "refresh", "small", check=False)
+    assert refused.stderr.startswith("error: results/small/tables/classes.csv: changed since aggregate made it; take it from git\n")
     refused = call(project, "reslab", "refresh", "smal", check=False)
     assert (
         refused.stderr

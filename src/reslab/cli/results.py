@@ -19,7 +19,7 @@ from reslab.config.schema import unknown
 from reslab.config.start import as_written
 from reslab.config.study import Study
 from reslab.errors import UserError
-from reslab.runs import seal
+from reslab.runs import table_checksums
 from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import experiment_record
 from reslab.storage import replace_text
@@ -49,7 +49,7 @@ def keep(
     """Copy the study's records, tables and plots to results/STUDY, so that another study may take its place in metrics/."""
     study = config.load(params)
     _check_same(study, params, metrics)
-    seal.check(metrics / "tables")
+    table_checksums.check(metrics / "tables")
     results.mkdir(parents=True, exist_ok=True)
     folder = results / study.name
     with tempfile.TemporaryDirectory(dir=results, prefix=".") as name:  # what was kept before stays until all is copied
@@ -154,7 +154,7 @@ def claim(tables: Path) -> str:
     from reslab.report.statistics.equivalence import ALPHA
     from reslab.tracking.results import read_table
 
-    seal.check(tables)
+    table_checksums.check(tables)
     rows = [row for row in read_table(tables / "comparisons.csv", "divergence_p_holm") if row["divergence_p_holm"]]
     if not rows:
         return ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from reslab.config.study import Study
 from reslab.errors import UserError, first_line, shown
-from reslab.runs import seal
+from reslab.runs import table_checksums
 from reslab.runs.checksums import read_text
 from reslab.runs.network_files import experiment_record
 from reslab.tracking.networks import COUNTS, params
@@ -52,7 +52,7 @@ class ExperimentResult:
 
 def read_results(study: Study, metrics: Path) -> list[ExperimentResult]:
     """Read METRICS/runs and METRICS/tables; experiments that have no record yet are left out."""
-    seal.check(metrics / "tables")
+    table_checksums.check(metrics / "tables")
     statistics = {row["experiment"]: row for row in read_table(metrics / "tables" / "results.csv", "experiment")}
     for row in read_table(metrics / "tables" / "times.csv", "experiment"):  # results kept by older versions have it in one table
         statistics.get(row["experiment"], {}).update(row)

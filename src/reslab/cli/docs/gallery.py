@@ -5,7 +5,7 @@ from pathlib import Path
 from reslab import config
 from reslab.cli.docs import markdown
 from reslab.config.study import Study
-from reslab.runs import seal
+from reslab.runs import table_checksums
 from reslab.runs.checksums import read_text
 
 PAGE = "docs/results.md"
@@ -65,6 +65,6 @@ def _section(folder: Path, study: Study, place: str) -> str:
     links = " · ".join(f"[{text}]({place}/{path})" for path, text in LINKS.items() if (folder / path).exists())
     notes = "\n".join(f"- {note}" for note in [*study.report.differences, *study.report.notes])
     figure = f"![loss and error by epoch of {study.name}]({place}/{CURVES})" if (folder / CURVES).exists() else ""
-    seal.check(folder / "tables", mend=MEND)
+    table_checksums.check(folder / "tables", mend=MEND)
     table = read_text(folder / "tables" / "results.md", mend=MEND).strip()
     return "\n\n".join(filter(None, [f"## {study.name}", study.report.question, links, notes, table, figure]))

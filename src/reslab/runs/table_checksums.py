@@ -1,5 +1,6 @@
 """The checksums of the tables and the summary that aggregate made, and of the records that it made them from."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,14 @@ def check(tables: Path, *, mend: str = AGAIN) -> None:
         raise UserError(f"{tables}: {shown(added[0])} is no table that aggregate made; delete it, or {mend}")
 
 
-def check_one(table: Path, *, mend: str) -> None:
-    """Raise UserError if this table is not as aggregate made it."""
-    if (listed := _read(table.parent, mend)) is not None:
-        _verify(table, listed["made"].get(f"{table.parent.name}/{table.name}"), mend)
+def check_those(tables: Path, names: Iterable[str], *, mend: str) -> None:
+    """Raise UserError if one of the tables of these names, as far as there ever were any, is not as aggregate made it."""
+    if not tables.is_dir() or (listed := _read(tables, mend)) is None:
+        return
+    for name in names:
+        checksum = listed["made"].get(f"{tables.name}/{name}")
+        if checksum is not None or (tables / name).exists():
+            _verify(tables / name, checksum, mend)
 
 
 def _read(tables: Path, mend: str) -> dict[str, Any] | None:

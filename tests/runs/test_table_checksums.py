@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from reslab.errors import UserError
-from reslab.runs import seal
+from reslab.runs import table_checksums
 
 TABLE = "experiment,n,mean\nplain,2,0.25\n"
 
@@ -18,8 +18,8 @@ def tables(tmp_path):
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    seal.write(folder)
-    seal.check(folder)
+    table_checksums.write(folder)
+    table_checksums.check(folder)
     return folder
 
 
@@ -32,6 +32,11 @@ def pipe(folder):
     os.mkfifo(folder / "results.csv")
 
 
+def edited_list(folder):
+    listed = folder / table_checksums.NAME
+    listed.write_text(listed.read_text().replace("results.md", "results.tex"))
+
+
 CHANGES = {
     "a digit": replaced("results.csv", TABLE.replace("0.25", "0.26")),
     "no more than a new last line": replaced("results.csv", TABLE + "\n"),
@@ -42,10 +47,8 @@ CHANGES = {
     "one more": replaced("published.csv", "experiment,verdict\nplain,better\n"),
     "another record": replaced("../runs/plain.json", '{"runs": []}'),
     "another summary": replaced("../summary.json", '{"plain": {}}'),
-    "a list of others": replaced(seal.NAME, "[]"),
-    "an edited list": lambda folder: replaced(seal.NAME, (folder / seal.NAME).read_text().replace("results.md", "results.tex"))(
-        folder
-    ),
+    "a list of others": replaced(table_checksums.NAME, "[]"),
+    "an edited list": edited_list,
 }
 
 
@@ -53,14 +56,25 @@ CHANGES = {
 def test_a_change_to_a_table_or_its_record_is_refused(tables, change):
     change(tables)
     with pytest.raises(UserError, match=r"run `dvc repro -f aggregate`$"):
-        seal.check(tables)
+        table_checksums.check(tables)
+
+
+@pytest.mark.parametrize("change", [replaced("results.csv", ""), lambda folder: (folder / "results.csv").unlink()])
+def test_only_the_tables_that_stay_are_checked_where_others_are_made_again(tables, change):
+    change(tables)
+    table_checksums.check_those(tables, ["results.md", "never-made.csv"], mend="x")
+    with pytest.raises(UserError, match=r"results\.csv: (changed|lost) since aggregate made it; x$"):
+        table_checksums.check_those(tables, ["results.csv"], mend="x")
+    (tables / "more.csv").write_text("")
+    with pytest.raises(UserError, match=r"more\.csv: changed"):
+        table_checksums.check_those(tables, ["more.csv"], mend="x")
 
 
 def test_a_dropped_experiment_and_tables_of_an_older_version_are_read(tables, capsys):
     (tables.parent / "runs" / "plain.json").unlink()
-    seal.check(tables)
-    (tables / seal.NAME).unlink()
-    seal.check(tables)
+    table_checksums.check(tables)
+    (tables / table_checksums.NAME).unlink()
+    table_checksums.check(tables)
     assert "from before files carried checksums" in capsys.readouterr().err
     shutil.rmtree(tables)
-    seal.check(tables)
+    table_checksums.check(tables)
