@@ -118,8 +118,11 @@ def end_group(process: subprocess.Popen) -> None:
 
 def show(rows: Path, already: int) -> None:
     """Print the rows that were written since the file had a length of `already` bytes."""
-    for line in rows.read_bytes()[already:].decode().splitlines() if rows.exists() else []:
-        print("    ", *(f"{key}={value}" for key, value in json.loads(line).items() if key != "part"), flush=True)
+    for line in rows.read_bytes()[already:].decode(errors="replace").splitlines() if rows.exists() else []:
+        try:
+            print("    ", *(f"{key}={value}" for key, value in json.loads(line).items() if key != "part"), flush=True)
+        except (ValueError, AttributeError):  # the part was ended while it wrote, or the disk is full
+            print(f"     not a whole row: {line[:80]}", flush=True)
 
 
 if __name__ == "__main__":

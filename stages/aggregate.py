@@ -48,7 +48,7 @@ OF_EXPERIMENTS = {
     "history": "csv",
 }  # folder of metrics/ -> its files, one an experiment
 PAPER = ("experiment", "tau", "parameters", "n", "diverged", "did not train", ERROR, "95 % interval", "published")  # fit on a page
-OF_PREDICTIONS = ("mcnemar.csv", "classes.csv", "classes.md")  # tables that stay as they are in a kept study
+OF_PREDICTIONS = ("tables/mcnemar.csv", "tables/classes.csv", "tables/classes.md", "plots/reliability.svg")  # stay in a kept study
 MATRIX = 100  # classes that a drawn confusion matrix has room for
 
 
@@ -206,7 +206,6 @@ def main(
         compared = write_comparisons(study, runs, by_image, metrics / "tables")
     write_claims(compared, published, metrics / "tables")
     by_class = write_classes(study, digests, metrics)
-    table_checksums.write(metrics / "tables")
     means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
     means["test_error_percent"] = means["test_error"] * 100
     write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
@@ -216,6 +215,7 @@ def main(
         study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, calibration=calibration, **by_class
     )
     page.write(found, metrics / "report.html")
+    table_checksums.write(metrics / "tables", "plots", "summary.json", "report.html")
     if not kept:
         write_for_dvc(digests, predictions, study, metrics, sheets)
         attempt(lambda: log_to_mlflow(study, metrics), "the results")

@@ -32,6 +32,7 @@ def measure(study: Study, runs: Path, rows: Path, metrics: Path, params: Path, d
     from reslab.report.figures.growth import plot_growth, plot_responses
     from reslab.report.statistics.growth import growth, has_depths
     from reslab.report.tables.growth import growth_markdown
+    from reslab.runs import table_checksums
     from reslab.tracking import Store, attempt
     from reslab.training.execution import hardware
     from reslab.weights.layers import INITIAL, TRAINED, measured
@@ -53,6 +54,7 @@ def measure(study: Study, runs: Path, rows: Path, metrics: Path, params: Path, d
         plot_growth(grown, metrics / "growth.svg", against="blocks")
     if grown["tau"].notna().any():
         plot_growth(grown, metrics / "threshold.svg", against="scaled")
+    table_checksums.write(metrics)
     attempt(lambda: Store(project_root(), study.name).log_report([metrics]), "the layers")
     print((metrics / "growth.md").read_text(encoding="utf-8"))
 

@@ -1,14 +1,20 @@
 """Results as files: everything as JSON, one row a loop as CSV and Markdown, two plots."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from contest import plots
 from contest.compare import CONFIDENCE, EPOCH_IMAGES, EPOCH_TESTS, per_cpu_second, ratio, steady
 from contest.plan import AGAIN
+from reslab.errors import UserError, first_line
+from reslab.runs.records import read_record, write_record
+from reslab.storage import replace_text
+
+RESULTS = "results.json"
+MEND = "take it from git, or delete it to measure everything anew"
 
 HEADER = {
     "loop": "loop",
@@ -30,19 +36,32 @@ the training process's alone. * by wall clock on a GPU, by CPU seconds on a CPU,
 
 
 def load(folder: Path) -> dict:
-    """What an earlier run left there, to be added to; nothing if there is none."""
-    path = folder / "results.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    """What an earlier run left there, to be added to; nothing if there is none.
+
+    Raises UserError if it is damaged, or if this version cannot show it, before hours go into what is added.
+    """
+    path = folder / RESULTS
+    if not path.exists():
+        return {}
+    found = read_record(path, mend=MEND)
+    try:
+        with TemporaryDirectory() as other:
+            write(found, Path(other))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(f"{path}: not what this version writes ({first_line(error)}); {MEND}") from None
+    return found
 
 
 def write(results: dict, folder: Path) -> None:
-    """Write all files."""
+    """Write all files; what was found before stays if that fails."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    draft = folder / f"{RESULTS}.draft"
+    write_record(draft, results)
+    draft.replace(folder / RESULTS)
     rows = list(loop_rows(results))
     pd.DataFrame(rows).to_csv(folder / "loops.csv", index=False, float_format="%.5g")
     pd.DataFrame(sweep_rows(results)).to_csv(folder / "scaling.csv", index=False, float_format="%.5g")
-    (folder / "report.md").write_text(markdown(results, rows))
+    replace_text(folder / "report.md", markdown(results, rows))
     plots.roofline(results, folder / "roofline.svg")
     plots.scaling(results, folder / "scaling.svg")
 

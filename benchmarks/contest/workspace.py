@@ -1,6 +1,5 @@
 """The arrays that all loops read: real images if a folder of them is given, else generated; stored once for each size."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +61,7 @@ class Workspace:
 
 def facts_of(data: Path) -> dict:
     """What is known of a prepared folder: the shape of its images, the names of its classes."""
-    return json.loads((data / "dataset.json").read_text())
+    return prepared.load(data).facts
 
 
 def generated(images: int, tests: int) -> Dataset:

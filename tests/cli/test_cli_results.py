@@ -97,7 +97,7 @@ def test_the_page_shows_no_edited_results(repository, metrics, tmp_path, name, c
     keep(repository / "params.yaml", metrics, results)
     assert "resnet020-bn" in gallery.page(results, tmp_path / "docs")
     (results / "digits-tau" / name).write_bytes(content)
-    with pytest.raises(UserError, match=rf"{name}: changed since aggregate made it; take it from git"):
+    with pytest.raises(UserError, match=rf"{name}: changed since it was made; take it from git"):
         gallery.page(results, tmp_path / "docs")
 
 
@@ -117,7 +117,7 @@ def test_tables_of_a_kept_study_are_made_again_from_its_records(project):
     assert (project / "mlflow.db").read_bytes() == store
     (folder / "tables" / "classes.csv").write_text("class,error\n0,0.0\n")
     refused = call(project, "reslab", "refresh", "small", check=False)
-    assert refused.stderr.startswith("error: results/small/tables/classes.csv: changed since aggregate made it; take it from git\n")
+    assert refused.stderr.startswith("error: results/small/tables/classes.csv: changed since it was made; take it from git\n")
     refused = call(project, "reslab", "refresh", "smal", check=False)
     assert (
         refused.stderr

@@ -1,4 +1,4 @@
-"""What aggregate wrote into tables is what is read from them, and of the records that it was made from."""
+"""What aggregate wrote into tables, plots and page is what is read, and of the records that it was made from."""
 
 import os
 import shutil
@@ -8,17 +8,18 @@ import pytest
 from reslab.errors import UserError
 from reslab.runs import table_checksums
 
+OTHERS = {"summary.json": "{}", "report.html": "<p>25 %", "plots/curves.svg": "<svg/>"}
 TABLE = "experiment,n,mean\nplain,2,0.25\n"
 
 
 @pytest.fixture
 def tables(tmp_path):
     folder = tmp_path / "tables"
-    files = {"tables/results.csv": TABLE, "tables/results.md": "| plain |", "runs/plain.json": "{}", "summary.json": "{}"}
+    files = {"tables/results.csv": TABLE, "tables/results.md": "| plain |", "runs/plain.json": "{}", **OTHERS}
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    table_checksums.write(folder)
+    table_checksums.write(folder, "plots", "summary.json", "report.html")
     table_checksums.check(folder)
     return folder
 
@@ -30,6 +31,14 @@ def replaced(name, text):
 def pipe(folder):
     (folder / "results.csv").unlink()
     os.mkfifo(folder / "results.csv")
+
+
+def folder_for(name):
+    def change(folder):
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return change
 
 
 def edited_list(folder):
@@ -47,6 +56,11 @@ CHANGES = {
     "one more": replaced("published.csv", "experiment,verdict\nplain,better\n"),
     "another record": replaced("../runs/plain.json", '{"runs": []}'),
     "another summary": replaced("../summary.json", '{"plain": {}}'),
+    "another page": replaced("../report.html", "<p>24 %"),
+    "a folder for a page": folder_for("../report.html"),
+    "another plot": replaced("../plots/curves.svg", "<svg>"),
+    "a folder for a plot": folder_for("../plots/curves.svg"),
+    "one more plot": replaced("../plots/errors.svg", "<svg/>"),
     "a list of others": replaced(table_checksums.NAME, "[]"),
     "an edited list": edited_list,
 }
@@ -62,12 +76,12 @@ def test_a_change_to_a_table_or_its_record_is_refused(tables, change):
 @pytest.mark.parametrize("change", [replaced("results.csv", ""), lambda folder: (folder / "results.csv").unlink()])
 def test_only_the_tables_that_stay_are_checked_where_others_are_made_again(tables, change):
     change(tables)
-    table_checksums.check_those(tables, ["results.md", "never-made.csv"], mend="x")
-    with pytest.raises(UserError, match=r"results\.csv: (changed|lost) since aggregate made it; x$"):
-        table_checksums.check_those(tables, ["results.csv"], mend="x")
+    table_checksums.check_those(tables, ["tables/results.md", "tables/never-made.csv", "layers/growth.csv"], mend="x")
+    with pytest.raises(UserError, match=r"results\.csv: (changed|lost) since it was made; x$"):
+        table_checksums.check_those(tables, ["tables/results.csv"], mend="x")
     (tables / "more.csv").write_text("")
     with pytest.raises(UserError, match=r"more\.csv: changed"):
-        table_checksums.check_those(tables, ["more.csv"], mend="x")
+        table_checksums.check_those(tables, ["tables/more.csv"], mend="x")
 
 
 def test_a_dropped_experiment_and_tables_of_an_older_version_are_read(tables, capsys):
@@ -78,3 +92,16 @@ def test_a_dropped_experiment_and_tables_of_an_older_version_are_read(tables, ca
     assert "from before files carried checksums" in capsys.readouterr().err
     shutil.rmtree(tables)
     table_checksums.check(tables)
+
+
+def test_the_layer_study_is_as_it_was_made_or_was_not_made(tables):
+    layers = tables.parent / "layers"
+    layers.mkdir()
+    (layers / "not_measured.txt").write_text("how")
+    table_checksums.check_layers(layers)
+    (layers / table_checksums.GROWTH).write_text(TABLE)
+    table_checksums.write(layers)
+    table_checksums.check_layers(layers)
+    (layers / table_checksums.GROWTH).unlink()
+    with pytest.raises(UserError, match=r"growth\.csv: lost since it was made; run `dvc repro -f layers/dvc\.yaml`$"):
+        table_checksums.check_layers(layers)

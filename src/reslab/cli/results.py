@@ -106,7 +106,8 @@ def _measured(layers: Path) -> set[str]:
     """The experiments of the study whose layers were measured last, if any were."""
     from reslab.tracking.results import read_table
 
-    return {row["experiment"].split("@")[0] for row in read_table(layers / "growth.csv", "experiment")}
+    table_checksums.check_layers(layers)
+    return {row["experiment"].split("@")[0] for row in read_table(layers / table_checksums.GROWTH, "experiment")}
 
 
 @app.command(rich_help_panel=UPKEEP)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from reslab.config.study import Study
+from reslab.errors import UserError, first_line
 from reslab.report.axes import panels, study_settings
 from reslab.report.figures.curves import plot_curves
 from reslab.report.figures.errors import plot_depth_and_tau
@@ -13,6 +14,7 @@ from reslab.report.figures.reliability import plot_reliability
 from reslab.report.predictions import digest
 from reslab.report.statistics.growth import has_depths
 from reslab.report.statistics.summary import histories, runs_table, summarize
+from reslab.runs import table_checksums
 
 NAMED = 3  # networks in a message
 
@@ -36,18 +38,23 @@ def write(study: Study, metrics: Path, predictions: Path, folder: Path) -> tuple
     else:
         plot_reliability(digest.pooled_reliability(digests), settings, folder / "reliability.pdf")
         written.append(folder / "reliability.pdf")
-    return written + _growth(metrics / "layers" / "growth.csv", folder), left_out
+    return written + _growth(metrics / "layers", folder), left_out
 
 
-def _growth(path: Path, folder: Path) -> list[Path]:
+def _growth(layers: Path, folder: Path) -> list[Path]:
     """The figures of the layer study, if it was made."""
+    table_checksums.check_layers(layers)
+    path, written = layers / table_checksums.GROWTH, []
     if not path.is_file():
         return []
-    table, written = pd.read_csv(path, dtype={"experiment": str, "series": str}, keep_default_na=False, na_values=[""]), []
-    if has_depths(table):
-        plot_growth(table, folder / "growth.pdf", against="blocks")
-        written.append(folder / "growth.pdf")
-    if table["tau"].notna().any():
-        plot_growth(table, folder / "threshold.pdf", against="scaled")
-        written.append(folder / "threshold.pdf")
+    try:
+        table = pd.read_csv(path, dtype={"experiment": str, "series": str}, keep_default_na=False, na_values=[""])
+        if has_depths(table):
+            plot_growth(table, folder / "growth.pdf", against="blocks")
+            written.append(folder / "growth.pdf")
+        if table["tau"].notna().any():
+            plot_growth(table, folder / "threshold.pdf", against="scaled")
+            written.append(folder / "threshold.pdf")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # in a table without checksums anything may be
+        raise UserError(f"{path}: damaged ({first_line(error)}); {table_checksums.LAYERS_AGAIN}") from None
     return written

@@ -1,4 +1,4 @@
-"""The checksums of the tables and the summary that aggregate made, and of the records that it made them from."""
+"""The checksums of the tables, plots and pages that a stage made, and of the records that it made them from."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,21 +10,24 @@ from reslab.runs.records import read_record, write_record
 
 NAME = "checksums.json"  # in the folder of the tables
 AGAIN = "run `dvc repro -f aggregate`"
+GROWTH = "growth.csv"  # of the layer study
+LAYERS_AGAIN = "run `dvc repro -f layers/dvc.yaml`"
 
 
-def write(tables: Path) -> None:
-    """Write TABLES/checksums.json: of every table, of summary.json and of every record in the folder `runs` beside them."""
-    made = [path for path in sorted(tables.iterdir()) if path.is_file() and path.name != NAME]
-    made += tables.parent.glob("summary.json")
+def write(tables: Path, *others: str) -> None:
+    """Write TABLES/checksums.json: of every table, of `others` beside the folder and of every record in the folder `runs` there."""
+    places = [tables, *(tables.parent / name for name in others)]
+    files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
+    made = [path for path in files if path.is_file() and path != tables / NAME]
     found = {path.relative_to(tables.parent).as_posix(): checksums.of_file(path) for path in made}
     records = {path.name: checksums.of_file(path) for path in sorted((tables.parent / "runs").glob("*.json"))}
     write_record(tables / NAME, {"made": found, "records": records})
 
 
 def check(tables: Path, *, mend: str = AGAIN) -> None:
-    """Raise UserError if a table was changed, lost or added since it was made, or a record since it was read.
+    """Raise UserError if a table or what is listed beside was changed, lost or added since, or a record since it was read.
 
-    Tables of a version that wrote no checksums are taken, and a line on stderr says so.
+    What a version left that wrote no checksums is taken, and a line on stderr says so.
     """
     if not tables.is_dir() or (listed := _read(tables, mend)) is None:
         return
@@ -34,18 +37,27 @@ def check(tables: Path, *, mend: str = AGAIN) -> None:
             raise UserError(f"{path}: not the record that {tables} were made from; {mend}")
     for name in listed["made"]:
         _verify(tables.parent / name, listed["made"][name], mend)
-    if added := sorted(path.name for path in tables.glob("*.csv") if f"{tables.name}/{path.name}" not in listed["made"]):
-        raise UserError(f"{tables}: {shown(added[0])} is no table that aggregate made; delete it, or {mend}")
+    for folder in sorted({tables.parent / Path(name).parent for name in listed["made"]} - {tables.parent}):
+        for path in sorted(folder.iterdir()):
+            if path.name != NAME and path.relative_to(tables.parent).as_posix() not in listed["made"]:
+                raise UserError(f"{folder}: {shown(path.name)} was not made with the others; delete it, or {mend}")
+
+
+def check_layers(layers: Path) -> None:
+    """The same for the files of the layer study, if it was made."""
+    if (layers / GROWTH).exists() or (layers / NAME).exists():
+        check(layers, mend=LAYERS_AGAIN)
 
 
 def check_those(tables: Path, names: Iterable[str], *, mend: str) -> None:
-    """Raise UserError if one of the tables of these names, as far as there ever were any, is not as aggregate made it."""
+    """Raise UserError if one of these files, named from the folder above the tables, is not as it was made, if it ever was."""
     if not tables.is_dir() or (listed := _read(tables, mend)) is None:
         return
+    known = {Path(name).parent for name in listed["made"]}
     for name in names:
-        checksum = listed["made"].get(f"{tables.name}/{name}")
-        if checksum is not None or (tables / name).exists():
-            _verify(tables / name, checksum, mend)
+        checksum = listed["made"].get(name)
+        if checksum is not None or (Path(name).parent in known and (tables.parent / name).exists()):
+            _verify(tables.parent / name, checksum, mend)
 
 
 def _read(tables: Path, mend: str) -> dict[str, Any] | None:
@@ -58,8 +70,8 @@ def _read(tables: Path, mend: str) -> dict[str, Any] | None:
     return listed
 
 
-def _verify(table: Path, checksum: object, mend: str) -> None:
-    if not table.is_file():
-        raise UserError(f"{table}: lost since aggregate made it; {mend}")
-    if checksums.of_file(table) != checksum:
-        raise UserError(f"{table}: changed since aggregate made it; {mend}")
+def _verify(made: Path, checksum: object, mend: str) -> None:
+    if not made.is_file():
+        raise UserError(f"{made}: lost since it was made; {mend}")
+    if checksums.of_file(made) != checksum:
+        raise UserError(f"{made}: changed since it was made; {mend}")
