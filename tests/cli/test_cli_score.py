@@ -96,9 +96,12 @@ def test_images_that_are_none_are_refused_and_never_run(trained, tmp_path, monke
     Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
     (tmp_path / "x.eps").rename(tmp_path / "x.png")
     os.mkfifo(tmp_path / "pipe.png")
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(2**40)
     for path, message in (
         (tmp_path / "x.png", "unknown image format"),
         (tmp_path / "pipe.png", "not a plain file"),
+        (tmp_path / "huge.png", "over the limit of 268,435,456 for an image"),
         (tmp_path / "no.png", "no such"),
     ):
         with pytest.raises(UserError, match=message):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -188,3 +189,35 @@ def test_a_ppm_that_is_read_byte_by_byte_is_not_waited_for(content, message):
         return
     with pytest.raises(Unreadable, match=message):
         centre(content, FORM)
+
+
+def grey_tiff(values: np.ndarray, *, bits: int = 16, meaning: int = 1, signs: int = 1) -> bytes:
+    """An uncompressed TIFF of grey values as they are, whatever its tags say of them."""
+    data, (height, width) = values.tobytes(), values.shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: meaning, 273: 8, 277: 1, 278: height, 279: len(data), 339: signs}
+    listed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + listed + bytes(4)
+
+
+WIDE = (np.arange(64, dtype="<u2") * 1040).reshape(8, 8)  # 16 bits
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (grey_tiff(WIDE), None),
+        (b"P5 8 8 65535\n" + WIDE.byteswap().tobytes(), None),
+        (grey_tiff(WIDE[:, :6], bits=12), "a TIFF of 12 bits a pixel"),
+        (grey_tiff(WIDE, meaning=0), "a TIFF of signed or inverted numbers"),
+        (grey_tiff(WIDE.astype("u1"), bits=8, signs=2), "a TIFF of signed or inverted numbers"),
+        (grey_tiff(WIDE, signs=2), "a TIFF of signed or inverted numbers"),
+        (grey_tiff(WIDE.astype("<f4"), bits=32, signs=3), "pixels of 32 bits"),
+    ],
+    ids=range(7),
+)
+def test_grey_of_more_than_eight_bits_is_scaled_or_refused(content, message):
+    if message is None:
+        assert (np.asarray(opened(content, 1)) == WIDE // 257).all()
+        return
+    with pytest.raises(Unreadable, match=message):
+        opened(content, 1)

@@ -71,8 +71,12 @@ def predict(
 
 
 def _image_file(path: Path) -> bytes:
+    from reslab.data.datasets.archives import MAX_MEMBER_BYTES
+
     if not path.is_file():  # reading a pipe would wait for its other end
         raise UserError(f"{path}: {'no such file' if not path.exists() else 'not a plain file; give image files'}")
+    if path.stat().st_size > MAX_MEMBER_BYTES:
+        raise UserError(f"{path}: {path.stat().st_size:,} bytes, over the limit of {MAX_MEMBER_BYTES:,} for an image")
     return path.read_bytes()
 
 

@@ -29,6 +29,8 @@ TURNS = {  # EXIF orientation -> how to turn the pixels upright
     8: Image.Transpose.ROTATE_90,
 }
 JPEG_START, START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
+BITS, SIGNS, MEANING = 258, 339, 262  # tags of a TIFF
+UNSIGNED, SIGNED, WHITE_IS_ZERO = 1, 2, 0
 PPM, COMMENT = re.compile(rb"P[1-7fFyx]"), re.compile(rb"#[^\r\n]*")
 LONGEST_HEADER, LONGEST_TEXT = 4096, 2**23  # bytes of a PPM
 MAX_SCANS = 100  # of a progressive JPEG; about ten are usual, and each goes over all pixels however few bytes it has
@@ -194,9 +196,21 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """A 16-bit grey image scaled to 8 bits, where PIL would clip it to white; raises ValueError for 32-bit pixels."""
-    if image.mode.startswith("I;16"):
+    """A 16-bit grey image scaled to 8 bits, where PIL would clip it to white; raises ValueError for what PIL would misread."""
+    if image.format == "TIFF":
+        _check_tiff(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of 32 bits (mode {image.mode}); save it with 8 or 16 bits")
+        raise ValueError(f"pixels of 32 bits, or signed (mode {image.mode}); save it with 8 or 16 bits")
     return image
+
+
+def _check_tiff(image: Image.Image) -> None:
+    """Raise ValueError for a TIFF of which PIL makes other pixels: 12 bits as 16, signed as unsigned, white as black in 16 bits."""
+    bits, signs, meaning = (image.tag_v2.get(tag, usual) for tag, usual in ((BITS, 1), (SIGNS, UNSIGNED), (MEANING, None)))
+    bits, signs = (set(found) if isinstance(found, tuple) else {found} for found in (bits, signs))
+    if not bits <= {1, 2, 4, 8, 16, 32}:
+        raise ValueError(f"a TIFF of {max(bits)} bits a pixel; save it with 8 or 16 bits")
+    if SIGNED in signs or (image.mode.startswith("I;16") and meaning == WHITE_IS_ZERO):
+        raise ValueError("a TIFF of signed or inverted numbers; save it with 8 or 16 bits, 0 for black")
