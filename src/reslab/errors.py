@@ -1,6 +1,5 @@
 """What a user can mend: the error, and how a command shows it."""
 
-import io
 import os
 import re
 import reprlib
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reslab import stop, storage
+from reslab import stop, storage, streams
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
 ECHOED = 120  # characters of the input in a message
@@ -59,11 +58,9 @@ def run(command: Callable[..., None]) -> None:
 
 def guard(app: Callable[[], None]) -> None:
     """Call `app` with the error handling of `run`; told to stop, it ends within ten seconds, with one line (stop.py)."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
+    streams.prepare()
     try:
-        with stop.listening():
+        with stop.listening(), streams.flushed():
             app()
     except stop.Stopped as stopped:
         stop.say(stopped)

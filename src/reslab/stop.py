@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
+from reslab import streams
+
 if TYPE_CHECKING:
     import psutil
 
@@ -136,6 +138,7 @@ def listening() -> Iterator[None]:
 
 def in_worker() -> None:
     """Handle signals in a process of a pool, and end it when its parent is gone: idle, it would wait for ever."""
+    streams.prepare()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     _install(writer)
@@ -184,6 +187,7 @@ class _Listener:
     def _stop(self) -> None:
         """Call the listeners once, interrupt the main thread until it reacts, and kill the process when the time is over."""
         if self.deadline is None:
+            streams.be_impatient()
             self.deadline = time.monotonic() + self.seconds
             for listener in list(self.request.listeners):
                 listener()

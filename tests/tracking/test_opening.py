@@ -89,6 +89,7 @@ def half_made(path: Path) -> None:
 
 BROKEN = {
     "is a folder": (lambda path: path.mkdir(), "unable to open"),
+    "is a pipe": (os.mkfifo, "is a pipe, a socket or a device"),
     "is something else": (lambda path: path.write_text("text " * 1000), "damaged .file is not a database.; delete it"),
     "was cut off while it was made": (half_made, "half made, .* delete it and run `reslab relog`"),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reslab.errors import UserError
+from reslab.errors import UserError, check_plain
 from reslab.tracking.address import VARIABLE, database_path, database_uri, is_http, without_secrets
 
 if TYPE_CHECKING:  # mlflow takes seconds to import
@@ -26,6 +26,7 @@ def check(uri: str) -> None:
     An sqlite file that is not there yet is made.
     """
     if path := database_path(uri):
+        check_plain(path)
         if path.exists() and path.stat().st_size:
             _check_database(path)
         else:
