@@ -93,12 +93,15 @@ def test_a_registered_network_answers_raw_pixels_as_the_record_says(project, mon
     assert {run.info.run_name for run in runs_in_mlflow(project)} == {f"{n}-s{s}" for n in ("plain-tau", "own-tau") for s in (0, 1)}
 
 
-def test_mlflow_ui_serves_the_runs(trained):
+def test_make_ui_serves_the_runs(trained):
     port = free_port()
-    command = ["mlflow", "ui", "--workers", "1", "--port", str(port), "--backend-store-uri", "sqlite:///mlflow.db"]
-    settings = environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(
-        command, cwd=trained, env=settings, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["make", "--assume-old", "setup", "ui"],
+        cwd=trained,
+        env=environment() | {"MLFLOW_PORT": str(port)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         page = fetch_when_up(f"http://127.0.0.1:{port}/")

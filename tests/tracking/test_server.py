@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -107,3 +108,13 @@ def test_a_server_that_has_another_name_says_so(with_password, tmp_path, monkeyp
     trained = network(tmp_path / "a")
     attempt(lambda: Store(tmp_path, "lab").log(trained), trained.name)
     assert "the server answers only to its own name" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_s_command_makes_an_account(with_password, monkeypatch):
+    (written,) = re.findall(r"^curl .*$", Path("docs/lab.md").read_text(), re.MULTILINE)
+    command = written.replace("admin:at-least-12-letters-and-digits", f"admin:{SECRETS['MLFLOW_PASSWORD']}")
+    subprocess.run([*shlex.split(command.replace("http://lab-server:5000", with_password)), "--fail", "--silent"], check=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-long-password")
+    assert MlflowClient(with_password).search_experiments()
