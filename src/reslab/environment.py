@@ -55,9 +55,10 @@ def memory_bytes() -> int:
 def count_from_environment(name: str, default: int, *, least: int = 1) -> int:
     """A number of threads or processes from an environment variable; raises UserError for anything else."""
     value = os.environ.get(name) or str(default)
-    if not value.isdecimal() or not least <= int(value) <= MOST:
+    number = int(value) if value.isdecimal() and len(value) <= len(str(MOST)) else -1
+    if not least <= number <= MOST:
         raise UserError(f"{name}={value} is not allowed: a whole number from {least} to {MOST}")
-    return int(value)
+    return number
 
 
 def by_torchrun() -> bool:

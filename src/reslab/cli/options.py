@@ -9,10 +9,10 @@ import typer
 from reslab import config
 from reslab.config import library
 from reslab.cost import machines
-from reslab.errors import UserError
+from reslab.errors import UserError, shown
 
 PREPARED = Path("data/prepared")
-SEEDS = re.compile(r"\d+(,\d+)*")
+SEEDS = re.compile(r"\d{1,18}(,\d{1,18})*")
 
 
 def study_names(incomplete: str) -> list[tuple[str, str]]:
@@ -70,5 +70,5 @@ def seed_list(text: str | None) -> list[int] | None:
     if text is None:
         return None
     if not SEEDS.fullmatch(text):
-        raise UserError(f"seeds: {text!r} is not allowed: give whole numbers separated by commas, such as 0,1,2")
+        raise UserError(f"seeds: {shown(text)} is not allowed: give whole numbers separated by commas, such as 0,1,2")
     return [int(seed) for seed in text.split(",")]

@@ -19,8 +19,8 @@ import torch
 from torch import distributed
 
 from reslab import stop, storage
-from reslab.environment import DECODERS, PROCESSES, cpu_count
-from reslab.errors import UserError, in_plugins, one_line, shown
+from reslab.environment import DECODERS, PROCESSES, TORCHRUN, count_from_environment, cpu_count
+from reslab.errors import UserError, first_line, in_plugins, one_line, shown
 from reslab.runs.processes import LostProcess
 from reslab.runs.ranks import Ranks
 
@@ -40,9 +40,13 @@ def one_a_gpu() -> int:
 @contextlib.contextmanager
 def joined_by_torchrun() -> Iterator[Ranks]:
     """Join the processes that torchrun has started, on this and on other machines."""
-    ranks, local = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])), int(os.environ["LOCAL_RANK"])
-    device = take_device(local, int(os.environ.get("LOCAL_WORLD_SIZE", ranks.count)))
-    distributed.init_process_group(BACKEND[device], timeout=PATIENCE)
+    ranks = Ranks(count_from_environment("RANK", 0, least=0), count_from_environment("WORLD_SIZE", 1))
+    local = count_from_environment("LOCAL_RANK", 0, least=0)
+    device = take_device(local, count_from_environment("LOCAL_WORLD_SIZE", ranks.count))
+    try:
+        distributed.init_process_group(BACKEND[device], timeout=PATIENCE)
+    except (ValueError, OSError, distributed.DistError) as error:
+        raise UserError(f"{', '.join(TORCHRUN)}: torchrun's processes cannot be joined ({first_line(error)})") from error
     with told_apart(ranks, lambda: None):
         yield ranks
     distributed.destroy_process_group()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reslab.errors import UserError, cut, located
 from reslab.weights.check import some
+from reslab.weights.keymaps.naming import counted
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 LARGEST = 10 * 2**20  # bytes of a list of classes
@@ -61,11 +62,11 @@ def _refuse_doubt(names: Sequence[str]) -> None:
         )
 
 
-def _by_number(name: str) -> list[str | int | float]:
+def _by_number(name: str) -> list[str | float | tuple[int, str]]:
     """A key in which digits count as numbers."""
     if NUMBER.fullmatch(name):
         return ["", float(name)]
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))]
+    return [counted(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def lines(names: Sequence[str]) -> list[str]:

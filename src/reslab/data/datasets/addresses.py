@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from reslab.data.datasets.archives import locate
-from reslab.errors import UserError, first_line, shown
+from reslab.errors import UserError, cut, first_line, shown
 
 WEB = ("http", "https", "ftp")
 TIMEOUT = 60  # seconds without a byte
@@ -81,6 +81,6 @@ def _download(url: str, folder: Path) -> Path:
             expected = answer.headers.get("Content-Length")
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         raise UserError(f"{named(url)}: download failed ({first_line(error)})") from error
-    if expected is not None and expected.isdecimal() and int(expected) != target.stat().st_size:
-        raise UserError(f"{named(url)}: download ended after {target.stat().st_size:,} of {int(expected):,} bytes; try again")
+    if expected is not None and expected.isdecimal() and expected != str(target.stat().st_size):
+        raise UserError(f"{named(url)}: download ended after {target.stat().st_size:,} of {cut(expected)} bytes; try again")
     return target

@@ -40,9 +40,7 @@ class LongCopy:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.held.enter_context(FileLock(self.folder / LOCK))
-        marked = _read(self.mark) or {"count": 0, "end": 0}
-        if self.draft.is_file() and self.draft.stat().st_size >= marked["end"]:
-            self.count, self.end = marked["count"], marked["end"]
+        self.count, self.end = self._marked()
         free = shutil.disk_usage(self.folder).free
         if free < self.size - self.end:
             raise UserError(f"{self.folder}: {free / 2**30:.1f} GiB free, the images need {(self.size - self.end) / 2**30:.1f} GiB")
@@ -51,9 +49,26 @@ class LongCopy:
     def __exit__(self, *error: object) -> None:
         self.held.close()
 
+    def _marked(self) -> tuple[int, int]:
+        """How many images, and bytes of the tar, an earlier run left; nothing where its note does not fit the tar."""
+        marked = _read(self.mark)
+        count, end = (marked.get(key) if isinstance(marked, dict) else None for key in ("count", "end"))
+        if not (type(count) is type(end) is int and count > 0 and end > 0) or not self.draft.is_file():
+            return 0, 0
+        if self.draft.stat().st_size < end:
+            return 0, 0
+        os.truncate(self.draft, end)
+        try:
+            found = scan(self.draft)
+        except (tarfile.TarError, ValueError):
+            return 0, 0
+        last = max((offset + length for offset, length in found.values()), default=0)
+        return (count, end) if len(found) == count and -(-last // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE == end else (0, 0)
+
     def verify(self, published: Mapping[Path, str], mend: str) -> None:
         """Raise UserError for a file that does not have the published MD5; files that had it once are not read again."""
-        known = set(_read(self.verified) or [])
+        noted = _read(self.verified)
+        known = {name for name in noted if isinstance(name, str)} if isinstance(noted, list) else set()
         waiting = [path for path in published if path.name not in known]
         with meter("verifying", sum(path.stat().st_size for path in waiting)) as advance:
             for path in waiting:
@@ -124,5 +139,5 @@ def _read(path: Path) -> dict | list | None:
     """A small note of an earlier run; None if there is none, or it is damaged."""
     try:
         return json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

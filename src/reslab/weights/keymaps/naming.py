@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from reslab.errors import UserError, cut, shown
 
+MOST_DIGITS = 18
 PLACEHOLDER = re.compile(r"\{(?P<name>\w+)(?:-(?P<less>\d+))?\}")
 
 
@@ -28,7 +29,7 @@ def _group(placeholder: re.Match[str], groups: Mapping[str, str | None]) -> str:
         raise UserError(f"{cut(placeholder[0])} is no group of the pattern; write (?P<{cut(name)}>...) there")
     if less is None:
         return text
-    if not text.isdecimal() or int(text) < int(less):
+    if not text.isdecimal() or max(len(text), len(less)) > MOST_DIGITS or int(text) < int(less):
         raise UserError(f"{cut(placeholder[0])}: {shown(text)} is not a number from {cut(less)} on")
     return str(int(text) - int(less))
 
@@ -36,10 +37,10 @@ def _group(placeholder: re.Match[str], groups: Mapping[str, str | None]) -> str:
 def last_number(before: str, targets: Iterable[str]) -> str:
     """The highest number that follows `before` in a name of our network: the last block of a stage."""
     found = re.compile(re.escape(before) + r"(\d+)\.")
-    numbers = [int(match[1]) for match in map(found.match, targets) if match]
+    numbers = [match[1] for match in map(found.match, targets) if match]
     if not numbers:
         raise UserError(f"{{last}}: the network has nothing numbered after {shown(before)}")
-    return str(max(numbers))
+    return max(numbers, key=counted)
 
 
 def paired(
@@ -63,4 +64,10 @@ def paired(
 def numbered(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
     """The texts that a pattern matches, once each, sorted by the numbers in them (a safetensors file has lost their order)."""
     found = {match[0] for match in map(pattern.match, names) if match}
-    return sorted(found, key=lambda text: ([int(number) for number in re.findall(r"\d+", text)], text))
+    return sorted(found, key=lambda text: ([counted(number) for number in re.findall(r"\d+", text)], text))
+
+
+def counted(digits: str) -> tuple[int, str]:
+    """A key that puts numbers in order however many digits they have: Python converts no more than 4,300."""
+    known = digits.lstrip("0")
+    return len(known), known
