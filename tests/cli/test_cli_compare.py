@@ -84,6 +84,28 @@ def test_the_records_are_believed_and_not_an_edited_params_file(branched, tmp_pa
     assert "smaller-tau: params.yaml was changed" not in printed
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: digits", "name: digits\n  validation: 0", None),  # another text, the same dataset
+        ("name: digits", "name: digits\n  image_size: 16", "after plain-tau, own-tau were trained"),
+        ("tau: 1.0", "tau: 0.5", "after plain-tau was trained"),
+    ],
+)
+def test_an_edited_dataset_is_named(branched, tmp_path, old, new, said):
+    folder = copy(branched, tmp_path / "reslab")
+    edit(folder, "params.yaml", old, new)
+    printed = compare_in(folder, "workspace", "main")
+    assert ("params.yaml was changed" in printed) == bool(said) and (said or "") in printed
+
+
+def test_a_damaged_lock_file_is_named(branched, tmp_path):
+    folder = copy(branched, tmp_path / "reslab")
+    (folder / "dvc.lock").write_text("stages: {evaluate@own-tau: [}\n")
+    with pytest.raises(UserError, match=r"dvc.lock: not what DVC writes \(.*`git checkout dvc.lock`"):
+        compare_in(folder, "workspace", "main")
+
+
 def test_one_name_of_two_experiments(branched, tmp_path):
     """Of the same name, the one that began at this commit is meant; elsewhere none is preferred, nor a folder without results."""
     folder = copy(branched, tmp_path / "reslab")

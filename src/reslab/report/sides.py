@@ -1,27 +1,30 @@
 """Results side by side: folders, branches and experiments of DVC, each read as a study with its records.
 
-The records say what was trained, and params.yaml only of which experiments and seeds: it may have been edited since.
+The records say what was trained, and dvc.lock with which options the dataset was prepared; params.yaml says only of which
+experiments and seeds: it may have been edited since.
 """
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from ruamel.yaml import YAML, YAMLError
 
 from reslab import config, git
 from reslab.config.settings import Settings, flatten
 from reslab.config.start import as_written
 from reslab.config.study import Study
-from reslab.errors import UserError
+from reslab.errors import UserError, first_line
 from reslab.report.statistics.summary import runs_table
 from reslab.runs.network_files import ENVIRONMENTS
 
 WORKSPACE = "workspace"
 IN_RECORDS = ("name", "validation")  # of a dataset
-PARAMS, METRICS = "params.yaml", "metrics"
+PARAMS, METRICS, LOCK, IMAGES = "params.yaml", "metrics", "dvc.lock", "data/prepared"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Side:
     name: str
     study: Study
     runs: pd.DataFrame
+    prepared: dict[str, dict]  # experiment -> the dataset that its images were prepared with, where DVC tells
 
     @property
     def settings(self) -> dict[str, Settings]:
@@ -60,7 +64,7 @@ class Side:
         return self.runs.groupby("experiment", sort=False)
 
     def _of(self, row: pd.Series) -> dict:
-        recorded, written = row.get("dataset"), self._dataset
+        recorded, written = row.get("dataset"), self.prepared.get(row["experiment"], self._dataset)
         dataset = {key: (recorded if isinstance(recorded, dict) else written)[key] for key in IN_RECORDS}  # older have none
         if all(written[key] == value for key, value in dataset.items()):
             dataset = written  # with the options that no record has
@@ -93,7 +97,7 @@ def read_side(name: str) -> Side:
         with contextlib.suppress(git.NoCommit):
             return read_commit(name, git.find(name))
     kept = (folder / "runs").is_dir() and (folder / PARAMS).is_file()  # in results/ the records are beside params.yaml
-    return _read(name, folder / PARAMS, folder / "runs" if kept else folder / METRICS / "runs")
+    return _read(name, folder, folder / "runs" if kept else folder / METRICS / "runs")
 
 
 def read_commit(name: str, commit: str) -> Side:
@@ -101,13 +105,45 @@ def read_commit(name: str, commit: str) -> Side:
     with tempfile.TemporaryDirectory() as unpacked:
         try:
             git.unpack(commit, [PARAMS, f"{METRICS}/runs"], Path(unpacked))
-            with contextlib.suppress(UserError):  # older commits have times in the records themselves
-                git.unpack(commit, [f"{METRICS}/{ENVIRONMENTS}"], Path(unpacked))
-            return _read(name, Path(unpacked) / PARAMS, Path(unpacked) / METRICS / "runs")
+            for path in (f"{METRICS}/{ENVIRONMENTS}", LOCK):  # older commits have times in the records themselves
+                with contextlib.suppress(UserError):
+                    git.unpack(commit, [path], Path(unpacked))
+            return _read(name, Path(unpacked), Path(unpacked) / METRICS / "runs")
         except UserError as error:
             raise UserError(f"{name}: {str(error).replace(f'{unpacked}/', '')}") from None
 
 
-def _read(name: str, params: Path, records: Path) -> Side:
-    study = config.load(params)
-    return Side(name, study, runs_table(study, records, older=True))
+def _read(name: str, folder: Path, records: Path) -> Side:
+    study = config.load(folder / PARAMS)
+    return Side(name, study, runs_table(study, records, older=True), _prepared(study, folder / LOCK, records))
+
+
+def _prepared(study: Study, lock: Path, records: Path) -> dict[str, dict]:
+    """Experiment -> the dataset as params.yaml had it when DVC prepared the images of its record.
+
+    Without those of which the lock file does not tell: their record is another, or the images were prepared anew since.
+    Raises UserError.
+    """
+    if not lock.is_file():
+        return {}
+    try:
+        stages = YAML(typ="safe").load(lock)["stages"]
+        return {
+            name: {"validation": 0} | stages["preprocess"]["params"][PARAMS]["dataset"]
+            for name in study.experiments
+            if (stage := stages.get(f"evaluate@{name}"))
+            if _checksums(stage["deps"])[IMAGES] == _checksums(stages["preprocess"]["outs"])[IMAGES]
+            if _checksums(stage["outs"])[f"{METRICS}/runs/{name}.json"] == _md5(records / f"{name}.json")
+        }
+    except (YAMLError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{lock}: not what DVC writes ({first_line(error)}); `git checkout {LOCK}` brings back the last one"
+        ) from None
+
+
+def _checksums(listed: list[dict]) -> dict[str, str]:
+    return {one["path"]: one["md5"] for one in listed}
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -149,8 +149,8 @@ def _notes(sides: list[Side], same: list[str], compared: pd.DataFrame | None) ->
     for side in sides:
         if edited := side.edited:
             notes.append(
-                f"{side.name}: params.yaml was changed after {', '.join(edited)} was trained; shown is what was trained. "
-                "`dvc repro` trains what params.yaml says."
+                f"{side.name}: params.yaml was changed after {', '.join(edited)} {'was' if len(edited) == 1 else 'were'} trained; "
+                "shown is what was trained. `dvc repro` trains what params.yaml says."
             )
     if compared is not None:
         notes.append(
