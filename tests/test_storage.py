@@ -20,14 +20,18 @@ WRITERS = {
     "record": "records.write_record(path, {'x': 'y' * 400_000})",
     "history": "records.write_history(path, [{'epoch': n} for n in range(90_000)])",
     "copy": "stage('train')['take_over'](large, path)",
+    "copied file": "shutil.copyfile(large / 'weights', path)",
+    "release": "archive.write(path, {'x': large / 'weights'})",
     "table": "stage('aggregate')['write_csv'](pd.DataFrame({'x': range(90_000)}), path)",
     "figure": "style.save(figure(), path.with_suffix('.svg'))",
     "prepared data": "path.mkdir(), prepared.save(dataset(), path, name='x', validation=0)",
     "fetched data": "stage('fetch')['fetch'](path, params)",
+    "fetched from a mirror": "stage('fetch')['fetch'](path, mirror())",
+    "unpacked into TMPDIR": "unpack(path)",
     "evaluated": "path.mkdir(), stage('evaluate')['write_predictions']({'test': answers()}, path)",
 }
 CODE = """
-import json, os, runpy, sys
+import http.server, json, os, runpy, shutil, sys, tempfile, threading, zipfile
 from pathlib import Path
 sys.path.append({support!r})
 import numpy as np, pandas as pd, torch
@@ -39,7 +43,7 @@ from reslab.report.figures import style
 from reslab.runs import records
 from reslab.training import checkpoint
 from reslab.training.log import Log
-from reslab.weights import file
+from reslab.weights import archive, file
 from small_runs import run
 from project import REPOSITORY
 
@@ -48,6 +52,22 @@ parts = (made.step(), made.schedule)
 large, params = Path("large").resolve(), Path("params.yaml").resolve()
 def stage(name):
     return runpy.run_path(str(REPOSITORY / "stages" / (name + ".py")))
+def mirror():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Path("train-images-idx3-ubyte.gz").write_bytes(bytes(2**20))
+    digits = params.read_text().replace("name: digits", f"name: mnist\\n  source: http://127.0.0.1:{{server.server_port}}/")
+    Path("mirror.yaml").write_text(digits)
+    return Path("mirror.yaml")
+def unpack(path):
+    path.mkdir()
+    with zipfile.ZipFile(large / "a.zip", "w") as packed:
+        packed.write(large / "weights", "net/model.safetensors")
+    tempfile.tempdir = str(path)
+    try:
+        archive.unpacked(large / "a.zip")
+    finally:
+        tempfile.tempdir = None
 def figure():
     import matplotlib.pyplot as plt
     drawn, axes = plt.subplots()
@@ -151,6 +171,17 @@ def test_other_errors_stay_as_they_are():
             raise error
         assert caught.value is error
     assert one_line(OSError(errno.ENOENT, "No such file", "x")) == "[Errno 2] No such file: 'x'"
+
+
+def test_a_copy_that_fails_names_its_target_and_leaves_the_old_file(tmp_path):
+    """The system names the source first, which may be on a disk with much room."""
+    (path := tmp_path / "new").write_text("old")
+    failed = OSError(errno.ENOSPC, "No space left on device", "old", None, str(path))
+    assert one_line(failed).startswith(f"{path}: no space left on the disk")
+    with pytest.raises(OSError, match=r"/new'$"), storage.replacing(path) as draft:
+        draft.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device", "old", None, str(draft))
+    assert {file: file.read_text() for file in tmp_path.iterdir()} == {path: "old"}
 
 
 def test_where_nobody_knows_the_file_the_full_disks_are_named(monkeypatch, tmp_path):

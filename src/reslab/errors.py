@@ -44,6 +44,17 @@ def check_plain(path: Path) -> None:
         raise UserError(f"{path}: is a pipe, a socket or a device; give a plain file")
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A draft of a file that somebody asked for, which is there whole or not at all; raises UserError for a folder or a device."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a file")
+    check_plain(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with storage.replacing(path) as draft:
+        yield draft
+
+
 def run(command: Callable[..., None]) -> None:
     """Run a Typer command; UserError and OSError become one line on stderr and exit status 1.
 

@@ -43,12 +43,23 @@ def replace_text(path: Path, text: str) -> None:
         return
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    draft = target.with_name(f".{os.getpid()}.draft")  # short: the name of the file may be as long as names can be
-    try:
+    with replacing(target) as draft:
         draft.write_text(text, encoding="utf-8")
         if target.exists():
             draft.chmod(target.stat().st_mode & 0o7777)
-        draft.replace(target)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside `path`, moved there in one step if all goes well, and removed if not; a failed write names `path`."""
+    draft = path.with_name(f".{os.getpid()}.draft")  # short: the name of the file may be as long as names can be
+    try:
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        if error.errno in (*FULL, *LOCKED) and str(draft) in (error.filename, error.filename2):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         draft.unlink(missing_ok=True)
 
@@ -86,7 +97,7 @@ def not_written(path: Path, error: Exception) -> OSError:
 
 def explained(error: Exception) -> str | None:
     """What a full or read-only disk has to do with an error, and how to go on; None if it has nothing to do with it."""
-    path = error.filename if isinstance(error, OSError) and isinstance(error.filename, str | bytes) else None
+    path = _written(error)
     number = _number(error, Path(os.fsdecode(path)) if path else None)
     if number in FULL:
         if path:
@@ -97,6 +108,12 @@ def explained(error: Exception) -> str | None:
     if number in LOCKED and path:
         return f"{os.fsdecode(path)}: cannot be written ({os.strerror(number)}); make it writable, or work in another folder"
     return None
+
+
+def _written(error: Exception) -> str | bytes | None:
+    """The path that could not be written, if the error has one: of a copy or a move its target, which may be on another disk."""
+    named = (error.filename2 or error.filename) if isinstance(error, OSError) else None
+    return named if isinstance(named, str | bytes) else None
 
 
 def places() -> list[Path]:

@@ -71,6 +71,19 @@ def test_what_was_kept_stays_where_a_result_is_missing(repository, metrics, tmp_
     assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
 
 
+def test_what_was_kept_comes_back_after_a_kill_at_the_worst_moment(repository, metrics, tmp_path):
+    """Between the two moves; the next `keep` puts it back before anything else, and takes half a draft away."""
+    results = tmp_path / "results"
+    keep(repository / "params.yaml", metrics, results)
+    before = sorted(path.relative_to(results) for path in results.rglob("*"))
+    (results / ".digits-tau" / "draft").mkdir(parents=True)
+    (results / "digits-tau").rename(results / ".digits-tau" / "before")
+    (metrics / "history" / "resnet110-nobn.csv").unlink()
+    with pytest.raises(UserError, match="no such file"):
+        keep(repository / "params.yaml", metrics, results)
+    assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
+
+
 LAYERS = """experiment,series
 {names}
 resnet110-nobn@depth218,tau

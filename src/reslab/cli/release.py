@@ -21,7 +21,6 @@ def release(
     """Write all networks of the study that trained into one archive, with a card each, for predict, score and import-weights."""
     from reslab.errors import UserError
     from reslab.report.statistics.summary import runs_table
-    from reslab.training.checkpoint import replace_file
     from reslab.weights import archive
     from reslab.weights.release import files
 
@@ -31,7 +30,6 @@ def release(
         raise UserError(f"{target}: give a name that ends in {archive.SUFFIX}")
     table = runs_table(study, metrics / "runs")
     found = files(study, table, runs, archive=target.name, licence=licence, params=params)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(target, lambda draft: archive.write(draft, found))
+    archive.write(target, found)
     networks = [name.split("/")[0] for name in found if name.endswith(".safetensors")]
     print(f"{target}: {len(networks)} networks of {study.name}; use one as {target}/{networks[0]}")

@@ -4,14 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reslab import config
+from reslab import config, stop
 from reslab.cli.app import UPKEEP, app
 from reslab.cli.docs import gallery, markdown
 from reslab.cli.options import Params
@@ -50,16 +51,31 @@ def keep(
     study = config.load(params)
     _check_same(study, params, metrics)
     table_checksums.check(metrics / "tables")
-    results.mkdir(parents=True, exist_ok=True)
     folder = results / study.name
-    with tempfile.TemporaryDirectory(dir=results, prefix=".") as name:  # what was kept before stays until all is copied
-        draft = Path(name) / study.name
+    with _replaced(folder) as draft:
         _copy(study, metrics, draft)
         shutil.copy2(params, draft / "params.yaml")
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
     print(f"{folder}: kept")
     _write_gallery(results)
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A draft of a folder. What is there stays until the draft is whole, also if this is killed or the disk is full."""
+    work = folder.parent / f".{folder.name}"
+    draft, before = work / "draft", work / "before"
+    if before.exists() and not folder.exists():  # killed between the two moves below
+        before.rename(folder)
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        yield draft
+        with stop.cooperating():
+            if folder.exists():
+                folder.rename(before)
+            draft.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _check_same(study: Study, params: Path, metrics: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 from tabulate import tabulate
 
 from reslab.cli.app import WEIGHTS, app
-from reslab.errors import UserError, located, plain
+from reslab.errors import UserError, located, new_file, plain
 
 Network = Annotated[
     Path, typer.Argument(help="A folder with a trained or imported network, a .safetensors file of one, or ARCHIVE.zip/NETWORK.")
@@ -26,13 +26,12 @@ def export(
     """Write a trained or imported network as one file that other programs read."""
     if onnx is None and safetensors is None:
         raise UserError("nothing to write: give --onnx FILE or --safetensors FILE")
-    from reslab.training.checkpoint import replace_file
     from reslab.weights.network import load_network, weights_file
 
     stored = load_network(network)
     if safetensors is not None:
-        safetensors.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(safetensors, lambda draft: shutil.copyfile(weights_file(network), draft))
+        with new_file(safetensors) as draft:
+            shutil.copyfile(weights_file(network), draft)
         print(f"{safetensors}: weights, with model, normalization and class names as metadata")
     if onnx is not None:
         from reslab.weights.onnx import OPSET

@@ -6,9 +6,9 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from reslab.errors import UserError, first_line, shown
+from reslab.errors import UserError, first_line, new_file, shown
 from reslab.runs.network_files import RECORD, WEIGHTS
-from reslab.storage import writes
+from reslab.storage import explained, writes, writing
 
 SUFFIX = ".zip"
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of every file, so that equal networks give equal archives
@@ -22,7 +22,7 @@ _unpacked: list[tempfile.TemporaryDirectory] = []  # deleted when the process en
 @writes
 def write(path: Path, files: dict[str, bytes | Path]) -> None:
     """Write the files by their names in the archive, uncompressed: weights do not get smaller."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+    with new_file(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as packed:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, FIRST_DAY)
             entry.external_attr = 0o644 << 16
@@ -41,6 +41,8 @@ def unpacked(path: Path) -> Path:
         with zipfile.ZipFile(found) as packed:
             return _take(packed, found, wanted)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        if explained(error):  # of TMPDIR, not of the archive
+            raise
         raise UserError(f"{found}: damaged archive ({first_line(error)}); fetch it again") from None
 
 
@@ -62,8 +64,9 @@ def _take(packed: zipfile.ZipFile, path: Path, wanted: str) -> Path:
     for name in (WEIGHTS, RECORD):
         if f"{wanted}/{name}" in packed.namelist():
             _check_stored(packed.getinfo(f"{wanted}/{name}"), path)
-            with packed.open(f"{wanted}/{name}") as source, (Path(holder.name) / name).open("wb") as target:
-                shutil.copyfileobj(source, target, PIECE)
+            target = Path(holder.name) / name
+            with packed.open(f"{wanted}/{name}") as source, writing(target), target.open("wb") as file:
+                shutil.copyfileobj(source, file, PIECE)
     return Path(holder.name)
 
 

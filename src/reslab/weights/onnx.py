@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reslab.errors import UserError, first_line
-from reslab.training.checkpoint import replace_file
+from reslab.errors import UserError, first_line, new_file
+from reslab.storage import writing
 from reslab.weights.file import METADATA_KEY
 
 OPSET = 18
@@ -27,8 +27,8 @@ def export(classifier: nn.Module, path: Path, *, image_shape: tuple[int, int, in
     """
     content = converted(classifier, image_shape, description)
     difference = largest_difference(classifier, content, image_shape)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda draft: draft.write_bytes(content))
+    with writing(path), new_file(path) as draft:
+        draft.write_bytes(content)
     return difference
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from reslab import storage
 from reslab.data.datasets.addresses import TIMEOUT, is_url, local_path, named
 from reslab.data.datasets.archives import MAX_MEMBER_BYTES, look_into
 from reslab.data.datasets.entries import is_hidden
@@ -53,6 +54,8 @@ class TorchvisionDataset:
                 for train in (True, False):
                     kind(self.raw, train=train, download=not local)
         except (OSError, RuntimeError, ValueError) as error:
+            if storage.explained(error):
+                raise
             missing = next((target.name for target in _wanted(kind, self.name) if not (self.raw / target).exists()), "a file")
             place = named(self.source) if self.source else "its official site"
             raise UserError(

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from reslab.errors import UserError, first_line
 from reslab.report.predictions.scores import answers, probabilities, wrong
 from reslab.runs import sealed
-from reslab.storage import usual_mode, writes
+from reslab.storage import replacing, usual_mode, writes
 
 MEND = "delete it and run `dvc repro evaluate`"
 
@@ -44,9 +44,10 @@ def save(path: Path, predictions: Predictions) -> str:
     """Write predictions as safetensors; return the file's checksum."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"logits": np.ascontiguousarray(predictions.logits, dtype=np.float32), "labels": predictions.labels.astype(np.int64)}
-    with usual_mode(path):
-        save_file(arrays, path, metadata=sealed.metadata({"class_names": predictions.class_names}))
-    return sealed.seal(path)
+    with replacing(path) as draft:
+        with usual_mode(draft):
+            save_file(arrays, draft, metadata=sealed.metadata({"class_names": predictions.class_names}))
+        return sealed.seal(draft)
 
 
 def load(path: Path, checksum: str | None = None) -> Predictions:
