@@ -1,5 +1,6 @@
 """One part of first_light.py in a process of its own: `python -m light.part NAME OUT`."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def main(part: str, out: Path) -> int:
     say = Recorder(name, out)
     try:
         function = tests if name == "tests" else getattr(import_module(f"light.{WHERE[name]}"), name)
+        gc.freeze()  # recording collects garbage each time: what is loaded by now is none
         function(say, *filter(None, [argument]))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the part's result
         traceback.print_exc()

@@ -23,7 +23,7 @@ from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
 from reslab.runs.shared_gpu import run_together
-from reslab.training.execution import hardware, levels
+from reslab.training.execution import fused_norm, hardware, levels
 from reslab.training.losses import LOSSES
 from reslab.training.optim.optimizers import OPTIMIZERS
 from reslab.training.precision import PRECISIONS
@@ -54,8 +54,12 @@ def captured(made, level: str) -> dict:
     return {"level": chosen.level, "refused": chosen.refused, "kernels": kernels, "anomalies": standin.anomalies()}
 
 
-def recipes() -> None:
-    """Every family, loss, mixing, augmentation, optimizer and precision, recorded as one step."""
+def recipes(widest: int) -> None:
+    """Every family, loss, mixing, augmentation, optimizer and precision, recorded as one step.
+
+    A program of batch norm's kernels takes `widest` channels at most: every width in every form would compile for half a second.
+    """
+    fused_norm.WIDEST = widest
     sections = [{"model": {"name": name} | options, "side": 64 if name.startswith("imagenet") else 32} for name, options in CASES]
     sections += [{"train": {"precision": name}} for name in PRECISIONS]
     sections += [{"optimizer": {"name": name, "lr": 0.01} | ({"rule": "paper"} if name == "lars" else {})} for name in OPTIMIZERS]
@@ -127,6 +131,7 @@ if __name__ == "__main__":
     levels.check_agreement = lambda *sides: None  # it compares numbers, and there are none here
     draw_kernel.agree = lambda *sides: True
     hardware.prepare(GPU, precision="float32", fast=False)
+    gc.freeze()  # recording collects garbage each time: what is loaded by now is none
     for case in sys.argv[1:]:
         name, *arguments = case.split(":")
         globals()[name](*(int(argument) if argument.isdigit() else argument for argument in arguments))

@@ -62,6 +62,7 @@ def _environment(out: Path, libraries: list[str]) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": str(out / "cache" / "inductor"),
         "TRITON_CACHE_DIR": str(out / "cache" / "triton"),
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "DISABLE_LLVM_OPT": "1",  # of Triton: kernels that do nothing need not be fast
     }
 
 
