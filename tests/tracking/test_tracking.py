@@ -61,6 +61,7 @@ def test_a_network_is_one_run_with_everything(root, tmp_path):
         "tau": "0.333",
     }
     assert run.data.metrics["test/error"] == pytest.approx(0.5 / 400)
+    assert next(iter(run.data.metrics)) == "test/error"  # MLflow's page that compares runs begins with it
     assert {run.data.tags[key] for key in ("experiment", "seed", "dataset.checksum")} == {"resnet20", "0", "cafe"}
     client = MlflowClient(tracking_uri(root))
     assert [metric.value for metric in client.get_metric_history(run_id, "train/loss")] == pytest.approx(

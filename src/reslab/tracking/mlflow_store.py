@@ -167,7 +167,8 @@ class Store:
         key = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
         if found := self.runs.find_complete(key):
             return found.info.run_id
-        tags = {RUN_KEY: key, KIND: "report", "experiment": "summary"} | networks.origin({"commit": self._commit()})
+        tags = {RUN_KEY: key, KIND: "report", "experiment": "summary", "mlflow.source.name": "stages/aggregate.py"}
+        tags |= networks.origin({"commit": self._commit()})
         run_id = self.runs.start("summary", tags).info.run_id
         for folder in folders:
             self.client.log_artifacts(run_id, str(folder), folder.name)

@@ -98,8 +98,8 @@ def metrics(network: TrainedNetwork) -> Iterator[tuple[str, float, int, int]]:
 
 
 def row_metrics(row: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Name and value of the numbers in a row of the history."""
-    yield from ((key.replace("_", "/", 1), value) for key, value in row.items() if key != "epoch")
+    """Name and value of the numbers in a row of the history, errors before the rate: MLflow compares runs by the first."""
+    yield from ((key.replace("_", "/", 1), value) for key, value in reversed(row.items()) if key != "epoch")
 
 
 def live_metrics(epoch: EpochEnded) -> Iterator[tuple[str, float]]:
