@@ -50,6 +50,14 @@ def commit_state() -> dict:
         return {"commit": None, "dirty": None}
 
 
+def described(folder: Path) -> str | None:
+    """The commit of a checkout, with -dirty if its files differ from it; None if git cannot tell."""
+    try:
+        return _git("-C", str(folder), "describe", "--always", "--dirty", "--exclude=*")
+    except _CannotTell:
+        return None
+
+
 def why_not_committed(path: Path) -> str | None:
     """Why a file may have edits that the last commit does not have: it differs, or git cannot tell; None if it has none."""
     try:

@@ -1,11 +1,13 @@
 """The reslab command where no pipeline has to run; relog, select and parallel are tested with the real tools elsewhere."""
 
 import os
+import sys
+import tomllib
 from importlib.metadata import version
 
 import pytest
 from commands import reslab
-from project import SMALL_PARAMS, call
+from project import REPOSITORY, SMALL_PARAMS, call
 
 from reslab.cli.commands import PANELS
 from reslab.cli.docs.markdown import with_block
@@ -171,8 +173,15 @@ def test_report_says_where_the_page_is_and_opens_it(tmp_path, monkeypatch):
     assert "no browser to show metrics/report.html in; set BROWSER to one" in done.stderr
 
 
-def test_help_groups_the_commands_and_the_version_is_the_package_s():
+def test_help_groups_the_commands():
     text = reslab("--help")
     headings = [text.index(f" {panel} ") for panel in PANELS.values()]
     assert headings == sorted(headings)
+
+
+def test_the_version_is_that_of_the_checkout_with_its_commit_or_else_of_the_package(tmp_path, monkeypatch):
+    commit = call(REPOSITORY, "git", "describe", "--always", "--dirty", "--exclude=*").stdout.strip()
+    written = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert reslab("--version") == f"reslab {written} ({commit})\n"
+    monkeypatch.setattr(sys.modules["reslab.cli.app"], "__file__", str(tmp_path / "site-packages" / "reslab" / "cli" / "app.py"))
     assert reslab("--version") == f"reslab {version('reslab')}\n"

@@ -1,5 +1,6 @@
 """The `reslab` command, to which each file of this folder adds."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,12 +18,28 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 
 
 def print_version(wanted: bool) -> None:
-    """Print the version and end, if it is wanted."""
+    """Print the version and end, if it is wanted: of a checkout also the commit, for what was installed may be older."""
     if wanted:
-        from importlib.metadata import version
-
-        print(f"reslab {version('reslab')}")
+        print(f"reslab {_of_checkout(Path(__file__).parents[3]) or _installed()}")
         raise typer.Exit
+
+
+def _of_checkout(folder: Path) -> str | None:
+    if not (folder / ".git").exists():
+        return None
+    import tomllib
+
+    from reslab import git
+
+    version = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    commit = git.described(folder)
+    return f"{version} ({commit})" if commit else version
+
+
+def _installed() -> str:
+    from importlib.metadata import version
+
+    return version("reslab")
 
 
 @app.callback(help=HELP)
