@@ -1,6 +1,7 @@
 """Streams that are full, closed or unread: results that are lost are an error, messages that are lost are none."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -63,9 +64,10 @@ def test_lost_results_are_one_error(tmp_path, line, expected):
 def test_a_pipe_that_nobody_reads_does_not_keep_a_command_that_is_told_to_stop(tmp_path, option):
     _, writer = os.pipe()
     command = start(tmp_path, "exec {} " + option, stdout=writer, stderr=writer)
+    while select.select([], [writer], [], 0)[1]:  # until the pipe is full
+        assert command.poll() is None
+        time.sleep(0.05)
     os.close(writer)
-    time.sleep(2)  # the pipe is full now
-    assert command.poll() is None
     command.send_signal(signal.SIGTERM)
     assert command.wait(timeout=12) == 128 + signal.SIGTERM
     assert not (tmp_path / "made").exists()
