@@ -89,10 +89,10 @@ def test_the_files_that_are_named_exist(path, tracked):
 def is_path(text: str, tracked: set[Path]) -> bool:
     """Whether it is one file or folder of the repository, or of the package, and no pattern such as results/STUDY.
 
-    What the pipeline makes (metrics/) depends on the study.
+    What the pipeline makes (metrics/) depends on the study; /dev/stdout is the machine's.
     """
     first, slash, _ = text.partition("/")
-    known = Path(first) in tracked and first not in ("metrics", "data")
+    known = Path(first) in tracked and first not in ("", "metrics", "data")
     return bool(slash and re.fullmatch(r"[\w./-]+", text) and not re.search(r"/[A-Z]+\b(?!\.md)", text)) and (
         known or text.endswith(".py")
     )
