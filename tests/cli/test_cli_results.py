@@ -84,6 +84,15 @@ def test_what_was_kept_comes_back_after_a_kill_at_the_worst_moment(repository, m
     assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
 
 
+@pytest.mark.parametrize("place", ["report.html", "plots/more.svg", "history/resnet020-bn.csv"])
+def test_a_device_in_place_of_a_result_is_not_copied_for_ever(repository, metrics, tmp_path, place):
+    (metrics / "tables" / "checksums.json").unlink()  # of results of an older version
+    (metrics / place).unlink(missing_ok=True)
+    (metrics / place).symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=rf"{place}: is a pipe, a socket or a device"):
+        keep(repository / "params.yaml", metrics, tmp_path / "results")
+
+
 LAYERS = """experiment,series
 {names}
 resnet110-nobn@depth218,tau

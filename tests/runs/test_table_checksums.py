@@ -59,6 +59,7 @@ CHANGES = {
     "another page": replaced("../report.html", "<p>24 %"),
     "a folder for a page": folder_for("../report.html"),
     "another plot": replaced("../plots/curves.svg", "<svg>"),
+    "a terabyte": lambda folder: os.truncate(folder / "../report.html", 2**40),
     "a folder for a plot": folder_for("../plots/curves.svg"),
     "one more plot": replaced("../plots/errors.svg", "<svg/>"),
     "a list of others": replaced(table_checksums.NAME, "[]"),

@@ -19,7 +19,7 @@ from reslab.cli.options import Params
 from reslab.config.schema import unknown
 from reslab.config.start import as_written
 from reslab.config.study import Study
-from reslab.errors import UserError
+from reslab.errors import UserError, check_plain
 from reslab.runs import table_checksums
 from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import experiment_record
@@ -112,9 +112,11 @@ def _copy(study: Study, metrics: Path, folder: Path) -> None:
 
 
 def _made(path: Path) -> Path:
-    """The path; raises UserError if nothing is there."""
+    """The path; raises UserError if nothing is there, or if it is or holds what copying would wait for."""
     if not path.exists():
         raise UserError(f"{path}: no such file; run `dvc repro`")
+    for each in (path, *path.rglob("*")):
+        check_plain(each)
     return path
 
 
