@@ -10,7 +10,7 @@ from facts import facts
 
 from reslab import config, environment
 from reslab.config.names import check_experiments, check_name
-from reslab.config.yaml import DEEPEST, LONGEST, MOST, parse_yaml
+from reslab.config.yaml import DEEPEST, LONGEST, MOST, parse_yaml, read_yaml
 from reslab.errors import UserError
 from reslab.experiment.bound import bound
 from reslab.experiment.check import checked
@@ -169,3 +169,10 @@ def test_names_that_look_like_values_are_names(name):
 def test_names_that_are_one_folder_on_some_disks_are_refused():
     with pytest.raises(UserError, match="Base and base differ in capitals only"):
         check_experiments({"experiments": {"Base": {}, "base": {}}})
+
+
+def test_a_file_of_terabytes_is_not_read(tmp_path):
+    with (tmp_path / "params.yaml").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"1,099,511,627,776 bytes are too many: at most 200000 characters"):
+        read_yaml(tmp_path / "params.yaml")

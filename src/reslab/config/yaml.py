@@ -67,6 +67,8 @@ def read_yaml(path: Path) -> Any:
     try:
         if not path.is_file() and path.exists():
             raise UserError("not a file")  # reading a pipe would wait for its other end
+        if (size := path.stat().st_size) > 4 * LONGEST:  # UTF-8 has at most 4 bytes a character
+            raise UserError(f"{size:,} bytes are too many: at most {LONGEST} characters")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError("no such file; run from the repository root or give --params") from None
