@@ -164,6 +164,12 @@ def test_a_stage_ends_when_dvc_is_killed(tmp_path, command):
     assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)
 
 
+def test_ctrl_c_while_libraries_are_loaded_is_one_line():
+    code = "from reslab import errors; import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=heed_signals, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, f"stopped by SIGINT: {stop.GO_ON}\n")
+
+
 def test_a_command_leaves_the_handlers_of_its_process_alone():
     before = [signal.getsignal(number) for number in stop.SIGNALS]
     with stop.listening(), stop.cooperating():

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from reslab import stop, storage, streams
 
@@ -86,6 +87,17 @@ def guard(app: Callable[[], None]) -> None:
             raise
         print(f"error: {known}", file=sys.stderr)
         sys.exit(1)
+
+
+def _unheard(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The last word of a process; of Ctrl-C while libraries are loaded, before anything listens or is done, it is one line."""
+    if issubclass(kind, KeyboardInterrupt):
+        stop.say(stop.Stopped("SIGINT"))
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _unheard
 
 
 def in_plugins(error: BaseException) -> str | None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,17 @@ def test_register_says_what_it_needs(trained, arguments, message, monkeypatch):
     monkeypatch.chdir(trained)
     with pytest.raises(UserError, match=re.escape(message)):
         reslab("register", *arguments)
+
+
+def test_register_names_a_store_that_is_not_there_or_answers_nonsense(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:  # which knows no request
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for port in (9, server.server_port):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
+            with pytest.raises(UserError, match=r"^MLflow store http://\*\*\*@127\.0\.0\.1:\d+: (?!.*secret)"):
+                reslab("register", "own-tau")
+        server.shutdown()
 
 
 @pytest.fixture

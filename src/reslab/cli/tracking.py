@@ -26,7 +26,7 @@ def relog(
     """Log the study to MLflow: its networks, scores, statistics and tables; what is there already is left as it is."""
     from reslab.tracking import Store, read_results, tracking_uri, views
     from reslab.tracking.address import is_http, without_secrets
-    from reslab.tracking.patience import patiently, reason
+    from reslab.tracking.patience import required
 
     study = config.load(params)
     networks = networks_of(study, runs)
@@ -44,12 +44,7 @@ def relog(
             raise UserError(f"{error}: recorded in {metrics}/runs, but not in {runs}; run `dvc pull` or `dvc repro`") from error
         return opened
 
-    try:
-        opened = patiently(log)
-    except UserError:
-        raise
-    except Exception as error:  # any of MLflow's, SQLAlchemy's or the network's
-        raise UserError(f"MLflow store {without_secrets(tracking_uri(project_root()))}: {reason(error)}") from error
+    opened = required(log, tracking_uri(project_root()))
     print(f"{len(networks)} networks of the study {study.name} are in MLflow")
     if results:
         uri = without_secrets(opened.uri)
@@ -106,11 +101,15 @@ def put_into_registry(study: config.Study, network: "TrainedNetwork", name: str)
     """Register a network under a name and return its version."""
     import numpy as np
 
-    from reslab.tracking import Store, registry
+    from reslab.tracking import Store, registry, tracking_uri
+    from reslab.tracking.patience import required
     from reslab.weights.network import load_network
 
     stored = load_network(network.folder)
     example = np.zeros((2, *stored.facts["image_shape"]), dtype=np.float32)
     facts = {"class_names": stored.facts["class_names"], "input": "float32 pixels 0..255 (B, C, H, W)", "output": "logits"}
-    opened = Store(project_root(), study.name)
-    return registry.register(opened, network, stored.classifier, example, name=name, facts=facts)
+
+    def register() -> str:
+        return registry.register(Store(project_root(), study.name), network, stored.classifier, example, name=name, facts=facts)
+
+    return required(register, tracking_uri(project_root()))

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from reslab.errors import one_line
+from reslab import storage
+from reslab.errors import UserError, one_line
 from reslab.tracking.address import USER_VARIABLES, is_remote, without_secrets
 
 SECONDS = 10.0  # of one call to a server, and of all calls that a stage waits for in the end
@@ -82,6 +83,18 @@ def patiently(action: Callable[[], Any]) -> Any:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def required(action: Callable[[], Any], uri: str) -> Any:
+    """Do what a command is there for; raises UserError with the store for what MLflow, a database or the network raises."""
+    try:
+        return patiently(action)
+    except UserError:
+        raise
+    except Exception as error:
+        if storage.explained(error):
+            raise
+        raise UserError(f"MLflow store {without_secrets(uri)}: {reason(error)}") from error
 
 
 def attempt(action: Callable[[], Any], what: str) -> bool:
