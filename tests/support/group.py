@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+import torch._dynamo  # an optimizer loads it, for seconds: once, before processes are forked
 from small_runs import run
 from torch import distributed
 from whole_runs import InterruptAt, Interrupted, Never, train
