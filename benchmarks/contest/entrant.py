@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from contest.clocks import Clock, peak_memory
+from contest.processes import fresh
 from loops import build
 from loops.job import Job, Loop
 
@@ -92,8 +93,7 @@ class Entrant:
         self.name, self.loop = name, loop
         split = job.device == "cpu" and len(job.seeds) > 1
         self.jobs = [Job(**(vars(job) | {"seeds": (seed,)})) for seed in job.seeds] if split else [job]
-        context = multiprocessing.get_context("spawn")  # a forked copy of torch's threads or CUDA would hang
-        self.pools = [ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) for _ in self.jobs]
+        self.pools = [ProcessPoolExecutor(1, mp_context=fresh(), initializer=_end_with_parent) for _ in self.jobs]
 
     def _together(self, function: Callable, arguments: list[tuple]) -> list[Any]:
         futures = [pool.submit(function, *each) for pool, each in zip(self.pools, arguments, strict=True)]

@@ -1,12 +1,12 @@
 """The accuracy guard: each loop that was timed also trains on real digits, and must end where the others end."""
 
-import multiprocessing
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from contest.processes import fresh
 from loops import build
 from loops.job import Job
 
@@ -15,7 +15,7 @@ LEAST_RATE = 0.01  # the least error for which the bound is worked out
 
 def in_a_process(function: Callable, *arguments: Any) -> Any:
     """Call it in a fresh process, which ends with it."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=fresh()) as pool:
         return pool.submit(function, *arguments).result()
 
 
