@@ -40,7 +40,10 @@ def test_they_are_put_in_order():
     assert fill("x.{last}", {}, ["x.9.w", f"x.1{LONG}.w", f"x.{LONG}.w"]) == f"x.1{LONG}"
 
 
-@pytest.mark.parametrize(("name", "value"), [("RANK", "a"), ("WORLD_SIZE", LONG), ("LOCAL_RANK", "-1"), ("MASTER_PORT", "a")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RANK", "a"), ("WORLD_SIZE", LONG), ("LOCAL_RANK", "-1"), ("MASTER_PORT", "a"), ("MASTER_ADDR", "no-such-host.invalid")],
+)
 def test_variables_of_torchrun_are_checked(monkeypatch, name, value):
     given = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     for key, text in (given | {name: value}).items():

@@ -94,10 +94,10 @@ def _unheard(kind: type[BaseException], error: BaseException, trace: TracebackTy
     if issubclass(kind, KeyboardInterrupt):
         stop.say(stop.Stopped("SIGINT"))
     else:
-        sys.__excepthook__(kind, error, trace)
+        _usual(kind, error, trace)
 
 
-sys.excepthook = _unheard
+_usual, sys.excepthook = sys.excepthook, _unheard
 
 
 def in_plugins(error: BaseException) -> str | None:

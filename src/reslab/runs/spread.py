@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from reslab.runs.ranks import Ranks
 HOST = "127.0.0.1"
 SECONDS_TO_NOTICE = 4.0  # that another process has ended, by an error of what it did not send; later the process is ended
 PATIENCE = timedelta(hours=2)  # with a process that lives and sends nothing: a compiler may take long
+TO_JOIN = timedelta(minutes=10)  # for all of torchrun's processes to begin
 INTERRUPT = signal.SIGUSR1  # of the main thread by the one that watches
 LONGEST = 500  # characters of another process's error
 BACKEND = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
@@ -44,7 +46,9 @@ def joined_by_torchrun() -> Iterator[Ranks]:
     local = count_from_environment("LOCAL_RANK", 0, least=0)
     device = take_device(local, count_from_environment("LOCAL_WORLD_SIZE", ranks.count))
     try:
-        distributed.init_process_group(BACKEND[device], timeout=PATIENCE)
+        socket.getaddrinfo(os.environ["MASTER_ADDR"], None)  # an unknown name would be asked for again and again
+        store, rank, count = next(distributed.rendezvous("env://", timeout=TO_JOIN))
+        distributed.init_process_group(BACKEND[device], store=store, rank=rank, world_size=count, timeout=PATIENCE)
     except (ValueError, OSError, distributed.DistError) as error:
         raise UserError(f"{', '.join(TORCHRUN)}: torchrun's processes cannot be joined ({first_line(error)})") from error
     with told_apart(ranks, lambda: None):
