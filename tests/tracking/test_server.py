@@ -74,12 +74,13 @@ def with_password(server, monkeypatch) -> str:
 
 
 @pytest.mark.slow
-def test_several_write_to_the_server_of_a_lab_at_once(with_password, tmp_path):
+def test_several_write_to_the_server_of_a_lab_at_once(with_password, tmp_path, capsys):
     """Runs and artifacts go through the server: nobody has a password of the store behind it."""
     trained = [network(tmp_path / str(seed), seed=seed, identity=f"of{seed}") for seed in range(3)]
     stores = [Store(tmp_path, "lab")] + [Store(tmp_path, "lab") for _ in trained[1:]]
     with ThreadPoolExecutor(3) as pool:
         logged = list(pool.map(lambda pair: pair[0].log(pair[1]), zip(stores, trained, strict=True)))
+    assert capsys.readouterr().out == ""  # stdout is for results; MLflow writes its addresses there
     client = MlflowClient(with_password)
     found = client.search_runs([client.get_experiment_by_name("lab").experiment_id], "tags.kind = 'network'")
     assert {run.info.run_id for run in found} == set(logged)

@@ -24,11 +24,12 @@ if TYPE_CHECKING:  # mlflow takes seconds to import
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs, not on GenAI pages
 SECONDS_FOR_THE_OTHERS = 60  # one that makes the database takes a few
-HTTP_DEFAULTS = {
+DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # which is for results
 }
 
 
@@ -38,7 +39,7 @@ class Store:
     def __init__(self, root: Path, study: str) -> None:
         self.uri = uri = tracking_uri(root)
         self.root, self.study = root, study
-        for name, value in HTTP_DEFAULTS.items():
+        for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         # Two processes that create the database, an experiment or its run at once break or double it: one at a time.
         self.lock = FileLock(root / ".mlflow.lock", timeout=SECONDS_FOR_THE_OTHERS)
