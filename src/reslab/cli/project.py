@@ -38,11 +38,14 @@ def check(params: Params = Path("params.yaml")) -> None:
         print(f"{params}: the syntax is valid; {UNKNOWN_SIZE.format(source_name(study.dataset))}")
         return
     with located(params):
+        notes: dict[str, list[str]] = {}
         for name, experiment in check_study(study, facts).items():
             if late := experiment.unreached_milestones(experiment.budget(facts["train"])):
-                print(f"experiments.{name}: the run ends before {milestones(study.experiments[name], late)}")
+                notes.setdefault(f"the run ends before {milestones(study.experiments[name], late)}", []).append(name)
             for note in experiment.start_notes(facts):
-                print(f"experiments.{name}: {note}")
+                notes.setdefault(note, []).append(name)
+    for note, names in notes.items():
+        print(f"experiments.{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {note}")
     known = (
         "" if "checksum" in facts else f" (checked with the known size of {source_name(study.dataset)}; the data is not there yet)"
     )
