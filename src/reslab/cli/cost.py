@@ -13,11 +13,13 @@ from reslab.cli.app import UPKEEP, USE, app
 from reslab.cli.options import PREPARED, AtOnce, MachineName, Params, study_names
 from reslab.cli.text import duration, print_rows, readable
 from reslab.config import library
+from reslab.config.schema import unknown
 from reslab.config.study import Study
 from reslab.cost import machines
+from reslab.cost.links import LINKS
 from reslab.cost.machines import Machine
 from reslab.environment import count_from_environment, cpu_count, cpu_name, may_have_gpu
-from reslab.errors import UserError
+from reslab.errors import UserError, shown
 from reslab.report.tables.cells import number
 
 if TYPE_CHECKING:
@@ -34,12 +36,19 @@ def estimate(
     ] = None,
     machine: MachineName = None,
     at_once: AtOnce = None,
+    processes: Annotated[
+        str | None,
+        typer.Option(help="Of one network, such as 1,2,8: the time of a seed trained by so many, and their efficiency."),
+    ] = None,
+    link: Annotated[str, typer.Option(help=f"What connects the processes: {', '.join(LINKS)}.")] = "loopback",
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with seconds, for programs.")] = False,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Estimate the training time of each experiment and of the whole study, before anything is trained."""
     chosen = config.load(params) if study is None else config.parse(library.compose(study))
     known = find_machine(machine)
+    if processes is not None:
+        return print_shared(chosen, known, processes, link, csv=csv)
     found = study_costs(chosen, known, at_once)
     if csv:
         rows = [{**cost._asdict(), "seeds": len(chosen.seeds), "machine": known.name, "kind": known.kind} for cost in found]
@@ -59,6 +68,28 @@ def estimate(
     print(f"\nAll of {chosen.name}: {total}, {together} seed(s) at once.")
     print(f"Times of {known.summary()}. Start-up of the stages, some seconds each, is not counted.")
     return None
+
+
+def print_shared(study: Study, machine: Machine, counts: str, link: str, *, csv: bool) -> None:
+    """The time of one seed by each number of processes: the step's compute and exchange, the whole, and the efficiency."""
+    from reslab.cost.sharing import shared
+    from reslab.data.datasets.sizes import size_facts
+
+    if not re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", counts):
+        raise UserError(f"--processes {shown(counts)}: expected numbers such as 1,2,8")
+    if link not in LINKS:
+        raise UserError(unknown(link, list(LINKS), "link"))
+    facts, rows = size_facts(study.dataset, study.validation, PREPARED), []
+    for experiment in study.experiments.values():
+        for count in map(int, counts.split(",")):
+            found = shared(experiment, facts, machine, count, LINKS[link])
+            times = {"step": found.compute, "exchange": found.exchange, "one seed": found.seconds}
+            shown_times = times if csv else {name: duration(value) for name, value in times.items()}
+            efficiency = found.efficiency if csv else f"{found.efficiency:.0%}"
+            rows.append({"experiment": experiment.name, "processes": count, **shown_times, "efficiency": efficiency})
+    print_rows(rows, csv=csv)
+    if not csv:
+        print(f"\nTimes of {machine.summary()}.\nLink: {LINKS[link].source}. Decoding and start-up are not counted.")
 
 
 @app.command(rich_help_panel=UPKEEP)

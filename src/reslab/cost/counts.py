@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -25,21 +25,22 @@ class ForwardWork:
     operations: int  # calls that compute something; views do not count
     parameters: int
     tensors: int  # of parameters
+    norms: int  # layers of batch norm
 
 
 @cache
-def network_work(model: str, image_shape: tuple[int, int, int], classes: int) -> ForwardWork:
+def network_work(model: str, image_shape: tuple[int, int, int], classes: int, *, shared: bool = False) -> ForwardWork:
     """One forward pass of a network, its `{name: ..., **options}` given as JSON; counted once for each state of the code.
 
-    Raises UserError if there is no such network.
+    `shared`: in one of several processes, whose batch norm has the statistics of all. Raises UserError if there is no such network.
     """
     kept = _file()
     own = plugins.names_in({"model": json.loads(model)})
-    parts = [model, image_shape, classes, *(list(_code(name)) for name in own)]
+    parts = [model, image_shape, classes, shared, *(list(_code(name)) for name in own)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     known = _read(kept)
     if key not in known:
-        known[key] = asdict(_count(json.loads(model), image_shape, classes))
+        known[key] = asdict(_count(json.loads(model), image_shape, classes, shared=shared))
         _write(kept, known)
     return ForwardWork(**known[key])
 
@@ -53,8 +54,8 @@ def _code(name: str) -> tuple[str, str]:
 
 @cache
 def _file() -> Path:
-    """The file for the families as they are today: their code is part of its name."""
-    digest = hashlib.sha256()
+    """The file for the families as they are today, and for what is counted: both are part of its name."""
+    digest = hashlib.sha256(" ".join(field.name for field in fields(ForwardWork)).encode())
     for path in sorted(Path(reslab.__path__[0], "models").rglob("*.py")):
         digest.update(path.read_bytes())
     return user_cache() / KEPT / f"{digest.hexdigest()[:16]}.json"
@@ -74,13 +75,15 @@ def _write(path: Path, known: Mapping[str, dict]) -> None:
         replace_text(path, json.dumps(known))
 
 
-def _count(model: dict, image_shape: tuple[int, int, int], classes: int) -> ForwardWork:
+def _count(model: dict, image_shape: tuple[int, int, int], classes: int, *, shared: bool) -> ForwardWork:
     import torch
 
-    from reslab.cost.forward_work import forward_work
+    from reslab.cost.forward_work import forward_work, share_statistics
     from reslab.experiment.networks import build_network
 
     facts = {"image_shape": image_shape, "class_names": [str(number) for number in range(classes)]}
     with torch.device("meta"):
         network = build_network(model, facts, seed=0)
+    if shared:
+        share_statistics(network)
     return forward_work(network, image_shape)

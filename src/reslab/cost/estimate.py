@@ -26,9 +26,9 @@ class Cost(NamedTuple):
     wall: float  # of all seeds, trained so many at once
 
 
-def step_work(experiment: Experiment, facts: Mapping, *, batch_size: int | None = None) -> Work:
-    """One optimizer step: forward and backward pass of a batch, in its chunks, and the update."""
-    forward, train = network_work(experiment, facts), experiment.train
+def step_work(experiment: Experiment, facts: Mapping, *, batch_size: int | None = None, shared: bool = False) -> Work:
+    """One optimizer step: forward and backward pass of a batch, in its chunks, and the update; `shared` as in `network_work`."""
+    forward, train = network_work(experiment, facts, shared=shared), experiment.train
     images = batch_size or train.batch_size
     chunks = math.ceil(images / min(train.ghost_batch_size or images, images))
     passes = _work(forward, images * views(experiment), facts)
@@ -62,9 +62,10 @@ def views(experiment: Experiment) -> int:
     return 2 if any(step["name"] == "dual_cutout" for step in experiment.augment) else 1
 
 
-def network_work(experiment: Experiment, facts: Mapping) -> ForwardWork:
+def network_work(experiment: Experiment, facts: Mapping, *, shared: bool = False) -> ForwardWork:
     """One forward pass of the experiment's network; equal networks are counted once."""
-    return counts.network_work(json.dumps(experiment.model, sort_keys=True), tuple(facts["image_shape"]), len(facts["class_names"]))
+    model, shape = json.dumps(experiment.model, sort_keys=True), tuple(facts["image_shape"])
+    return counts.network_work(model, shape, len(facts["class_names"]), shared=shared)
 
 
 def _work(forward: ForwardWork, images: int, facts: Mapping) -> Work:

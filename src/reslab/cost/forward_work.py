@@ -4,10 +4,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from reslab.cost.counts import ForwardWork
 from reslab.models.analysis.count import MultiplyAdds
+from reslab.runs.ranks import Ranks
+from reslab.training.distributed import AcrossProcesses
 
 IMAGES = 2  # batch norm refuses to train on one
 
@@ -28,6 +31,19 @@ class Traffic(MultiplyAdds):
         return outputs
 
 
+class Unconnected(Ranks):
+    """One of two processes, whose exchanges are left out: they are no work."""
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """The tensor as it is."""
+        return tensor
+
+
+def share_statistics(model: nn.Module) -> None:
+    """Let batch norm compute as it does where several processes train the network (training/distributed.py)."""
+    AcrossProcesses(model, Unconnected(0, 2)).size = 2 * IMAGES
+
+
 def _is_view(function: Any) -> bool:
     aliases = [value.alias_info for value in function._schema.returns]
     return any(alias is not None and not alias.is_write for alias in aliases)
@@ -45,4 +61,5 @@ def forward_work(model: nn.Module, image_shape: tuple[int, int, int]) -> Forward
         operations=traffic.operations,
         parameters=sum(parameters),
         tensors=len(parameters),
+        norms=sum(isinstance(module, _BatchNorm) for module in model.modules()),
     )

@@ -1,0 +1,83 @@
+"""The time of a network over several processes: the formula, and what a step really exchanges."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from small_runs import run
+from typer.testing import CliRunner
+
+from reslab import config
+from reslab.cli.app import app
+from reslab.config import library
+from reslab.cost.forward_work import forward_work
+from reslab.cost.links import LINKS, Link
+from reslab.cost.machines import read
+from reslab.cost.sharing import GRADIENT_BYTES, PER_NORM, SUMS, exchange_seconds, shared
+from reslab.runs.ranks import Ranks
+
+FACTS = {"image_shape": [3, 32, 32], "class_names": ["a"] * 10, "train": 50_000, "test": 10_000, "validation": 0}
+
+
+@dataclass(frozen=True)
+class Counted(Ranks):
+    """Of two processes the first, alone: what it would exchange is counted."""
+
+    sent: list = field(default_factory=list)
+
+    def add(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.sent.append(tensor.nbytes)
+        return tensor
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_a_step_exchanges_what_the_model_says(norm):
+    ranks = Counted(0, 2)
+    made = run(model={"name": "tau_resnet", "depth": 8, "norm": norm, "tau": 0.5}, ranks=ranks)
+    step = made.step()
+    size = step.batches.begin(1)[0]
+    step.batches.load(size)
+    step(size)
+    sent = list(ranks.sent)
+    forward = forward_work(made.model, (3, 8, 8))  # a pass that exchanges, too
+    assert len(sent) == 1 + SUMS + PER_NORM * forward.norms
+    assert max(sent) == GRADIENT_BYTES * forward.parameters
+    assert (forward.norms > 0) == (norm == "batch")
+
+
+def test_the_ring_and_the_tree():
+    link = Link(latency=1.0, bandwidth=10.0, source="")
+    assert exchange_seconds(1000, 1, link) == 0
+    assert exchange_seconds(1000, 2, link) == 2 + 100
+    assert exchange_seconds(1000, 4, link) == pytest.approx(6 + 1.5 * 100)
+    assert exchange_seconds(0, 512, link) == 18  # of the tree
+    assert exchange_seconds(1e6, 512, link) == pytest.approx(1022 + 2 * 511 / 512 * 1e5)
+
+
+def test_more_processes_are_quicker_and_less_efficient():
+    study = config.parse(library.compose("hysts-wrn28-ricap-multi-gpu"))
+    experiment, machine = study.experiments["gpus1"], read("geforce-gtx-1080-ti")
+    found = [shared(experiment, FACTS, machine, count, LINKS["nvlink"]) for count in (1, 2, 4, 8)]
+    assert [each.efficiency for each in found] == sorted((each.efficiency for each in found), reverse=True)
+    assert found[0].efficiency == 1
+    assert found[0].seconds > found[1].seconds > found[2].seconds > found[3].seconds
+    ghosts = shared(study.experiments["gpus8"], FACTS, machine, 8, LINKS["nvlink"])
+    assert ghosts.exchange < found[3].exchange  # whose batch norm adds up the statistics of all
+
+
+@pytest.mark.parametrize("counts", ["0", "1,", "two", "1,2,-3", "9" * 30, "1000"])
+def test_numbers_of_processes_are_checked(counts):
+    found = CliRunner().invoke(app, ["estimate", "digits-tau", "--machine", "intel-xeon-1-thread", "--processes", counts])
+    assert found.exit_code == 1
+    assert "expected numbers such as 1,2,8" in str(found.exception) or "give fewer" in str(found.exception)
+
+
+def test_the_table_and_its_csv():
+    line = ["estimate", "hysts-wrn28-ricap-multi-gpu", "--machine", "geforce-gtx-1080-ti", "--processes", "1,8", "--link"]
+    shown = CliRunner().invoke(app, [*line, "nvlink"])
+    assert "NOT measured" in shown.stdout
+    assert "100%" in shown.stdout
+    rows = CliRunner().invoke(app, [*line, "nvlink", "--csv"]).stdout.splitlines()
+    assert rows[0] == "experiment,processes,step,exchange,one seed,efficiency"
+    assert len(rows) == 1 + 2 * 4
+    assert "unknown link 'wet string'" in str(CliRunner().invoke(app, [*line, "wet string"]).exception)
