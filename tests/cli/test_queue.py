@@ -5,8 +5,8 @@ import signal
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+from orphans import is_running
 
 from reslab.cli.train import show, state, submitting, summary
 from reslab.errors import UserError
@@ -39,9 +39,12 @@ def program(folder: Path, name: str, script: str) -> Path:
 
 
 def is_gone(started: Path) -> bool:
-    """Whether neither the program nor what it had started is left."""
+    """Whether neither the program nor what it had started is left, a moment after both were killed."""
     numbers = [int(number) for number in Path(f"{started}.pids").read_text().split()]
-    return not any(psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE for number in numbers)
+    until = time.monotonic() + 5
+    while any(map(is_running, numbers)) and time.monotonic() < until:  # a killed process takes the kernel a moment
+        time.sleep(0.01)
+    return not any(map(is_running, numbers))
 
 
 def networks(count: int) -> list[Network]:

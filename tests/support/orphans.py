@@ -10,8 +10,10 @@ import pytest
 
 
 def is_running(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it is gone, perhaps while it was read
+        return False
 
 
 def assert_ends_with(parent: subprocess.Popen, folder: Path, seconds: int = 10) -> None:
