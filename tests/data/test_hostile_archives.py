@@ -112,6 +112,16 @@ def test_a_zip_whose_members_lie_over_one_another_is_refused(tmp_path):
     refused(tmp_path / "raw", path, "x.zip: ")
 
 
+def test_a_picture_that_is_marked_as_a_link_is_not_lost(tmp_path):
+    """A zip's directory has no checksum: one flipped bit of a member's mode would leave the picture out as a broken link."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for name, content in FILES.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (0o120644 if name == next(iter(FILES)) else 0o100644) << 16
+            archive.writestr(member, content)
+    refused(tmp_path / "raw", tmp_path / "x.zip", "is marked as a link, and holds no path")
+
+
 def test_a_member_that_says_it_is_small_does_not_grow(tmp_path):
     path = write_archive(tmp_path / "x.zip", FILES | {"train/cat/0.png": bytes(2**26)})
     content = path.read_bytes()

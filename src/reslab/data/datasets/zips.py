@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reslab.data.datasets.entries import Entry, checked_name
 from reslab.data.datasets.tars import inside
-from reslab.errors import UserError
+from reslab.errors import UserError, cut
 
 ENCRYPTED, PATCHED, UTF8_NAME = 0x41, 0x20, 0x800  # bits of a member's flags
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads bzip2 and lzma without a limit to the memory
@@ -78,5 +78,7 @@ def _target(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> str
     """Where a link leads, which is its content; out of the archive if it cannot be read."""
     if _problem(member) or member.file_size > MAX_TARGET_BYTES:
         return None
-    target = _read(archive, member).decode("utf-8", "surrogateescape")
-    return inside(posixpath.join(posixpath.dirname(name), target))
+    target = _read(archive, member)
+    if min(target, default=0) < ord(" "):  # in no sane path: the directory has no checksum, its mark of a link may be damage
+        raise zipfile.BadZipFile(f"{cut(name)} is marked as a link, and holds no path")
+    return inside(posixpath.join(posixpath.dirname(name), target.decode("utf-8", "surrogateescape")))
