@@ -122,6 +122,16 @@ def test_a_picture_that_is_marked_as_a_link_is_not_lost(tmp_path):
     refused(tmp_path / "raw", tmp_path / "x.zip", "is marked as a link, and holds no path")
 
 
+def test_a_picture_whose_entry_in_the_directory_is_zeroed_is_not_empty(tmp_path):
+    """Checksum and sizes of nothing fit one another; those beside the content do not fit them."""
+    write_archive(tmp_path / "x.zip", FILES)
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 16 : entry + 28] = bytes(12)
+    (tmp_path / "x.zip").write_bytes(content)
+    refused(tmp_path / "raw", tmp_path / "x.zip", "is not what the directory says")
+
+
 def test_a_member_that_says_it_is_small_does_not_grow(tmp_path):
     path = write_archive(tmp_path / "x.zip", FILES | {"train/cat/0.png": bytes(2**26)})
     content = path.read_bytes()

@@ -1,6 +1,7 @@
 """A zip's entries and contents; nothing is extracted to disk."""
 
 import posixpath
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from reslab.errors import UserError, cut
 ENCRYPTED, PATCHED, UTF8_NAME = 0x41, 0x20, 0x800  # bits of a member's flags
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads bzip2 and lzma without a limit to the memory
 MAX_TARGET_BYTES = 4096
+BESIDE = 14  # bytes of a member's own header before its checksum and sizes
 
 
 def entries(source: Path) -> Iterator[Entry]:
@@ -28,6 +30,7 @@ def entries(source: Path) -> Iterator[Entry]:
                 problem = _problem(member)
                 if not problem:
                     archive.open(member).close()  # compares the name in the directory with the one beside the content
+                    _compare(archive, member)
                 yield Entry(checked_name(name), size=member.file_size, problem=problem)
 
 
@@ -72,6 +75,18 @@ def _problem(member: zipfile.ZipInfo) -> str:
         method = zipfile.compressor_names.get(member.compress_type, "unknown")
         return f"is packed by method {member.compress_type} ({method}); pack it again with the usual deflate"
     return ""
+
+
+def _compare(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Raise BadZipFile if checksum or sizes beside the content are others than in the directory, which has no checksum itself.
+
+    Who packs as a stream writes zeros there, and for large files all ones.
+    """
+    archive.fp.seek(member.header_offset + BESIDE)
+    beside = struct.unpack("<3L", archive.fp.read(12))
+    for value, listed in zip(beside, (member.CRC, member.compress_size, member.file_size), strict=True):
+        if value not in (0, 0xFFFFFFFF, listed):
+            raise zipfile.BadZipFile(f"{cut(member.filename)} is not what the directory says")
 
 
 def _target(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> str | None:
