@@ -132,6 +132,14 @@ def test_a_picture_whose_entry_in_the_directory_is_zeroed_is_not_empty(tmp_path)
     refused(tmp_path / "raw", tmp_path / "x.zip", "is not what the directory says")
 
 
+def test_an_entry_that_swallows_the_next_loses_no_picture(tmp_path):
+    write_archive(tmp_path / "x.zip", FILES)
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    content[content.rindex(b"PK\x01\x02", 0, content.rindex(b"PK\x01\x02")) + 33] = 1  # a comment of 256 bytes
+    (tmp_path / "x.zip").write_bytes(content)
+    refused(tmp_path / "raw", tmp_path / "x.zip", "are counted")
+
+
 def test_a_member_that_says_it_is_small_does_not_grow(tmp_path):
     path = write_archive(tmp_path / "x.zip", FILES | {"train/cat/0.png": bytes(2**26)})
     content = path.read_bytes()

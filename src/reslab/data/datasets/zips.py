@@ -14,12 +14,14 @@ from reslab.errors import UserError, cut
 ENCRYPTED, PATCHED, UTF8_NAME = 0x41, 0x20, 0x800  # bits of a member's flags
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads bzip2 and lzma without a limit to the memory
 MAX_TARGET_BYTES = 4096
+LONGEST_END = 22 + 0xFFFF  # bytes of the record at a zip's end, with its comment
 BESIDE = 14  # bytes of a member's own header before its checksum and sizes
 
 
 def entries(source: Path) -> Iterator[Entry]:
     """Every member in the order of the directory; raises UserError for names that lead out and versions that are not known."""
     with _opened(source) as archive:
+        _check_count(source, len(archive.infolist()))
         for member in archive.infolist():
             name, unix = _name(member), member.external_attr >> 16
             if name.endswith("/"):
@@ -75,6 +77,16 @@ def _problem(member: zipfile.ZipInfo) -> str:
         method = zipfile.compressor_names.get(member.compress_type, "unknown")
         return f"is packed by method {member.compress_type} ({method}); pack it again with the usual deflate"
     return ""
+
+
+def _check_count(source: Path, found: int) -> None:
+    """Raise BadZipFile if the end of the zip counts other members: a damaged length can swallow the entry that follows."""
+    with source.open("rb") as file:
+        file.seek(max(0, source.stat().st_size - LONGEST_END))
+        tail = file.read()
+    (counted,) = struct.unpack_from("<H", tail, tail.rfind(b"PK\5\6") + 10)
+    if counted not in (0xFFFF, found & 0xFFFF):  # all ones: more than fit
+        raise zipfile.BadZipFile(f"{found} members where {counted} are counted")
 
 
 def _compare(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
