@@ -32,7 +32,7 @@ NETWORKS = {
     "resnet110, batch norm": {"depth": 110},
     "resnet110, no batch norm": {"depth": 110, "norm": "none", "tau": 0.1},
 }
-SIZES = (8, 64 * 1024, 2**20, 16 * 2**20)  # bytes
+SIZES = (8, 16 * 2**20)  # bytes: the latency is seen in one, the bandwidth in the other
 LAYOUTS = {"1 process": (1, 1), "2 processes": (1, 2), "2 nodes": (2, 1)}  # nodes, processes on each
 LIMIT = 600  # seconds of one layout
 

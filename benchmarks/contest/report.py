@@ -11,7 +11,7 @@ from contest.compare import CONFIDENCE, EPOCH_IMAGES, EPOCH_TESTS, per_cpu_secon
 from contest.plan import AGAIN
 from reslab.errors import UserError, first_line
 from reslab.runs.records import read_record, write_record
-from reslab.storage import replace_text
+from reslab.storage import replace_text, replacing
 
 RESULTS = "results.json"
 MEND = "take it from git, or delete it to measure everything anew"
@@ -55,9 +55,8 @@ def load(folder: Path) -> dict:
 def write(results: dict, folder: Path) -> None:
     """Write all files; what was found before stays if that fails."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f"{RESULTS}.draft"
-    write_record(draft, results)
-    draft.replace(folder / RESULTS)
+    with replacing(folder / RESULTS) as draft:
+        write_record(draft, results)
     rows = list(loop_rows(results))
     pd.DataFrame(rows).to_csv(folder / "loops.csv", index=False, float_format="%.5g")
     pd.DataFrame(sweep_rows(results)).to_csv(folder / "scaling.csv", index=False, float_format="%.5g")

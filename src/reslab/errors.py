@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from reslab import stop, storage, streams
+from reslab import stop, storage
+from reslab.stop import streams
 
 TRACEBACK_SWITCH = "RESLAB_TRACEBACK"
 ECHOED = 120  # characters of the input in a message

@@ -19,7 +19,6 @@ NO_RESULT = (
     "reslab.runs",
     "reslab.stop",
     "reslab.storage",
-    "reslab.streams",
     "reslab.tracking",
 )
 # The description pins these: it holds the merged parameters and the losses of three real steps, and train depends on it.

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from reslab import streams
+from reslab.stop import streams
+from reslab.stop.streams import SECONDS_BETWEEN_LOOKS
 
 if TYPE_CHECKING:
     import psutil
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # of batch schedulers, of Ctrl-C and of a closed terminal
-SECONDS_BETWEEN_LOOKS = 0.5
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
 GO_ON = "finished work is kept; run the same command again to resume"
