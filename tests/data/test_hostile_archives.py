@@ -132,6 +132,15 @@ def test_a_picture_whose_entry_in_the_directory_is_zeroed_is_not_empty(tmp_path)
     refused(tmp_path / "raw", tmp_path / "x.zip", "is not what the directory says")
 
 
+def test_a_picture_whose_name_is_cut_to_its_folder_is_not_lost(tmp_path):
+    write_archive(tmp_path / "x.zip", FILES)
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[content.index(b"/", entry) + 1] = 0  # train/cat/1.png becomes train/
+    (tmp_path / "x.zip").write_bytes(content)
+    refused(tmp_path / "raw", tmp_path / "x.zip", "differ")
+
+
 def test_an_entry_that_swallows_the_next_loses_no_picture(tmp_path):
     write_archive(tmp_path / "x.zip", FILES)
     content = bytearray((tmp_path / "x.zip").read_bytes())

@@ -23,16 +23,15 @@ def entries(source: Path) -> Iterator[Entry]:
     with _opened(source) as archive:
         _check_count(source, len(archive.infolist()))
         for member in archive.infolist():
-            name, unix = _name(member), member.external_attr >> 16
+            name, unix, problem = _name(member), member.external_attr >> 16, _problem(member)
+            if not problem:
+                archive.open(member).close()  # compares the name in the directory with the one beside the content
+                _compare(archive, member)
             if name.endswith("/"):
                 yield Entry(checked_name(name), "folder")
             elif unix & 0o170000 == 0o120000:
                 yield Entry(checked_name(name), "link", target=_target(archive, member, name))
             else:
-                problem = _problem(member)
-                if not problem:
-                    archive.open(member).close()  # compares the name in the directory with the one beside the content
-                    _compare(archive, member)
                 yield Entry(checked_name(name), size=member.file_size, problem=problem)
 
 
