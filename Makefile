@@ -29,7 +29,8 @@ setup: $(VENV)/.ready
 # Done again only when the dependencies change.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev,docs]' || \
+		{ echo 'The installation failed. If pip names a conflict, the package index may have failed for a moment: run make again.' >&2; exit 1; }
 	touch $@
 
 docs: setup
