@@ -29,8 +29,7 @@ setup: $(VENV)/.ready
 # Done again only when the dependencies change.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[dev,docs]' || \
-		{ echo 'The installation failed. If pip names a conflict, the package index may have failed for a moment: run make again.' >&2; exit 1; }
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 docs: setup
@@ -54,4 +53,4 @@ requirements.txt: constraints.txt
 	build/constraints/bin/pip install uv
 	echo '# constraints.txt with the checksums of all files, for every system; made by `make constraints`.' > $@
 	echo 'setuptools>=77' | build/constraints/bin/uv pip compile --universal --generate-hashes --no-annotate --no-header \
-		--python-version 3.11.5 --constraint constraints.txt --extra dev --extra docs pyproject.toml - >> $@
+		--python-version 3.11.0 --constraint constraints.txt --extra dev --extra docs pyproject.toml - >> $@

@@ -4,9 +4,10 @@ import re
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from project import call, clone
 
@@ -34,6 +35,14 @@ def test_constraints_pin_every_dependency_as_installed(repository):
         pinned = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pinned), requirement
     assert version("dvc") == pins["dvc"]
+
+
+def test_every_pin_installs_on_the_oldest_python(repository):
+    """The oldest that pyproject allows: Debian 12's python3 is 3.11.2, and pip calls a package for a newer one a conflict."""
+    pins = [line.split("==")[0] for line in (repository / "constraints.txt").read_text().splitlines()]
+    allowed = {name: metadata(name).get("Requires-Python", "") for name in pins}
+    assert len(allowed) > 100
+    assert [name for name, versions in allowed.items() if "3.11.0" not in SpecifierSet(versions)] == []
 
 
 def test_every_pin_has_checksums(repository):
