@@ -110,7 +110,8 @@ def unpack(commit: str, paths: list[str], folder: Path) -> None:
     packed = folder / "files.tar"
     _answer("archive", "--format=tar", f"--output={packed}", commit, "--", *paths)
     with tarfile.open(packed) as files:
-        files.extractall(folder, filter="data")
+        files.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+        files.extractall(folder)
     packed.unlink()
 
 
