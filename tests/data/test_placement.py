@@ -1,13 +1,18 @@
 """Where a split is kept: the choice, and that it changes no bit."""
 
+import gc
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
+from reslab.data import prepared
+from reslab.data.batches.held_out import images_at_once
 from reslab.data.batches.hosted import Hosted
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
-from reslab.data.batches.resident import Resident
+from reslab.data.batches.resident import Resident, in_use
 from reslab.data.prepared.splits import Arrays
 from reslab.environment import SHARE, decoders, resident_bytes
 from reslab.errors import UserError
@@ -80,3 +85,32 @@ def test_what_is_asked_of_the_machine_must_be_possible(monkeypatch):
         monkeypatch.setenv("RESLAB_RESIDENT_GIB", value)
         with pytest.raises(UserError, match=rf"RESLAB_RESIDENT_GIB={value} is not allowed: a number of GiB"):
             resident_bytes(10)
+
+
+def test_networks_of_one_process_share_one_copy_of_a_split_until_none_uses_it(small_images, tmp_path):
+    folder = tmp_path / "data"
+    prepared.save(small_images, folder, name="small", validation=8)
+    one, other = (prepared.load(folder) for _ in range(2))
+    assert one is other
+    assert prepared.load(shutil.copytree(folder, tmp_path / "copy")) is not one
+    first, second = (Resident(data.train, Order(32, 8, seed), CPU) for seed, data in enumerate((one, other)))
+    assert first.whole is second.whole
+    assert Resident(one.test, Order(12, 8), CPU).whole is not first.whole
+    assert Resident(Arrays(one.train.images, one.train.labels + 1), Order(32, 8), CPU).whole is not first.whole
+    split = one.train
+    del first, second
+    gc.collect()
+    assert in_use(split, CPU) is None
+
+
+def test_a_network_trains_on_what_is_stored_now(small_images, tmp_path):
+    prepared.save(small_images, tmp_path, name="small", validation=0)
+    before = prepared.load(tmp_path)
+    prepared.save(small_images, tmp_path, name="small", validation=8)
+    assert len(prepared.load(tmp_path).train) == len(before.train) - 8
+
+
+def test_a_gpu_scores_more_images_at_once_if_they_are_small(split, tmp_path):
+    large = Arrays(np.zeros((2, 3, 64, 64), np.uint8), np.zeros(2, np.int64))
+    found = [images_at_once(data, torch.device(device)) for data in (split, large) for device in ("cpu", "cuda")]
+    assert found == [500, 2500, 500, 500]

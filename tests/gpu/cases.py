@@ -7,17 +7,23 @@ import gc
 import json
 import os
 import sys
-from dataclasses import dataclass
+import tempfile
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import standin
 import torch
 from families import CASES
 from small_runs import run
+from test_gpu_levels import Job, train_network
 
 from reslab import config
 from reslab.data.augment import draw_kernel
 from reslab.data.augment.recipe import AUGMENTATIONS, MIXINGS
+from reslab.data.batches.held_out import HeldOutBatches
+from reslab.data.batches.order import Order
+from reslab.data.batches.resident import Resident
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import assemble
@@ -87,39 +93,80 @@ def kernels(level: str, depth: int) -> None:
     say(case=f"resnet{depth} {level}", **captured(network({"name": "resnet", "depth": depth}), level))
 
 
-@dataclass(frozen=True)
-class Job:
-    """A network that trains with others."""
-
-    seed: int
+def together(count: int) -> None:
+    """Networks recorded together."""
+    say(case="together", **_together([{} for _ in range(count)]))
 
 
-def together(count: int, limit: int | None = None) -> None:
-    """Networks recorded together; with a `limit` of memory in bytes not all find room at once."""
+def crowded() -> None:
+    """Networks of which the last is larger than the others, in little more than it needs: beside them it finds no room."""
+    small, large = {}, {"model": {"width": 128}, "train": {"batch_size": 40}}
+    _together([large])
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    _together([large])
+    torch.cuda.empty_cache()
+    most, used = torch.cuda.max_memory_reserved() - torch.cuda.memory_reserved(), standin.counts()["bytes|used"]
+    standin.limit_memory(used + most + 8 * 2**20)
+    say(case="crowded", **_together([small, small, small, large]))
+    standin.limit_memory(1 << 37)
+
+
+def _together(networks: list[dict]) -> dict:
     os.environ["RESLAB_ENGINE"] = "graph"
-    found, most = [], [0, 0]
+    found, under_way, counted = [], set(), {"started": 0, "at_once": 0}
 
     def train(job: Job, take_turn) -> None:
-        step = run(seed=job.seed, device=GPU).step()
-        launch, level = levels.choose_level(step, SIZE)
-        most[0] += 1
-        most[1] = max(most)
-        for epoch in (1, 2):
-            for size in step.begin_epoch(epoch):
-                step.batches.load(size)
-                launch(size)
-                take_turn()
-        most[0] -= 1
-        found.append(level.level)
+        under_way.add(job.seed)
+        counted["started"] += 1
+        counted["at_once"] = max(counted["at_once"], len(under_way))
+        try:
+            step = run(seed=job.seed, device=GPU, **networks[job.seed]).step()
+            launch, level = levels.choose_level(step, SIZE)
+            for epoch in (1, 2):
+                for size in step.begin_epoch(epoch):
+                    step.batches.load(size)
+                    launch(size)
+                    take_turn()
+            found.append(level.level)
+        finally:
+            under_way.remove(job.seed)
 
     standin.reset()
-    if limit:
-        standin.limit_memory(standin.counts()["bytes|used"] + limit)
     before = torch.cuda.memory_reserved()
     for _ in range(2):
-        list(run_together(train, [Job(seed) for seed in range(count)], device=GPU))
+        list(run_together(train, [Job(seed) for seed in range(len(networks))], device=GPU))
         gc.collect()
-    say(case="together", levels=found, at_once=most[1], anomalies=standin.anomalies(), left=torch.cuda.memory_reserved() - before)
+    return {"levels": found, **counted, "anomalies": standin.anomalies(), "left": torch.cuda.memory_reserved() - before}
+
+
+def resumed(level: str) -> None:
+    """A run that stops within an epoch, and goes on from its checkpoint."""
+    os.environ["RESLAB_ENGINE"] = level
+    done, turns = {}, {2: [], None: []}
+    with tempfile.TemporaryDirectory() as folder, torch.cuda.stream(torch.cuda.Stream()):
+        standin.reset()
+        for until, taken in turns.items():
+            train_network(Job(0), lambda taken=taken: taken.append(1), done, {}, Path(folder) / "checkpoint.pt", until)
+    say(case="resumed", level=done[0].level.level, turns=[*map(len, turns.values())], anomalies=standin.anomalies())
+
+
+def copies() -> None:
+    """The bytes on the device of one split, of a second order of it, and the kernels that score ten thousand images."""
+    split = Arrays(np.zeros((1000, 3, 32, 32), np.uint8), np.zeros(1000, np.int64))
+    kept, sizes = [], [torch.cuda.memory_allocated()]
+    for seed in range(2):
+        kept.append(Resident(split, Order(1000, 128, seed), GPU))
+        sizes.append(torch.cuda.memory_allocated())
+    made = network({"name": "resnet", "depth": 20}, images=128)
+    tests = Arrays(np.zeros((10_000, 3, 32, 32), np.uint8), np.zeros(10_000, np.int64))
+    made.held_out["test"] = HeldOutBatches(tests, made.batches.normalize, GPU)
+    scoring = made.scoring_steps()["test"]
+    with torch.cuda.stream(torch.cuda.Stream()):
+        standin.reset()
+        levels.record_scoring(scoring, levels.ExecutionLevel("graph"))
+    kernels = standin.captured() * len(scoring.batches.batch_sizes)
+    say(case="copies", images=split.images.nbytes, bytes=[b - a for a, b in pairwise(sizes)], kernels=kernels)
 
 
 def say(**row) -> None:

@@ -13,6 +13,7 @@ from standin.build import Unavailable, build
 HERE = Path(__file__).parent
 PATHS = (HERE, HERE.parent / "support", HERE.parents[1] / "src")
 GRAPH_20, COMPILED_20, COMPILED_110 = 241, 122, 572  # kernels of one step, torch 2.15; they may only fall
+SCORED_20 = 632  # of 10,000 images, once
 BUDGETS = json.loads((HERE / "budgets.json").read_text())  # the same at `graph` for the small members of every family and recipe
 
 
@@ -37,12 +38,12 @@ def on_standin(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(on_standin):
     """The rows of all cases but those that compile, of one process, for it takes seconds to start. `recipes` sets a width: last."""
-    return on_standin("kernels:graph:20", "together:16", "recipes:8")
+    return on_standin("kernels:graph:20", "together:16", "crowded", "resumed:graph", "copies", "recipes:8")
 
 
 @pytest.mark.slow
 def test_every_recipe_is_recorded_without_a_forbidden_call_and_in_no_more_kernels(found):
-    rows = found[2:]
+    rows = found[5:]
     assert len(rows) > 90
     assert [row for row in rows if row["level"] != "graph" or row["refused"] or row["anomalies"]] == []
     if torch.__version__.startswith(BUDGETS["torch"]):
@@ -64,6 +65,31 @@ def test_sixteen_networks_are_recorded_side_by_side_and_keep_no_memory(found):
     assert row["at_once"] == 16
     assert row["anomalies"] == {}
     assert row["left"] <= 0
+
+
+@pytest.mark.slow
+def test_a_network_without_room_beside_others_is_recorded_when_there_is_room(found):
+    row = found[2]
+    assert row["levels"] == ["graph"] * 8
+    assert row["started"] > 8
+    assert row["anomalies"] == {}
+    assert row["left"] <= 0
+
+
+@pytest.mark.slow
+def test_a_stopped_run_is_recorded_again_from_its_checkpoint(found):
+    row = found[3]
+    assert row["level"] == "graph"
+    assert row["turns"][0] == 2  # steps, of six; then the other four, and the batches that are scored
+    assert row["anomalies"] == {}
+
+
+@pytest.mark.slow
+def test_networks_share_one_copy_of_a_split_and_score_it_in_few_kernels(found):
+    row = found[4]
+    first, second = row["bytes"]
+    assert first > row["images"] > 100 * second
+    assert row["kernels"] <= SCORED_20
 
 
 @pytest.mark.exhaustive

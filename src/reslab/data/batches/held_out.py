@@ -16,6 +16,8 @@ from reslab.runs.ranks import ALONE, Ranks
 from reslab.targets import Batch
 
 DECODED_AT_ONCE = 100  # images of a batch from files, which are large
+ON_GPU = 2500  # images of CIFAR's size: fewer batches, fewer kernels to launch
+PIXELS = 3 * 32 * 32
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,21 @@ def with_mirrored(views: Tensor) -> Tensor:
     return torch.cat([views, views.flip(4)], 1)
 
 
+def images_at_once(split: Split, device: torch.device) -> int:
+    """The number of images that are scored together: a GPU takes more of them, as long as they are small."""
+    if isinstance(split, Files):
+        return DECODED_AT_ONCE
+    small = split.images[0].size <= PIXELS
+    return ON_GPU if device.type == "cuda" and small else SCORED_AT_ONCE
+
+
 class HeldOutBatches(Batches):
     """A split that is only scored: in its own order, normalised, not augmented, each image once or in ten crops."""
 
     def __init__(
         self, split: Split, normalize: Normalize, device: torch.device, *, ten: TenCrops | None = None, ranks: Ranks = ALONE
     ) -> None:
-        at_once = (DECODED_AT_ONCE if isinstance(split, Files) else SCORED_AT_ONCE) // (5 if ten else 1)
-        order = Order(len(split), at_once, shuffle=False, ranks=ranks)
+        order = Order(len(split), images_at_once(split, device) // (5 if ten else 1), shuffle=False, ranks=ranks)
         super().__init__(placed(split, order, device, "corners" if ten else "centre"))
         self.normalize, self.ten = normalize, ten
 

@@ -11,7 +11,7 @@ from reslab.data.batches.gathered import Gathered
 from reslab.data.batches.hosted import Hosted
 from reslab.data.batches.order import Order
 from reslab.data.batches.raw import RawBatches
-from reslab.data.batches.resident import Resident
+from reslab.data.batches.resident import Resident, in_use
 from reslab.data.batches.streamed import CROPS, Crop, Cut, Streamed
 from reslab.data.batches.training import TrainingBatches
 from reslab.data.normalize import Normalize
@@ -22,14 +22,17 @@ from reslab.runs.ranks import ALONE
 
 
 def placed(split: Split, order: Order, device: torch.device, cut: Cut = "centre") -> RawBatches:
-    """The split's batches, kept on the device if they fit its share of the memory, else in host memory; files stay files.
+    """The split's batches, kept on the device if they are there or fit its share of the memory, else in host memory.
 
-    Files are `cut` as they are decoded: by all cores but one beside a GPU; on a CPU, whose cores train, by the process that trains.
+    Files stay files, and are `cut` as they are decoded: by all cores but one beside a GPU; on a CPU, whose cores train, by the
+    process that trains.
     """
     if isinstance(split, Files):
         return Streamed(split, order, device, decoders(max(1, cpu_count() - 1) if device.type == "cuda" else 0), cut)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-    return (Resident if split.images.nbytes <= resident_bytes(free) else Hosted)(split, order, device)
+    there = free is not None and in_use(split, device) is not None
+    resident = there or split.images.nbytes <= resident_bytes(free)
+    return (Resident if resident else Hosted)(split, order, device)
 
 
 def placed_for_training(

@@ -1,7 +1,9 @@
 """The dataset as preprocess stores it: the splits, as arrays or as files, with statistics and a checksum."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -35,6 +37,9 @@ class Prepared:
         return self.train.mean_image()
 
 
+_IN_USE: WeakValueDictionary[tuple[Path, str], Prepared] = WeakValueDictionary()  # networks that share a process share images
+
+
 @writes
 def save(dataset: Dataset, folder: Path, *, name: str, validation: int, workers: int = 1) -> dict:
     """Split, measure and store a dataset, files in `workers` processes; return its facts.
@@ -54,14 +59,14 @@ def save(dataset: Dataset, folder: Path, *, name: str, validation: int, workers:
 def load(folder: Path) -> Prepared:
     """Read what `save` stored, and verify it: all of arrays; of files the index, and each image when it is decoded.
 
-    Raises UserError if something is missing or damaged.
+    What this process has in use already is not kept twice. Raises UserError if something is missing or damaged.
     """
     facts = read_facts(folder)
     try:
         splits = files.load(folder, facts) if facts.get("stored") == "files" else arrays.load(folder, facts)
     except (OSError, EOFError, KeyError, ValueError) as error:
         raise UserError(f"{folder}: prepared data missing or damaged ({first_line(error)}); {AGAIN}") from None
-    return Prepared(**splits, facts=facts)
+    return _IN_USE.setdefault((folder.resolve(), json.dumps(facts, sort_keys=True)), Prepared(**splits, facts=facts))
 
 
 def read_facts(folder: Path) -> dict:
