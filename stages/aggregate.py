@@ -49,6 +49,7 @@ OF_EXPERIMENTS = {
 }  # folder of metrics/ -> its files, one an experiment
 PAPER = ("experiment", "tau", "parameters", "n", "diverged", "did not train", ERROR, "95 % interval", "published")  # fit on a page
 OF_PREDICTIONS = ("tables/mcnemar.csv", "tables/classes.csv", "tables/classes.md", "plots/reliability.svg")  # stay in a kept study
+OTHERS = ("plots", "summary.json", "report.html")  # beside the tables, made from the same records
 MATRIX = 100  # classes that a drawn confusion matrix has room for
 
 
@@ -159,6 +160,12 @@ def without_predictions(tables: Path) -> digest.Digests:
     return {}
 
 
+def curves(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The means of each epoch over the seeds, of all experiments."""
+    means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
+    return means.assign(test_error_percent=means["test_error"] * 100)
+
+
 def write_for_dvc(digests: digest.Digests, predictions: Path, study: config.Study, metrics: Path, sheets: Path) -> None:
     """Write what only DVC's own plots show: the confusion matrices as rows, the sheets of mistakes in one folder."""
     few = {key: found for key, found in digests.items() if len(found.confusion) <= MATRIX}
@@ -206,18 +213,18 @@ def main(
         compared = write_comparisons(study, runs, by_image, metrics / "tables")
     write_claims(compared, published, metrics / "tables")
     by_class = write_classes(study, digests, metrics)
-    means = pd.concat([epoch_means(history).assign(experiment=name) for name, history in histories.items()])
-    means["test_error_percent"] = means["test_error"] * 100
-    write_csv(means, metrics / "curves" / "curves.csv", float_format="%.6g")
+    write_csv(curves(histories), metrics / "curves" / "curves.csv", float_format="%.6g")
     plot_curves(histories, panels(study_settings(study)), metrics / "plots" / "curves.svg")
     plot_depth_and_tau(study, summary, runs, metrics / "plots" / "depth_and_tau.svg")
     found = page.Findings(
         study=study, runs=runs, summary=summary, histories=histories, comparisons=compared, calibration=calibration, **by_class
     )
     page.write(found, metrics / "report.html")
-    table_checksums.write(metrics / "tables", "plots", "summary.json", "report.html")
-    if not kept:
+    if kept:
+        table_checksums.write(metrics / "tables", *OTHERS)
+    else:
         write_for_dvc(digests, predictions, study, metrics, sheets)
+        table_checksums.write(metrics / "tables", *OTHERS, table_checksums.CURVES)
         attempt(lambda: log_to_mlflow(study, metrics), "the results")
     for name in ("results", "published", "comparisons"):
         if (path := metrics / "tables" / f"{name}.md").exists():

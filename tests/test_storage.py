@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import platform
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,18 @@ def test_a_text_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert (real.read_text(), real.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o640, True)
     storage.replace_text(long := tmp_path / ("n" * 255), "text")
     assert set(tmp_path.iterdir()) == {real, link, long}
+
+
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path):
+    """That of a running process, or of one on another machine that shares the folder, stays."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here = platform.node()
+    names = [f".{here}.{ended.pid}.draft", f".{here}.{os.getppid()}.draft", f".not-{here}.{ended.pid}.draft"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    storage.replace_text(tmp_path / "new", "text")
+    assert {path.name for path in tmp_path.iterdir()} == {"new", *names[1:]}
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path):

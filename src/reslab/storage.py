@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ IN_WORDS = {  # how libraries in Rust and C++ say it, whose exceptions have no n
     errno.EDQUOT: re.compile(r"quota exceeded|os error 122\b|errno 122\b", re.IGNORECASE),
     errno.EROFS: re.compile(r"read-only file system|os error 30\b|errno 30\b|readonly database", re.IGNORECASE),
 }
+DRAFT = ".draft"
 LEAST = 2**20  # bytes; with less, a failed write is blamed on the disk
 GO_ON = "free some space and run the same command again: finished seeds and checkpoints are kept"
 P, R = ParamSpec("P"), TypeVar("R")
@@ -52,7 +54,8 @@ def replace_text(path: Path, text: str) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A draft beside `path`, moved there in one step if all goes well, and removed if not; a failed write names `path`."""
-    draft = path.with_name(f".{os.getpid()}.draft")  # short: the name of the file may be as long as names can be
+    _remove_drafts(path.parent)
+    draft = path.with_name(f".{platform.node()}.{os.getpid()}{DRAFT}")  # short: the name of the file may be as long as names can be
     try:
         yield draft
         draft.replace(path)
@@ -62,6 +65,17 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Remove what processes of this machine left half written in a folder when they were killed."""
+    for draft in folder.glob(f".{platform.node()}.*{DRAFT}"):
+        import psutil  # takes a while to load, and there is hardly ever a draft
+
+        pid = draft.name.removesuffix(DRAFT).rpartition(".")[2]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            with suppress(OSError):  # another process was faster; or the folder is read-only, which its writer will say
+                draft.unlink()
 
 
 @contextmanager

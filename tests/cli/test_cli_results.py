@@ -138,7 +138,9 @@ def test_tables_of_a_kept_study_are_made_again_from_its_records(project):
     assert all(again[path] == before[path] for path in kept)
     assert (project / "mlflow.db").read_bytes() == store
     (folder / "tables" / "classes.csv").write_text("class,error\n0,0.0\n")
+    (folder / "tables" / "results.md").write_text("made by what is not installed any more")
     refused = call(project, "reslab", "refresh", "small", check=False)
+    assert (folder / "tables" / "results.md").read_text() == "made by what is not installed any more"
     assert refused.stderr.startswith("error: results/small/tables/classes.csv: changed since it was made; take it from git\n")
     refused = call(project, "reslab", "refresh", "smal", check=False)
     assert (

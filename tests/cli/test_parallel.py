@@ -1,6 +1,7 @@
 """Several commands at once: all to their end, and none outlives who started them."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,10 +36,24 @@ def test_all_run_and_a_failure_is_raised_in_the_end(tmp_path):
     assert all(path.exists() for path in names)
 
 
+WAYS = ("at_once([command], 2, dict(os.environ))", "children.run(command)", "children.start(command).wait()")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process does not hear of the end of its parent")
-def test_none_outlives_a_killed_parent(tmp_path):
-    code = f"import os; from reslab.cli.project import at_once; at_once([{command(tmp_path / 'pid', 600)!r}], 2, dict(os.environ))"
+@pytest.mark.parametrize("call", WAYS)
+def test_none_outlives_a_killed_parent(tmp_path, call):
+    code = f"import os; from reslab.cli.project import at_once, children; command = {command(tmp_path / 'pid', 600)!r}; {call}"
     assert_ends_with(subprocess.Popen([sys.executable, "-c", code]), tmp_path)
+
+
+LIMITED = {"src/reslab/git.py", "src/reslab/grid/queue.py"}  # git, which reads for a moment; Slurm's commands, which are ended
+
+
+def test_whatever_starts_a_program_starts_one_that_ends_with_it(repository):
+    starts = re.compile(r"subprocess\.(run|Popen|call|check_\w+)\(|os\.(system|spawn\w+|popen)\(")
+    files = {path.relative_to(repository).as_posix(): path.read_text() for path in repository.glob("s[rt]*/**/*.py")}
+    assert "stages/train.py" in files
+    assert {name for name, text in files.items() if starts.search(text)} == LIMITED | {"src/reslab/stop/children.py"}
 
 
 def test_none_outlives_a_parent_that_is_told_to_stop(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from reslab.errors import UserError
 from reslab.runs import table_checksums
 
-OTHERS = {"summary.json": "{}", "report.html": "<p>25 %", "plots/curves.svg": "<svg/>"}
+OTHERS = {"summary.json": "{}", "report.html": "<p>25 %", "plots/curves.svg": "<svg/>", "curves/curves.csv": "epoch\n1\n"}
 TABLE = "experiment,n,mean\nplain,2,0.25\n"
 
 
@@ -19,7 +19,7 @@ def tables(tmp_path):
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    table_checksums.write(folder, "plots", "summary.json", "report.html")
+    table_checksums.write(folder, "plots", "curves", "summary.json", "report.html")
     table_checksums.check(folder)
     return folder
 
@@ -62,6 +62,9 @@ CHANGES = {
     "a terabyte": lambda folder: os.truncate(folder / "../report.html", 2**40),
     "a folder for a plot": folder_for("../plots/curves.svg"),
     "one more plot": replaced("../plots/errors.svg", "<svg/>"),
+    "another curve": replaced("../curves/curves.csv", "epoch\n2\n"),
+    "a lost curve": lambda folder: (folder / "../curves/curves.csv").unlink(),
+    "one more curve": replaced("../curves/confusion.csv", "true,predicted\n0,0\n"),
     "a list of others": replaced(table_checksums.NAME, "[]"),
     "an edited list": edited_list,
 }
@@ -83,6 +86,11 @@ def test_only_the_tables_that_stay_are_checked_where_others_are_made_again(table
     (tables / "more.csv").write_text("")
     with pytest.raises(UserError, match=r"more\.csv: changed"):
         table_checksums.check_those(tables, ["tables/more.csv"], mend="x")
+
+
+def test_kept_results_have_no_curves_of_dvc(tables):
+    shutil.rmtree(tables.parent / table_checksums.CURVES)
+    table_checksums.check(tables)
 
 
 def test_a_dropped_experiment_and_tables_of_an_older_version_are_read(tables, capsys):

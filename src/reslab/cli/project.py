@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
-from reslab import config, stop
+from reslab import config
 from reslab.cli.app import UPKEEP, USE, app
 from reslab.cli.options import PREPARED, Params
 from reslab.cli.text import milestones
 from reslab.environment import cpu_count
 from reslab.errors import UserError, located
 from reslab.runs import folders
+from reslab.stop import children
 
 SECONDS_BETWEEN_LOOKS = 0.1  # at processes that may have ended
 UNKNOWN_SIZE = (
@@ -57,16 +58,16 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
     """Train several experiments at once, then run the rest of the pipeline (`dvc repro`)."""
     if jobs < 1:
         raise UserError(f"jobs {jobs} is not allowed: at least 1")
-    subprocess.run(["dvc", "repro", "check"], check=True)
+    children.run(["dvc", "repro", "check"])
     for stage in ("describe", "train"):
-        listed = subprocess.run(["dvc", "stage", "list", "--name-only", stage], check=True, capture_output=True, text=True)
+        listed = children.run(["dvc", "stage", "list", "--name-only", stage], capture_output=True, text=True)
         environment = os.environ | {
             "RESLAB_PROGRESS": "lines",
             "RESLAB_WORKERS": os.environ.get("RESLAB_WORKERS", str(max(1, cpu_count() // jobs))),
         }
         # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
         at_once([["dvc", "--wait-for-lock", "repro", "-s", name] for name in listed.stdout.split()], jobs, environment)
-    subprocess.run(["dvc", "repro"], check=True)
+    children.run(["dvc", "repro"])
 
 
 def at_once(commands: list[list[str]], most: int, environment: dict[str, str]) -> None:
@@ -76,7 +77,7 @@ def at_once(commands: list[list[str]], most: int, environment: dict[str, str]) -
         while waiting or running:
             while waiting and len(running) < most:
                 command = waiting.popleft()
-                running.append(subprocess.Popen(command, env=environment, preexec_fn=stop.with_starter()))  # noqa: PLW1509
+                running.append(children.start(command, env=environment))
             time.sleep(SECONDS_BETWEEN_LOOKS)
             ended = [process for process in running if process.poll() is not None]
             running = [process for process in running if process not in ended]

@@ -23,6 +23,7 @@ from reslab.errors import UserError, check_plain
 from reslab.runs import table_checksums
 from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import experiment_record
+from reslab.stop import children
 from reslab.storage import replace_text
 
 CLAIM_MARKS = ("<!-- claim: made by `reslab readme` -->", "<!-- end of claim -->")
@@ -141,11 +142,21 @@ def refresh(
     for name in studies or known:
         if name not in known:
             raise UserError(unknown(name, known, "study"))
-        folder = known[name]
-        command = [sys.executable, "stages/aggregate.py", str(folder), "--params", str(folder / "params.yaml"), "--kept"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        shutil.rmtree(folder / "curves", ignore_errors=True)  # the numbers of DVC's own plots, which are of this study only
+        with _replaced(known[name]) as draft:
+            shutil.copytree(known[name], draft)
+            _aggregate(draft, known[name])
     _write_gallery(results)
+
+
+def _aggregate(draft: Path, folder: Path) -> None:
+    """Make the tables of a kept study again in a draft of its folder, which the messages name."""
+    command = [sys.executable, "stages/aggregate.py", str(draft), "--params", str(draft / "params.yaml"), "--kept"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    done = children.run(command, check=False, **pipes)
+    print(done.stderr.replace(str(draft), str(folder)), end="", file=sys.stderr)
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, [part.replace(str(draft), str(folder)) for part in command])
+    shutil.rmtree(draft / table_checksums.CURVES, ignore_errors=True)  # of DVC's own plots, which show this study only
 
 
 def _write_gallery(results: Path) -> None:

@@ -1,6 +1,5 @@
 """`reslab train`: the study's missing networks on this machine or on a cluster, in any order; `dvc repro` then collects them."""
 
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from reslab.grid.networks import LOST, PROGRESS, Network, of_study
 from reslab.grid.queue import Queued
 from reslab.report.tables.cells import number
 from reslab.runs.folders import checkpoints
+from reslab.stop import children
 
 SECONDS_TO_SUBMIT = 300  # for another user's jobs
 SECONDS_BETWEEN_LOOKS = 10.0  # at the cluster's jobs
@@ -66,7 +66,7 @@ def train(
 
 def describe() -> None:
     """Let DVC describe the experiments whose code, data or parameters have changed: a network's identity is made of that."""
-    subprocess.run(["dvc", "repro", "describe"], check=True, stdout=sys.stderr)
+    children.run(["dvc", "repro", "describe"], stdout=sys.stderr)
 
 
 def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:

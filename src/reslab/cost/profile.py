@@ -7,7 +7,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from reslab.data.prepared import Prepared
-from reslab.errors import UserError
+from reslab.errors import UserError, new_file
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import BoundExperiment
 from reslab.training.execution.levels import RunSize, choose_level
@@ -51,7 +51,8 @@ def profiled(experiment: BoundExperiment, data: Prepared, device: torch.device, 
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     watching.stop()
-    watching.export_chrome_trace(str(trace))
+    with new_file(trace) as draft:
+        watching.export_chrome_trace(str(draft))
     found = [
         Operation(one.key, one.count, one.self_cpu_time_total / 1e6, one.self_device_time_total / 1e6)
         for one in watching.key_averages()

@@ -17,6 +17,7 @@ from reslab.grid.cluster import Cluster
 from reslab.grid.networks import LOG, SUBMITTED, Network
 from reslab.grid.work import handed
 from reslab.runs.folders import checkpoints
+from reslab.stop import children
 
 FOLDER = "grid"  # of checkpoints/: submitit's own files
 SECONDS_TO_SAVE = 30  # for a network that is told to stop, before Slurm ends it
@@ -36,7 +37,7 @@ class Work:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "reslab.grid.work", str(self.file)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=project_of(self.file))
+            self.process = children.start(command, stdout=log, stderr=log, cwd=project_of(self.file))
         if status := self.process.wait():
             raise SystemExit(status if status > 0 else 128 - status)
         return 0

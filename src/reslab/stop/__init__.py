@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import psutil
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # of batch schedulers, of Ctrl-C and of a closed terminal
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
 GO_ON = "finished work is kept; run the same command again to resume"
 
@@ -209,16 +208,6 @@ class _Listener:
             if number in numbers:
                 self.request.note(number)
         return bool(numbers)
-
-
-def with_starter() -> Callable[[], None] | None:
-    """What a new process calls before its command starts: it then gets SIGTERM when the thread that started it ends, on Linux."""
-    if sys.platform != "linux":
-        return None
-    import ctypes
-
-    prctl = ctypes.CDLL(None).prctl  # found here: between fork and exec as little as possible should happen
-    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def starters() -> "list[psutil.Process]":

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, NullFormatter, StrMethodFormatter
 
 from reslab.errors import cut, plain
-from reslab.storage import writes
+from reslab.storage import replacing, writes
 
 mpl.use("agg")
 COLUMN_WIDTH, PAGE_WIDTH = 3.25, 6.75  # inches of a paper of two columns: a figure's letters are as large as the text's
@@ -67,9 +67,11 @@ def make_plain(figure: Figure) -> None:
 
 @writes
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure without a date."""
+    """Write a figure without a date, whole or not at all."""
     make_plain(figure)
-    figure.savefig(path, metadata={"CreationDate" if path.suffix == ".pdf" else "Date": None})
+    kind = path.suffix.removeprefix(".")
+    with replacing(path) as draft:
+        figure.savefig(draft, format=kind, metadata={"CreationDate" if kind == "pdf" else "Date": None})
     plt.close(figure)
 
 
