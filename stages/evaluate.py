@@ -3,7 +3,6 @@
 The networks classify every held-out image once; all that is stored, and every number, comes from these logits.
 """
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from reslab.report.predictions import Predictions, agreement, save
 from reslab.report.predictions.mistakes import most_confident, sheet
 from reslab.report.predictions.scores import class_errors, confused, confusion, reliability, score
 from reslab.runs import checksums, network_files, records
-from reslab.storage import writes
+from reslab.storage import remove, writes
 from reslab.training.execution import hardware
 from reslab.weights.network import read_network
 from reslab.weights.predict import predict_held_out
@@ -73,7 +72,7 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
     stored = [read_network(folder, older=False) for folder in folders]
     records_read = [trained(folder) for folder in folders]
     hardware.prepare(device, precision=stored[0].precision.name, fast=False, numeric=stored[0].numerics)
-    shutil.rmtree(output, ignore_errors=True)
+    remove(output)
     scored, finished, epochs = [], [], []
     for folder, (record, rows), found in zip(folders, records_read, predict_held_out(stored, loaded, device), strict=True):
         agreement.check(experiment, record, found)

@@ -3,10 +3,9 @@
 At initialisation and after training; at further depths (`report.layers.depths`) at initialisation alone.
 """
 
-import shutil
 from pathlib import Path
 
-from reslab import config
+from reslab import config, storage
 from reslab.config.study import Study
 from reslab.environment import project_root
 from reslab.errors import located, run
@@ -20,7 +19,7 @@ HOW = (
 def leave_out(*folders: Path) -> None:
     """Write nothing but how to get the layer study, which takes no time and loads no torch."""
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        storage.remove(folder)
         folder.mkdir(parents=True)
         (folder / NOT_MEASURED).write_text(HOW, encoding="utf-8")
     print(HOW, end="")

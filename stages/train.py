@@ -58,7 +58,7 @@ def train_into(output: Path, jobs: list[Job], ranks: Ranks, *, project: str, on_
     experiment, key = jobs[0].experiment, jobs[0].identity
     log = BackgroundLog(project_root(), project)
     with output_locked(output), display(experiment, [job.seed for job in jobs]) as shown, log:
-        shutil.rmtree(output, ignore_errors=True)
+        storage.remove(output)
         try:
             with stop.cooperating():
                 for job in train_all(jobs, Listeners(shown, log), ranks, on_gpu=on_gpu):

@@ -64,7 +64,8 @@ def replacing(path: Path) -> Iterator[Path]:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only place refuses to remove also what is not there
+            draft.unlink(missing_ok=True)
 
 
 def _remove_drafts(folder: Path) -> None:
@@ -76,6 +77,16 @@ def _remove_drafts(folder: Path) -> None:
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             with suppress(OSError):  # another process was faster; or the folder is read-only, which its writer will say
                 draft.unlink()
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, if it is there; raises OSError with its path if something of it has to stay."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(folder)) from error
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Live tracking where something is odd: other histories, losses that are not finite, slow servers; and what it does not load."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -8,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 import torch
 from test_live import BEGAN, EPOCHS, LIVE, ended, finished, history, root, row, runs, wait_until
 
@@ -65,21 +68,47 @@ def sampled(root: Path) -> bool:
     return "system/cpu_utilization_percentage" in runs(root, "sampled")["resnet20"].data.metrics
 
 
-def test_a_server_that_is_slow_is_left_alone_after_a_while(monkeypatch):
-    monkeypatch.setattr(patience, "SECONDS", 0.5)
-    stopped = threading.Event()
-
-    def talk() -> None:
-        client = patience.Watched(time)
-        while not stopped.is_set():
-            client.sleep(0.1)
-
-    thread = threading.Thread(target=talk)
+def talking(seconds: float, calls: int) -> threading.Thread:
+    """A thread that makes calls, each of which is answered after some seconds."""
+    client = patience.Watched(time)
+    thread = threading.Thread(target=lambda: [client.sleep(seconds) for _ in range(calls)])
     thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("in_all", "slow"), [(True, 1.0), (False, 0.05)], ids=["at a stage's end", "a second an answer"])
+def test_a_server_that_is_slow_is_left_alone_after_a_while(monkeypatch, in_all, slow):
+    monkeypatch.setattr(patience, "SECONDS", 0.3)
+    monkeypatch.setattr(patience, "SLOW", slow)
+    thread = talking(0.1, 20)
     with pytest.raises(TimeoutError, match="too slow"):
-        patience.wait_for(thread, in_all=True)
-    stopped.set()
+        patience.wait_for(thread, in_all=in_all)
     thread.join()
+
+
+def test_a_server_that_answers_is_asked_as_often_as_a_command_needs(monkeypatch):
+    monkeypatch.setattr(patience, "SECONDS", 0.2)
+    patience.wait_for(talking(0.02, 40))
+
+
+def test_a_server_that_has_left_a_request_without_an_answer_is_asked_no_more():
+    """MLflow's own functions tidy up with further requests."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0.2)
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+        def ask() -> bool:
+            """Whether the server heard of a request."""
+            with pytest.raises(requests.RequestException, match="Read timed out"):
+                requests.get(uri, timeout=0.1)
+            with contextlib.suppress(TimeoutError):
+                silent.accept()[0].close()
+                return True
+            return False
+
+        with patience.one_failure_is_enough(uri):
+            assert [ask(), ask(), ask()] == [True, False, False]
+        assert ask()
 
 
 def test_hearing_of_a_network_loads_no_torch():

@@ -24,7 +24,7 @@ from reslab.runs import table_checksums
 from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import experiment_record
 from reslab.stop import children
-from reslab.storage import replace_text
+from reslab.storage import remove, replace_text
 
 CLAIM_MARKS = ("<!-- claim: made by `reslab readme` -->", "<!-- end of claim -->")
 README_MARKS = ("<!-- results: made by `reslab readme` -->", "<!-- end of results -->")
@@ -68,7 +68,7 @@ def _replaced(folder: Path) -> Iterator[Path]:
     if before.exists() and not folder.exists():  # killed between the two moves below
         before.rename(folder)
     try:
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
         work.mkdir(parents=True)
         yield draft
         with stop.cooperating():

@@ -74,7 +74,7 @@ class SeedFolder:
 
     def start_draft(self) -> Path:
         """An empty folder for the results; they count only after `finish`."""
-        shutil.rmtree(self.draft, ignore_errors=True)
+        storage.remove(self.draft)
         self.draft.mkdir(parents=True)
         return self.draft
 

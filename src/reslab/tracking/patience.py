@@ -3,25 +3,44 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from reslab import storage
 from reslab.errors import UserError, one_line
-from reslab.tracking.address import USER_VARIABLES, is_remote, without_secrets
+from reslab.tracking.address import USER_VARIABLES, is_http, is_remote, without_secrets
 
 SECONDS = 10.0  # of one call to a server, and of all calls that a stage waits for in the end
+SLOW = 1.0  # seconds an answer, on average: a server that needs more is not waited for longer than that either
+
+SLOW_LINE = 1e5  # bytes a second
 
 
 class _Calls:
-    """The call that is under way in this process, and since when."""
+    """The call that is under way in this process, since when, and how many were answered before, in how many seconds."""
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self.answers, self.seconds = 0, 0.0
 
-    def silent(self) -> bool:
-        """Whether the call has got no answer for too long."""
-        return self.since is not None and time.monotonic() - self.since > SECONDS
+    @contextmanager
+    def under_way(self, allowed: float = 0.0) -> Iterator[None]:
+        """A call, or a part of one; it may take some seconds that are not counted."""
+        if self.since is not None:
+            yield
+            return
+        self.since = time.monotonic() + allowed
+        try:
+            yield
+        finally:
+            waited, self.since = self.waited(), None
+            self.seconds, self.answers = self.seconds + waited, self.answers + 1
+
+    def waited(self) -> float:
+        """Seconds of the call that is under way."""
+        since = self.since  # another thread may end it
+        return 0.0 if since is None else max(0.0, time.monotonic() - since)
 
 
 _calls = _Calls()
@@ -37,11 +56,8 @@ class Watched:
         method = getattr(self.client, name)
 
         def call(*arguments: Any, **options: Any) -> Any:
-            _calls.since = time.monotonic()
-            try:
+            with _calls.under_way():
                 return method(*arguments, **options)
-            finally:
-                _calls.since = None
 
         return call
 
@@ -52,18 +68,17 @@ def watched(target: Any, uri: str) -> Any:
 
 
 def wait_for(thread: threading.Thread, *, in_all: bool = False) -> None:
-    """Wait for a thread that talks to MLflow; raises TimeoutError and leaves it alone when it has got no answer for too long.
+    """Wait for a thread that talks to MLflow; raises TimeoutError and leaves it alone when it gets no answers, or too slow ones.
 
-    `in_all`: also when it answers, but all the calls take too long together.
+    `in_all`: also when the server is quick, but all the calls take too long together.
     """
-    waited, before = 0.0, time.monotonic()
+    seconds, answers = _calls.seconds + _calls.waited(), _calls.answers  # what is under way counts from now on
     while thread.is_alive():
         thread.join(0.1)
-        now = time.monotonic()
-        waited, before = waited + (now - before if _calls.since is not None else 0.0), now
-        if thread.is_alive() and _calls.silent():
+        waited, got = _calls.seconds + _calls.waited() - seconds, _calls.answers - answers
+        if thread.is_alive() and _calls.waited() > SECONDS:
             raise TimeoutError(f"no answer for {SECONDS:.0f} s")
-        if thread.is_alive() and in_all and waited > SECONDS:
+        if thread.is_alive() and waited > SECONDS and (in_all or waited > SLOW * (got + 1)):
             raise TimeoutError(f"too slow: not done after {SECONDS:.0f} s")
 
 
@@ -85,10 +100,42 @@ def patiently(action: Callable[[], Any]) -> Any:
     return results[0]
 
 
+@contextmanager
+def one_failure_is_enough(uri: str) -> Iterator[None]:
+    """A context in which a server that did not answer a request is asked nothing more.
+
+    When something goes wrong MLflow's own functions tidy up with further requests, each of which waits for its answer. All
+    requests are watched; large ones may take as long as a slow line needs.
+    """
+    if not is_http(uri):
+        yield
+        return
+    import requests
+
+    failed: list[requests.RequestException] = []
+
+    def send(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        if failed:
+            raise failed[0]
+        try:
+            with _calls.under_way(int(request.headers.get("Content-Length", 0)) / SLOW_LINE):
+                return sending(session, request, **options)
+        except requests.RequestException as error:
+            failed.append(error)
+            raise
+
+    sending, requests.Session.send = requests.Session.send, send
+    try:
+        yield
+    finally:
+        requests.Session.send = sending
+
+
 def required(action: Callable[[], Any], uri: str) -> Any:
     """Do what a command is there for; raises UserError with the store for what MLflow, a database or the network raises."""
     try:
-        return patiently(action)
+        with one_failure_is_enough(uri):
+            return patiently(action)
     except UserError:
         raise
     except Exception as error:
