@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import small_disk
 from commands import reslab
 from project import call
 
@@ -82,6 +83,33 @@ def test_what_was_kept_comes_back_after_a_kill_at_the_worst_moment(repository, m
     with pytest.raises(UserError, match="no such file"):
         keep(repository / "params.yaml", metrics, results)
     assert sorted(path.relative_to(results) for path in results.rglob("*")) == before
+
+
+LAYERED = """
+cd "$1" && mkdir -p image/small changes work results && echo old > image/small/table &&
+mount -t overlay overlay -o lowerdir=image,upperdir=changes,workdir=work results || exit 77; cd ..
+"""
+REPLACE = """
+import contextlib, sys
+from pathlib import Path
+from reslab.cli.results import _replaced
+folder = Path("disk/results/small")
+for fails in (True, False):
+    with contextlib.suppress(ZeroDivisionError), _replaced(folder) as draft:
+        draft.mkdir()
+        (draft / "table").write_text("new")
+        1 / (not fails)
+    print((folder / "table").read_text().strip(), *(path.name for path in folder.parent.iterdir()))
+"""
+
+
+def test_results_that_are_part_of_a_container_s_image_are_replaced(tmp_path):
+    """Such a folder cannot be renamed."""
+    (tmp_path / "disk").mkdir()
+    done = small_disk.run(REPLACE, tmp_path, disk=tmp_path / "disk", prepare=f"{{ {LAYERED} }}")
+    if done.returncode == 77:
+        pytest.skip("no layered file system is allowed here")
+    assert (done.stdout, done.stderr) == ("old small\nnew small\n", "")
 
 
 @pytest.mark.parametrize("place", ["report.html", "plots/more.svg", "history/resnet020-bn.csv"])

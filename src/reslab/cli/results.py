@@ -1,5 +1,6 @@
 """Commands about results that git keeps: those of this study in the README, those of other studies in results/."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -65,18 +66,36 @@ def _replaced(folder: Path) -> Iterator[Path]:
     """A draft of a folder. What is there stays until the draft is whole, also if this is killed or the disk is full."""
     work = folder.parent / f".{folder.name}"
     draft, before = work / "draft", work / "before"
-    if before.exists() and not folder.exists():  # killed between the two moves below
-        before.rename(folder)
+    _bring_back(folder, work)
     try:
-        remove(work)
         work.mkdir(parents=True)
         yield draft
         with stop.cooperating():
             if folder.exists():
-                folder.rename(before)
+                _move(folder, before)
             draft.rename(folder)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _bring_back(folder, work)
+
+
+def _bring_back(folder: Path, work: Path) -> None:
+    """Put back what was moved aside for a draft that did not take its place; remove the rest."""
+    if (work / "before").exists() and (work / "draft").exists():
+        remove(folder)
+        (work / "before").rename(folder)
+    remove(work)
+
+
+def _move(folder: Path, aside: Path) -> None:
+    """Move a folder aside: `aside` is whole, or not there. A folder of a container's image cannot be renamed, so it is copied."""
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copytree(folder, copied := aside.with_name("copied"))
+        copied.rename(aside)
+        remove(folder)
 
 
 def _check_same(study: Study, params: Path, metrics: Path) -> None:

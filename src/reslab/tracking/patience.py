@@ -164,6 +164,8 @@ def reason(error: Exception) -> str:
     text = without_secrets(one_line(error))
     if getattr(error, "get_http_status_code", int)() == 401:
         text = f"the server does not know this user; set {' and '.join(USER_VARIABLES)}"
+    elif "Read timed out" in str(error):
+        text = "no answer to a request in time"
     elif "Invalid Host" in text:
         text = "the server answers only to its own name, not to the one of the address; see --allowed-hosts of `mlflow server`"
     return text if len(text) <= 300 else f"{text[:300]} ..."
