@@ -106,6 +106,18 @@ def test_a_database_that_cannot_be_opened_is_said_at_once(tmp_path, capfd, make)
     assert line.startswith(f"warning: a-s0 not logged to MLflow ({tmp_path}/mlflow.db: ")
 
 
+def test_a_read_only_database_is_said(tmp_path):
+    half_made(tmp_path / "made.db")
+    with closing(sqlite3.connect(tmp_path / "made.db")) as database:
+        database.execute("INSERT INTO alembic_version VALUES ('1')")
+        database.commit()
+    (tmp_path / "disk").mkdir()
+    code = "from reslab import errors\nfrom reslab.tracking import opening\nerrors.guard(lambda: opening.check('sqlite:///disk/made.db'))"
+    read_only = 'cp made.db "$1" && mount -o remount,ro "$1"'
+    done = small_disk.run(code, tmp_path, disk=tmp_path / "disk", prepare=read_only)
+    assert done.stderr == f"error: {tmp_path}/disk/made.db: attempt to write a readonly database\n"
+
+
 def test_a_locked_database_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "SECONDS", 0.1)
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:

@@ -77,6 +77,7 @@ def _check_database(path: Path) -> None:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             version = database.execute("SELECT version_num FROM alembic_version").fetchall() if "alembic_version" in tables else []
             database.execute("BEGIN IMMEDIATE")
+            database.execute(f"CREATE TABLE reslab_{os.getpid()} (it INTEGER)")  # only a change tells of a read-only place
             database.execute("ROLLBACK")
     except sqlite3.OperationalError as error:  # a folder, read-only, locked
         raise UserError(f"{path}: {error}") from error
