@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 import torch
+from mlflow.entities import Metric
 from test_live import BEGAN, EPOCHS, LIVE, ended, finished, history, root, row, runs, wait_until
 
 from reslab.runs import records
@@ -66,6 +67,17 @@ def test_the_machine_is_sampled_once_for_all_networks(root, monkeypatch):
 
 def sampled(root: Path) -> bool:
     return "system/cpu_utilization_percentage" in runs(root, "sampled")["resnet20"].data.metrics
+
+
+def test_a_number_that_was_changed_is_shown_also_after_the_clock_went_back(root):
+    """MLflow shows the one with the latest time."""
+    store, ahead = Store(root, "clock"), 4 * 10**12
+    run_id = store.runs.start("resnet20-s0", {}).info.run_id
+    store.client.log_batch(run_id, metrics=[Metric("final/test_error", 0.5, ahead, 0)])
+    for error in (0.25, 0.25, 0.125):
+        store.runs.update_metrics(store.client.get_run(run_id), {"final/test_error": error})
+        assert store.client.get_run(run_id).data.metrics == {"final/test_error": error}
+    assert len(store.client.get_metric_history(run_id, "final/test_error")) == 3
 
 
 def talking(seconds: float, calls: int) -> threading.Thread:

@@ -69,9 +69,11 @@ class StudyRuns:
         """Log the numbers that the run does not have yet, or has otherwise: the latest counts."""
         from mlflow.entities import Metric
 
-        now, found = int(time.time() * 1000), run.data.metrics
-        changed = [Metric(key, value, now, 0) for key, value in values.items() if not same(found.get(key), value)]
-        self.log_metrics(run.info.run_id, changed)
+        found, now = run.data.metrics, int(time.time() * 1000)
+        changed = {key: value for key, value in values.items() if not same(found.get(key), value)}
+        for key in changed.keys() & found.keys():  # a clock that was ahead has made it the latest for a while
+            now = max(now, *(1 + metric.timestamp for metric in self.client.get_metric_history(run.info.run_id, key)))
+        self.log_metrics(run.info.run_id, [Metric(key, value, now, 0) for key, value in changed.items()])
 
     def log_dataset(self, run: "Run", record: Mapping[str, Any]) -> None:
         """Log the dataset of a network, once, with its checksum and the sizes of its splits."""
