@@ -59,3 +59,31 @@ def test_whatever_hides_the_commit_is_said(folder, monkeypatch, capsys, hide, re
     hide(folder, monkeypatch)
     assert git.commit_state() == {"commit": None, "dirty": None}
     assert f"warning: records will not say of which commit they are: {reason}" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_are_names(folder):
+    run("config", "core.quotePath", "false")
+    Path("src").mkdir()
+    Path(os.fsdecode(b"src/\xff.py")).touch()
+    commit = run("rev-parse", "HEAD")
+    run("update-ref", os.fsdecode(b"refs/exps/aa/bb/\xff"), commit)
+    assert git.commit_state() == {"commit": commit, "dirty": True}
+    assert git.experiments() == {os.fsdecode(b"\xff"): commit}
+    assert git.find(os.fsdecode(b"\xff")) == commit
+
+
+def test_to_look_changes_nothing(folder):
+    """A process that is killed while git writes its index leaves a lock, which the user's next commit would meet."""
+    before = Path(".git/index").stat().st_ino
+    os.utime("params.yaml", (0, 0))
+    assert git.commit_state()["dirty"] is False
+    assert Path(".git/index").stat().st_ino == before
+
+
+def test_git_that_does_not_answer_is_said(folder, monkeypatch, capsys):
+    (folder / "git").write_text("#!/bin/sh\nexec sleep 600\n")
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setattr(git, "SECONDS", 0.2)
+    assert git.commit_state() == {"commit": None, "dirty": None}
+    assert "of which commit they are: git has not answered for 0.2 s" in capsys.readouterr().err

@@ -10,6 +10,13 @@ from reslab.errors import UserError, shown
 
 TRACKED = ("src", "stages", "params.yaml", "pyproject.toml", "constraints.txt")
 
+SECONDS = 60  # for an answer
+SETTINGS = {
+    "LC_ALL": "C",  # its reasons in English
+    "GIT_OPTIONAL_LOCKS": "0",  # to look at a file changes nothing, so that a kill leaves no lock
+    "GIT_TERMINAL_PROMPT": "0",  # for a clone that is not whole, whose server wants a password
+}
+
 
 class NoCommit(UserError):
     """Nothing that git or DVC knows has this name."""
@@ -20,11 +27,13 @@ class _CannotTell(Exception):
 
 
 def _git(*arguments: str) -> str:
-    environment = os.environ | {"LC_ALL": "C"}  # its reasons in English
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "encoding": "utf-8", "errors": "surrogateescape"}
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(["git", *arguments], check=False, env=os.environ | SETTINGS, timeout=SECONDS, **pipes)
     except OSError as error:
         raise _CannotTell("git is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise _CannotTell(f"git has not answered for {SECONDS} s") from error
     if done.returncode:
         raise _CannotTell(_in_words(done.stderr))
     return done.stdout.strip()
