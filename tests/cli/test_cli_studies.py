@@ -85,7 +85,7 @@ def test_estimate_guesses_from_the_nearest_machine_and_says_so(folder, monkeypat
     assert "GUESSED: this machine is not measured, and this is the nearest that is known; `reslab calibrate` measures it" in said
     assert next(csv.DictReader(io.StringIO(reslab("estimate", "--csv"))))["kind"] == "guessed"
     assert "GUESSED" in reslab("select", "wilber-gamma", "--within", "1000d", "--force")
-    assert machines.nearest({"device": "NVIDIA H200 NVL", "threads": None}).name == "nvidia-h200-predicted"
+    assert machines.likely({"device": "NVIDIA H200 NVL", "threads": None}).name == "nvidia-h200-predicted"
 
 
 def test_estimate_of_what_stands_in_params(folder):

@@ -12,7 +12,7 @@ from project import SMALL_PARAMS, call, commit
 from reslab import config
 from reslab.config import library
 from reslab.config.schema import bind
-from reslab.data.datasets.sizes import stored_as
+from reslab.data.sizes import stored_as
 from reslab.errors import UserError
 from reslab.experiment.check import checked
 

@@ -17,7 +17,7 @@ from reslab.cost.forward_work import forward_work
 from reslab.cost.machines import Machine, Work
 from reslab.data import prepared
 from reslab.data.datasets.digits import Digits
-from reslab.data.datasets.sizes import SIZES, size_facts
+from reslab.data.sizes import SIZES, size_facts
 from reslab.errors import UserError
 from reslab.models.analysis.count import count
 from reslab.models.analysis.published import architectures
@@ -139,9 +139,9 @@ def test_a_machine_survives_its_file_and_is_found_again(tmp_path):
     for machine in (measured, predicted):
         machines.write(machine, tmp_path)
         assert machines.read(machine.name, tmp_path) == machine
-    assert machines.matching({"device": "A CPU", "threads": 1}, tmp_path) == measured
-    assert machines.matching({"device": "A CPU", "threads": 2}, tmp_path) is None
-    assert machines.matching({"device": "A GPU", "threads": 1}, tmp_path) is None  # a prediction is no measurement
+    assert machines.likely({"device": "A CPU", "threads": 1}, tmp_path) == measured
+    for other in ({"device": "A CPU", "threads": 2}, {"device": "A GPU", "threads": 1}):  # a prediction is no measurement
+        assert machines.matching(other, [measured, predicted]) is None
     with pytest.raises(UserError, match=r"unknown machine 'bax' \(did you mean 'box'\?\); allowed: box, other; `reslab calibrate`"):
         machines.read("bax", tmp_path)
     (tmp_path / "bad.yaml").write_text("name: bad\ndevice: x\nkind: guessed\nseconds_per: {}\n")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reslab.data.datasets.sizes import commonest_share
+from reslab.data.sizes import commonest_share
 from reslab.report.statistics.comparison import comparisons
 from reslab.report.statistics.failures import failures, trained, with_untrained
 

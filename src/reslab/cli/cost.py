@@ -73,7 +73,7 @@ def estimate(
 def print_shared(study: Study, machine: Machine, counts: str, link: str, *, csv: bool) -> None:
     """The time of one seed by each number of processes: the step's compute and exchange, the whole, and the efficiency."""
     from reslab.cost.sharing import shared
-    from reslab.data.datasets.sizes import size_facts
+    from reslab.data.sizes import size_facts
 
     if not re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", counts):
         raise UserError(f"--processes {shown(counts)}: expected numbers such as 1,2,8")
@@ -152,16 +152,10 @@ def slug(device: str, threads: int | None) -> str:
 
 def find_machine(name: str | None) -> Machine:
     """The machine by name, or the measurement of this one, or the nearest that is known; raises UserError without one."""
-    found = likely_machine() if name is None else machines.read(name)
+    found = machines.likely(this_hardware()) if name is None else machines.read(name)
     if found is None:
         raise UserError(f"this machine is not measured yet: run `reslab calibrate`, or give --machine {'|'.join(machines.names())}")
     return found
-
-
-def likely_machine() -> Machine | None:
-    """The measurement of this machine, or of the nearest that is known, marked as a guess; None without any."""
-    here = this_hardware()
-    return machines.matching(here) or machines.nearest(here)
 
 
 def this_hardware() -> dict[str, Any]:
@@ -183,7 +177,7 @@ def default_at_once(machine: Machine) -> int:
 def study_costs(study: Study, machine: Machine, at_once: int | None) -> "list[Cost]":
     """The cost of each experiment of a study on a machine."""
     from reslab.cost.estimate import costs
-    from reslab.data.datasets.sizes import size_facts
+    from reslab.data.sizes import size_facts
 
     facts = size_facts(study.dataset, study.validation, PREPARED)
     return costs(study, facts, machine, at_once=at_once or default_at_once(machine))

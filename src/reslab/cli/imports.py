@@ -129,7 +129,7 @@ def tensors(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Print the names and shapes of a network's tensors, ours or those of somebody else's file: what a key map has to join."""
-    from reslab.data.datasets.sizes import SIZES, source_name
+    from reslab.data.sizes import SIZES, source_name
     from reslab.weights import tensor_list
 
     if Path(what).exists():

@@ -30,7 +30,7 @@ def check(params: Params = Path("params.yaml")) -> None:
     """Check params.yaml without running anything."""
     study = config.load(params)
     from reslab.data import datasets
-    from reslab.data.datasets.sizes import source_name
+    from reslab.data.sizes import source_name
     from reslab.experiment.check import check_study, facts_before
 
     datasets.bound(study.dataset, f"{params}: dataset")(Path("data/raw"))

@@ -8,14 +8,14 @@ import typer
 
 from reslab import config
 from reslab.cli.app import USE, app
-from reslab.cli.cost import find_machine, likely_machine, study_costs
+from reslab.cli.cost import find_machine, study_costs, this_hardware
 from reslab.cli.options import AtOnce, MachineName, Params, StudyName, names_in, seed_list
 from reslab.cli.text import duration, parse_duration, print_paragraph, print_rows, readable
 from reslab.config import library, overview
 from reslab.config.report import Published
 from reslab.config.settings import flow
 from reslab.config.study import Study
-from reslab.cost.machines import Machine, read
+from reslab.cost.machines import Machine, likely, read
 from reslab.errors import UserError
 from reslab.report.tables.cells import EMPTY, Cell, number, numbers, terminal, words
 
@@ -51,7 +51,7 @@ def show(
 ) -> None:
     """Show a ready-made study: its question, experiments, published numbers and training time."""
     document = library.compose(study)
-    parsed, known = config.parse(document), likely_machine() if machine is None else read(machine)
+    parsed, known = config.parse(document), likely(this_hardware()) if machine is None else read(machine)
     found = study_costs(parsed, known or NO_MACHINE, at_once)
     times = {cost.name: cost for cost in found}
     sources = list(dict.fromkeys(published.source for published in parsed.report.published.values()))

@@ -16,9 +16,9 @@ from reslab import config
 from reslab.config.study import Experiment, Study
 from reslab.cost.estimate import run_work, step_work
 from reslab.cost.machines import UNITS, FitError, Machine
-from reslab.data.datasets.sizes import size_facts
 from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
+from reslab.data.sizes import size_facts
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
 from reslab.models.parts.init import INITIALISATION

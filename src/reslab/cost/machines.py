@@ -1,7 +1,7 @@
 """Machines whose speed is known: machines/<name>.yaml, written by `reslab calibrate`."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -94,16 +94,21 @@ def read(name: str, folder: Path = FOLDER) -> Machine:
         return machine
 
 
-def matching(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
+def likely(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
+    """The measurement of this hardware, or of the nearest that is known, marked as a guess; None without any."""
+    known = [read(name, folder) for name in names(folder)]
+    return matching(hardware, known) or nearest(hardware, known)
+
+
+def matching(hardware: Mapping, known: Sequence[Machine]) -> Machine | None:
     """The measurement of this hardware (device and, on a CPU, threads of a network), if there is one."""
-    for name in names(folder):
-        machine = read(name, folder)
+    for machine in known:
         if machine.kind == "measured" and machine.device == hardware["device"] and machine.threads in (None, hardware["threads"]):
             return machine
     return None
 
 
-def nearest(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
+def nearest(hardware: Mapping, known: Sequence[Machine]) -> Machine | None:
     """The known machine of the same kind, a GPU or a CPU, that is most like this hardware, marked as a guess; None without one.
 
     Measured ones come before others, then the likeness of the names and of the number of threads counts.
@@ -114,8 +119,8 @@ def nearest(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
         alike = difflib.SequenceMatcher(None, machine.device.lower(), hardware["device"].lower()).ratio()
         return machine.kind == "measured", machine.threads == hardware["threads"], alike
 
-    known = [machine for machine in (read(name, folder) for name in names(folder)) if (machine.threads is not None) == is_cpu]
-    found = max(known, key=likeness, default=None)
+    same_kind = [machine for machine in known if (machine.threads is not None) == is_cpu]
+    found = max(same_kind, key=likeness, default=None)
     return None if found is None else found.model_copy(update={"kind": "guessed"})
 
 

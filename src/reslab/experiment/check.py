@@ -15,10 +15,10 @@ from reslab.data import prepared
 from reslab.data.batches.order import Order
 from reslab.data.batches.placement import placed
 from reslab.data.batches.training import TrainingBatches
-from reslab.data.datasets.sizes import is_known, size_facts, stored_as
 from reslab.data.normalize import Normalize
 from reslab.data.prepared.splits import Arrays
 from reslab.data.prepared.statistics import check_validation
+from reslab.data.sizes import is_known, size_facts, stored_as
 from reslab.errors import UserError, located
 from reslab.experiment.bound import BoundExperiment, bound
 from reslab.experiment.networks import check_memory

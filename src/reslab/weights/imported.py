@@ -10,9 +10,9 @@ from torch import nn
 from reslab.config.schema import bind, unknown
 from reslab.data.datasets import DATASETS
 from reslab.data.datasets.image_folder import ImageFolder
-from reslab.data.datasets.sizes import SIZES, source_name
 from reslab.data.normalize import Mean
 from reslab.data.prepared import Prepared
+from reslab.data.sizes import SIZES, source_name
 from reslab.errors import UserError
 from reslab.experiment.bound import BoundExperiment
 from reslab.experiment.networks import INIT_FROM

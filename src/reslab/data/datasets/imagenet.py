@@ -13,8 +13,8 @@ from reslab.data.datasets.image_folder import FOUND, ImageFolder, check_classes,
 from reslab.data.datasets.left_out import LeftOut
 from reslab.data.datasets.long_copy import LongCopy
 from reslab.data.datasets.places import SPLITS
-from reslab.data.datasets.sizes import SIZES
 from reslab.data.prepared.files import ARCHIVE
+from reslab.data.sizes import SIZES
 from reslab.errors import UserError, located
 
 PART = "set dataset.complete: false for a part of ImageNet"

@@ -12,6 +12,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reslab.report.axes import Panels
+from reslab.report.figures.labels import End, label_ends
 from reslab.report.figures.style import (
     LINE,
     PAGE_WIDTH,
@@ -50,6 +51,8 @@ def _draw_row(figure: FigureBase, title: str, curves: Curves, every: Curves) -> 
         draw_curves(place, curves, column, every)
         about = title_of(place, column)
         place.set_title(f"{about}, {title}" if title else about)
+    if label_ends(axes[-1], ends(curves, column), size=SMALL):
+        return
     look = {
         "loc": "outside lower center",
         "ncols": legend_columns(list(curves)),
@@ -58,6 +61,28 @@ def _draw_row(figure: FigureBase, title: str, curves: Curves, every: Curves) -> 
         "fontsize": SMALL,
     }
     figure.legend(*axes[-1].get_legend_handles_labels(), **look)
+
+
+def ends(curves: Curves, column: str) -> list[End]:
+    """Where the curves of a column end, for their labels; none if they are points of one epoch."""
+    if is_single(curves):
+        return []
+    found = []
+    for position, (label, history) in enumerate(curves.items()):
+        means = history.groupby("epoch")[column].mean().dropna() * UNITS[column]
+        drawn = has_curve(history) and len(means)
+        found.append(End(label, line_style(position), (means.index[-1], means.iloc[-1]) if drawn else None))
+    return found
+
+
+def is_single(curves: Curves) -> bool:
+    """Whether all curves are of one epoch."""
+    return all(history["epoch"].nunique() == 1 for history in curves.values())
+
+
+def has_curve(history: pd.DataFrame) -> bool:
+    """Whether there is anything to draw: some loss is finite."""
+    return bool(history["train_loss"].map(math.isfinite).any())
 
 
 def title_of(axes: Axes, column: str) -> str:
@@ -89,9 +114,9 @@ def curve_label(name: str, history: pd.DataFrame) -> str:
 
 def draw_curves(axes: Axes, curves: Curves, column: str, every: Curves) -> None:
     """Draw a column of histories by epoch; `every` are the curves of all panels, which set the axes' scale."""
-    single = all(history["epoch"].nunique() == 1 for history in every.values())
+    single = is_single(every)
     for position, (label, history) in enumerate(curves.items()):
-        if not history["train_loss"].map(math.isfinite).any():
+        if not has_curve(history):
             axes.plot([], [], "x", label=label, color=line_style(position)["color"])  # a key alone: no line is drawn
         elif single:
             draw_point(axes, position, history[column] * UNITS[column], label)

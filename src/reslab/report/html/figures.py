@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from reslab.config import Published
 from reslab.errors import plain
 from reslab.report.axes import Axis, Series
-from reslab.report.figures.curves import TITLES, Curves, draw_curves, title_of
+from reslab.report.figures.curves import TITLES, Curves, draw_curves, ends, title_of
 from reslab.report.figures.errors import draw_series
+from reslab.report.figures.labels import label_ends
 from reslab.report.figures.reliability import draw_reliability
 from reslab.report.figures.style import COLOURS, LINE, STYLE, error_label, make_plain, marker_style, scale_errors
 
@@ -32,7 +33,7 @@ PAGE_STYLE = STYLE | {
     "path.simplify_threshold": 0.5,
 }
 SIZE = (5.2, 3.4)  # inches: at a phone's width letters stay readable
-LEGEND_ROW = 0.2  # inches
+LABEL, LEGEND_ROW = 9, 0.2  # points of a label's letters, inches of a legend's row
 MOST_POINTS = 1000  # of all curves of a figure together: more cannot be seen
 
 
@@ -44,7 +45,7 @@ def svg(draw: Callable[[Axes], list], name: str, *, label: str) -> Markup:
         columns = 2 if max((len(text) for _, text in entries), default=0) < 30 else 1
         figure.set_size_inches(SIZE[0], SIZE[1] + LEGEND_ROW * math.ceil(len(entries) / columns))
         if entries:
-            place = {"loc": "outside lower left", "ncols": columns, "frameon": False, "fontsize": 9, "handlelength": LINE}
+            place = {"loc": "outside lower left", "ncols": columns, "frameon": False, "fontsize": LABEL, "handlelength": LINE}
             figure.legend(*zip(*entries, strict=True), **place)
         return Markup(embedded(_text(figure), name, label))
 
@@ -88,7 +89,7 @@ def curves(shown: Curves, every: Curves, column: str, name: str) -> Markup:
     def draw(axes: Axes) -> list:
         draw_curves(axes, {label: thinned(history, most) for label, history in shown.items()}, column, every)
         axes.set_ylabel(title_of(axes, column))
-        return legend_of(axes)
+        return [] if label_ends(axes, ends(shown, column), size=LABEL) else legend_of(axes)
 
     return svg(draw, name, label=f"{TITLES[column]} by epoch")
 

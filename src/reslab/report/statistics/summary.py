@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reslab.config.study import Study
-from reslab.data.datasets.sizes import commonest_share
+from reslab.data.sizes import commonest_share
 from reslab.errors import UserError
 from reslab.report.statistics.failures import UNTRAINED, trained, with_untrained
 from reslab.report.statistics.intervals import NOTHING

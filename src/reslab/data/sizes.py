@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reslab.data.prepared import FACTS, read_facts
 from reslab.errors import UserError
 
 SIZES: dict[str, dict[str, Any]] = {  # images are (C, H, W)
@@ -58,6 +57,8 @@ def size_facts(dataset: Mapping, validation: int, folder: Path) -> dict[str, Any
         counts = {"train": known["train"] - validation, "validation": validation, "test": known["test"]}
         names = [str(number) for number in range(known["classes"])]
         return {"name": name, "image_shape": known["image_shape"], "class_names": names, **counts}
+    from reslab.data.prepared import FACTS, read_facts  # numpy and more, for which a known dataset need not wait
+
     facts = read_facts(folder) if (folder / FACTS).exists() else {}
     if facts.get("name") != name:
         raise UserError(f"{folder}: {name} has not been prepared, and its size is not known in advance; run `dvc repro preprocess`")
