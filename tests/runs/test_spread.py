@@ -4,15 +4,18 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import distributed
 
 from reslab.errors import UserError
-from reslab.runs import processes, spread
+from reslab.runs import meeting, processes, spread
 from reslab.runs.processes import LostProcess
 from reslab.runs.ranks import ALONE, Ranks
 
@@ -54,6 +57,27 @@ def test_processes_find_one_another_and_name_who_differs(tmp_path):
         f"{differ}; give all the same and run again",
         "the first cannot",
     ]
+
+
+def test_processes_that_start_again_do_not_hear_those_from_before():
+    """torchrun's store outlives them: it still has the first ones' calls and addresses, and a second part is empty."""
+    store = distributed.HashStore()
+    for expected in (["address 0", "address 1", "address 2"], ["next 0", "next 1", "next 2"]):
+        with ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(partial(meet, store, expected), range(3)))
+        assert found == [expected] * 3
+
+
+def meet(store: distributed.Store, addresses: list[str], rank: int) -> list[str]:
+    part = meeting.own_part(store, Ranks(rank, 3), timedelta(seconds=60))
+    assert not part.check([f"{rank}"])
+    part.set(f"{rank}", addresses[rank])
+    return [part.get(f"{other}").decode() for other in range(3)]
+
+
+def test_who_does_not_come_is_named():
+    with pytest.raises(distributed.DistError, match="process 1, 2 did not come"):
+        meeting.own_part(distributed.HashStore(), Ranks(0, 3), timedelta(seconds=0.01))
 
 
 def die(job: Job, ranks: Ranks = ALONE) -> None:

@@ -22,6 +22,7 @@ from torch import distributed
 from reslab import stop, storage
 from reslab.environment import DECODERS, PROCESSES, TORCHRUN, count_from_environment, cpu_count
 from reslab.errors import UserError, first_line, in_plugins, one_line, shown
+from reslab.runs import meeting
 from reslab.runs.processes import LostProcess
 from reslab.runs.ranks import Ranks
 
@@ -45,15 +46,17 @@ def joined_by_torchrun() -> Iterator[Ranks]:
     ranks = Ranks(count_from_environment("RANK", 0, least=0), count_from_environment("WORLD_SIZE", 1))
     local = count_from_environment("LOCAL_RANK", 0, least=0)
     device = take_device(local, count_from_environment("LOCAL_WORLD_SIZE", ranks.count))
-    try:
-        socket.getaddrinfo(os.environ["MASTER_ADDR"], None)  # an unknown name would be asked for again and again
-        store, rank, count = next(distributed.rendezvous("env://", timeout=TO_JOIN))
-        distributed.init_process_group(BACKEND[device], store=store, rank=rank, world_size=count, timeout=PATIENCE)
-    except (ValueError, OSError, distributed.DistError) as error:
-        raise UserError(f"{', '.join(TORCHRUN)}: torchrun's processes cannot be joined ({first_line(error)})") from error
-    with told_apart(ranks, lambda: None):
-        yield ranks
-    distributed.destroy_process_group()
+    with contextlib.nullcontext() if ranks.first else stop.speechless():
+        try:
+            socket.getaddrinfo(os.environ["MASTER_ADDR"], None)  # an unknown name would be asked for again and again
+            store, rank, count = next(distributed.rendezvous("env://", timeout=TO_JOIN))
+            store = meeting.own_part(store, Ranks(rank, count), TO_JOIN)
+            distributed.init_process_group(BACKEND[device], store=store, rank=rank, world_size=count, timeout=PATIENCE)
+        except (ValueError, OSError, distributed.DistError) as error:
+            raise UserError(f"{', '.join(TORCHRUN)}: torchrun's processes cannot be joined ({first_line(error)})") from error
+        with told_apart(ranks, lambda: None):
+            yield ranks
+        distributed.destroy_process_group()
 
 
 def take_device(local: int, count: int) -> str:
@@ -152,10 +155,8 @@ def said_by(store: distributed.Store, others: list) -> UserError:
 
 def gone(ranks: list[int], count: int) -> LostProcess:
     """The error about processes that have ended without a word."""
-    names = ", ".join(map(str, ranks)) or "another"
-    return LostProcess(
-        f"process {names} of {count} that train one network was killed (out of memory?); run the same command again to resume"
-    )
+    who = f"process {', '.join(map(str, ranks))} of {count}" if ranks else f"another of the {count} processes"
+    return LostProcess(f"{who} that train one network was killed (out of memory?); run the same command again to resume")
 
 
 @contextlib.contextmanager

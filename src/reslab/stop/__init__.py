@@ -5,7 +5,6 @@ runs there checks `requested` where its state is consistent. What has not stoppe
 """
 
 import contextlib
-import itertools
 import multiprocessing
 import os
 import signal
@@ -17,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from reslab.stop import streams
+from reslab.stop.parents import is_running, starters
 from reslab.stop.streams import SECONDS_BETWEEN_LOOKS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Request:
 
     def __init__(self) -> None:
         self.stopped: Stopped | None = None
-        self.interrupted = False
+        self.interrupted = self.silent = False
         self.cooperating, self.counting = 0, threading.Lock()
         self.listeners: list[Callable[[], None]] = []
 
@@ -97,6 +97,19 @@ def cooperating() -> Iterator[None]:
     finally:
         with _request.counting:
             _request.cooperating -= 1
+
+
+@contextlib.contextmanager
+def speechless() -> Iterator[None]:
+    """A context for all but one of the processes of a command: that one says that they were stopped, the others only end."""
+    request = _request
+    request.silent = True
+    try:
+        yield
+    except Stopped as stopped:
+        raise SystemExit(stopped.code) from None
+    finally:
+        request.silent = False
 
 
 @contextlib.contextmanager
@@ -177,7 +190,7 @@ class _Listener:
     def listen(self) -> None:
         """Listen until the pipe is closed."""
         while self._wait():
-            if not self.request.stopped and not all(map(_is_running, self.parents)):
+            if not self.request.stopped and not all(map(is_running, self.parents)):
                 self.request.stopped = Stopped("the end of DVC")
             if self.request.stopped:
                 self._stop()
@@ -191,7 +204,7 @@ class _Listener:
             for listener in list(self.request.listeners):
                 listener()
         if time.monotonic() > self.deadline:
-            if multiprocessing.parent_process() is None:
+            if multiprocessing.parent_process() is None and not self.request.silent:
                 say(self.request.stopped)
             os._exit(self.request.stopped.code)
         unheard = not (self.request.cooperating or self.request.interrupted)
@@ -208,31 +221,3 @@ class _Listener:
             if number in numbers:
                 self.request.note(number)
         return bool(numbers)
-
-
-def starters() -> "list[psutil.Process]":
-    """The processes that must outlive a DVC stage: DVC, and a shell in between (bash becomes the stage, dash waits for it)."""
-    if "DVC_STAGE" not in os.environ:
-        return []
-    import psutil
-
-    parents = psutil.Process().parents()
-    shells = list(itertools.takewhile(_is_of_a_stage, parents))
-    return parents[: len(shells) + 1]
-
-
-def _is_of_a_stage(process: "psutil.Process") -> bool:
-    """Whether the process belongs to a DVC stage."""
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        return "DVC_STAGE" in process.environ()
-    return False
-
-
-def _is_running(process: "psutil.Process") -> bool:
-    import psutil
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
