@@ -19,7 +19,7 @@ from reslab.grid.networks import PROGRESS, SUBMITTED, Network
 from reslab.grid.queue import Queued
 from reslab.runs.jobs import Job
 
-SLURM = "engine: slurm\nhours: 0.5\nat_once: 2\n"
+SLURM = "engine: slurm\nhours: 0.5\nat_once: 2\ngpus: 1\n"
 
 
 def test_a_cluster_file_is_checked(tmp_path):
@@ -109,17 +109,23 @@ def cluster_here(tmp_path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
-    """An array of four jobs; one is held, one is queued again while it runs, and a second user submits nothing twice."""
+    """An array of four jobs; one is held, one is queued again while it runs, nothing is submitted twice, and the node goes down."""
     before = forget(project)
     (project / "cluster.yaml").write_text(SLURM)
     assert "submitted 4 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     assert "submitted 0 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     job = running_job(project, cluster_here)
+    assert set(slurm_cluster.ask(cluster_here, "squeue", "-h", "-o", "%b").split()) == {"gres:gpu:1"}
     held = f"{job.partition('_')[0]}_3"
     subprocess.run(["scontrol", "uhold", held], env=os.environ | cluster_here, check=True)
     assert "(JobHeldUser: `scontrol release JOB` lets it start)" in reslab(project, "train", "--status", **cluster_here).stdout
     subprocess.run(["scontrol", "release", held], env=os.environ | cluster_here, check=True)
     requeue(job, os.environ | cluster_here)
+    running_job(project, cluster_here)
+    folder = Path(cluster_here["SLURM_CONF"]).parent
+    slurm_cluster.lose_node(folder, cluster_here)
+    assert "RUNNING" not in slurm_cluster.ask(cluster_here, "squeue", "-h", "-r", "-o", "%T")
+    slurm_cluster.bring_node_back(folder, cluster_here)
     said = reslab(project, "train", **cluster_here)
     assert said.stdout.endswith("all networks are finished; `dvc repro` collects them\n")
     assert histories(project) == before

@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "munged")
@@ -30,7 +32,8 @@ SchedulerParameters=requeue_delay=1,batch_sched_delay=1,sched_interval=5
 SlurmctldLogFile={folder}/controller.log
 SlurmdLogFile={folder}/node.log
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 Gres=gpu:2 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -53,21 +56,64 @@ def start(folder: Path) -> dict[str, str]:
     """Start munge, a controller and a node; returns the environment of their users."""
     for name in ("spool", "state"):
         (folder / name).mkdir()
-    host = socket.gethostname().split(".")[0]
-    text = CONFIGURATION.format(folder=folder, host=host, port=free_port(), node_port=free_port())
+    text = CONFIGURATION.format(folder=folder, host=host_name(), port=free_port(), node_port=free_port())
     (folder / "slurm.conf").write_text(text)
+    (folder / "gres.conf").write_text("Name=gpu Count=2\n")  # of which Slurm only keeps count
     start_munge(folder)
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
     for name in ("slurmctld", "slurmd"):
-        subprocess.run([name], env=os.environ | environment, check=True, stderr=subprocess.DEVNULL, timeout=60)
-    idle = ["sinfo", "-h", "-o", "%T"]
+        start_daemon(name, environment)
+    wait_for_node(folder, environment)
+    return environment
+
+
+def start_daemon(name: str, environment: dict[str, str]) -> None:
+    """Start the controller (slurmctld) or the node (slurmd)."""
+    subprocess.run([name], env=os.environ | environment, check=True, stderr=subprocess.DEVNULL, timeout=60)
+
+
+def wait_for_node(folder: Path, environment: dict[str, str]) -> None:
+    """Wait until the node takes jobs."""
     for _ in range(300):
-        answer = subprocess.run(idle, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60)
-        if "idle" in answer.stdout:
-            return environment
+        if "idle" in ask(environment, "sinfo", "-h", "-o", "%T", check=False):
+            return
         time.sleep(0.1)
     stop(folder)
     raise AssertionError((folder / "controller.log").read_text()[-2000:])
+
+
+def ask(environment: dict[str, str], *command: str, check: bool = True) -> str:
+    """What a command of Slurm prints."""
+    run = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=check, timeout=60)
+    return run.stdout
+
+
+def lose_node(folder: Path, environment: dict[str, str]) -> None:
+    """Let the node go down with all that runs on it, as by a power failure, and let the controller know."""
+    node = psutil.Process(int((folder / "node.pid").read_text()))
+    steps = [each for each in psutil.process_iter(["name"]) if each.info["name"] == "slurmstepd" and of_cluster(each, folder)]
+    for process in [node, *(part for step in steps for part in (step, *step.children(recursive=True)))]:
+        process.kill()
+    node.wait(60)
+    ask(environment, "scontrol", "update", f"NodeName={host_name()}", "State=DOWN", "Reason=test")
+
+
+def of_cluster(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process belongs to the cluster in this folder, and not to another test's."""
+    with suppress(psutil.Error):
+        return process.environ().get("SLURM_CONF") == str(folder / "slurm.conf")
+    return False
+
+
+def bring_node_back(folder: Path, environment: dict[str, str]) -> None:
+    """Start the node again."""
+    start_daemon("slurmd", environment)
+    ask(environment, "scontrol", "update", f"NodeName={host_name()}", "State=RESUME")
+    wait_for_node(folder, environment)
+
+
+def host_name() -> str:
+    return socket.gethostname().split(".")[0]
 
 
 def start_munge(folder: Path) -> None:

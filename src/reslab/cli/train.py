@@ -65,8 +65,19 @@ def train(
 
 
 def describe() -> None:
-    """Let DVC describe the experiments whose code, data or parameters have changed: a network's identity is made of that."""
-    children.run(["dvc", "repro", "describe"], stdout=sys.stderr)
+    """Let DVC describe the experiments whose code, data or parameters have changed: a network's identity is made of that.
+
+    One at a time: DVC would refuse another user's or another pod's.
+    """
+    checkpoints().mkdir(parents=True, exist_ok=True)
+    lock = FileLock(checkpoints() / ".describing.lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        print("another `reslab train` describes the experiments; waiting for it", file=sys.stderr, flush=True)
+        held = lock.acquire()
+    with held:
+        children.run(["dvc", "repro", "describe"], stdout=sys.stderr)
 
 
 def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
