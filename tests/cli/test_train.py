@@ -126,6 +126,8 @@ def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
     slurm_cluster.lose_node(folder, cluster_here)
     assert "RUNNING" not in slurm_cluster.ask(cluster_here, "squeue", "-h", "-r", "-o", "%T")
     slurm_cluster.bring_node_back(folder, cluster_here)
+    for job in slurm_cluster.ask(cluster_here, "squeue", "-h", "-r", "-o", "%i").split():
+        start_now(job, os.environ | cluster_here)
     said = reslab(project, "train", **cluster_here)
     assert said.stdout.endswith("all networks are finished; `dvc repro` collects them\n")
     assert histories(project) == before
@@ -135,6 +137,11 @@ def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
 def requeue(job: str, environment: dict[str, str]) -> None:
     """Let Slurm stop a job and start it again, without the two minutes that it waits by itself."""
     subprocess.run(["scontrol", "requeue", job], env=environment, check=True)
+    start_now(job, environment)
+
+
+def start_now(job: str, environment: dict[str, str]) -> None:
+    """Spare a job that is queued again the two minutes."""
     for _ in range(100):  # it is refused until the job has ended, and later there is nothing to hurry
         if not subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], env=environment, check=False).returncode:
             break

@@ -58,7 +58,9 @@ def start(folder: Path) -> dict[str, str]:
         (folder / name).mkdir()
     text = CONFIGURATION.format(folder=folder, host=host_name(), port=free_port(), node_port=free_port())
     (folder / "slurm.conf").write_text(text)
-    (folder / "gres.conf").write_text("Name=gpu Count=2\n")  # of which Slurm only keeps count
+    for number in range(2):  # Slurm only keeps count of them
+        (folder / f"gpu{number}").touch()
+    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")
     start_munge(folder)
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
     for name in ("slurmctld", "slurmd"):
@@ -75,7 +77,7 @@ def start_daemon(name: str, environment: dict[str, str]) -> None:
 def wait_for_node(folder: Path, environment: dict[str, str]) -> None:
     """Wait until the node takes jobs."""
     for _ in range(300):
-        if "idle" in ask(environment, "sinfo", "-h", "-o", "%T", check=False):
+        if ask(environment, "sinfo", "-h", "-o", "%T", check=False).strip() in ("idle", "mixed", "allocated"):
             return
         time.sleep(0.1)
     stop(folder)
@@ -108,7 +110,6 @@ def of_cluster(process: psutil.Process, folder: Path) -> bool:
 def bring_node_back(folder: Path, environment: dict[str, str]) -> None:
     """Start the node again."""
     start_daemon("slurmd", environment)
-    ask(environment, "scontrol", "update", f"NodeName={host_name()}", "State=RESUME")
     wait_for_node(folder, environment)
 
 
