@@ -93,17 +93,19 @@ def ask(environment: dict[str, str], *command: str, check: bool = True) -> str:
 def lose_node(folder: Path, environment: dict[str, str]) -> None:
     """Let the node go down with all that runs on it, as by a power failure, and let the controller know."""
     node = psutil.Process(int((folder / "node.pid").read_text()))
-    steps = [each for each in psutil.process_iter(["name"]) if each.info["name"] == "slurmstepd" and of_cluster(each, folder)]
-    for process in [node, *(part for step in steps for part in (step, *step.children(recursive=True)))]:
-        process.kill()
+    jobs = [process for process in psutil.process_iter() if of_cluster(process, folder)]
+    steps = {parent for job in jobs if (parent := job.parent()) and parent.name() == "slurmstepd"}  # their environment is empty
+    for process in (node, *steps, *jobs):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     node.wait(60)
     ask(environment, "scontrol", "update", f"NodeName={host_name()}", "State=DOWN", "Reason=test")
 
 
 def of_cluster(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process belongs to the cluster in this folder, and not to another test's."""
+    """Whether a process belongs to a job of the cluster in this folder, and not of another test's."""
     with suppress(psutil.Error):
-        return process.environ().get("SLURM_CONF") == str(folder / "slurm.conf")
+        return process.name() != "slurmctld" and process.environ().get("SLURM_CONF") == str(folder / "slurm.conf")
     return False
 
 
@@ -132,4 +134,5 @@ def stop(folder: Path) -> None:
     for name in ("node", "controller", "munge"):
         pid = folder / f"{name}.pid"
         if pid.exists():
-            os.kill(int(pid.read_text()), 15)
+            with suppress(ProcessLookupError):
+                os.kill(int(pid.read_text()), 15)
