@@ -164,6 +164,25 @@ def test_a_stage_ends_when_dvc_is_killed(tmp_path, command):
     assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)
 
 
+LOADING = """
+from reslab import errors
+import os, time, psutil
+from pathlib import Path
+before = psutil.Process().parents()
+Path("pid").write_text(str(os.getpid()))
+while psutil.Process().parents() == before:
+    time.sleep(0.05)
+errors.run(lambda: time.sleep(600))
+"""
+
+
+@pytest.mark.parametrize("command", ["exec {python} stage.py", "{python} stage.py; true"], ids=["of DVC", "of the shell"])
+def test_a_stage_ends_when_dvc_is_killed_while_libraries_are_loaded(tmp_path, command):
+    (tmp_path / "stage.py").write_text(LOADING)
+    shell = ["/bin/sh", "-c", command.format(python=sys.executable)]
+    assert_ends_with(subprocess.Popen([sys.executable, "-c", STARTER, *shell], cwd=tmp_path), tmp_path)
+
+
 def test_ctrl_c_while_libraries_are_loaded_is_one_line():
     code = "from reslab import errors; import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=heed_signals, check=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import multiprocessing
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 def starters() -> "list[psutil.Process]":
     """The processes that must outlive a DVC stage: DVC, and a shell in between (bash becomes the stage, dash waits for it)."""
+    return _early or _found()
+
+
+def _found() -> "list[psutil.Process]":
     if "DVC_STAGE" not in os.environ:
         return []
     import psutil
@@ -36,3 +41,7 @@ def is_running(process: "psutil.Process") -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+# Looked for at once: libraries take seconds to load, and if DVC ends meanwhile another process becomes the parent.
+_early = _found() if multiprocessing.parent_process() is None else []
