@@ -15,9 +15,11 @@ import torch
 from mlflow.entities import Metric
 from test_live import BEGAN, EPOCHS, LIVE, ended, finished, history, root, row, runs, wait_until
 
+from reslab import stop
 from reslab.runs import records
 from reslab.runs.reports import Began, EpochEnded, Report
 from reslab.tracking import BackgroundLog, Store, TrainedNetwork, patience
+from reslab.tracking.system import Sampler
 from reslab.training.execution import hardware
 
 __all__ = ["root"]  # the fixture
@@ -63,6 +65,20 @@ def test_the_machine_is_sampled_once_for_all_networks(root, monkeypatch):
     found = runs(root, "sampled")
     assert "system/system_memory_usage_percentage" in found["resnet20"].data.metrics
     assert not any(key.startswith("system/") for key in found["resnet20-s0"].data.metrics)
+
+
+def test_how_a_network_ended_is_logged_before_all_that_can_wait(root, monkeypatch):
+    """A stage that was told to stop may have no time for its last epochs and the sampler."""
+
+    def no_time(*_: object) -> None:
+        raise TimeoutError
+
+    with pytest.raises(stop.Stopped), BackgroundLog(root, "hurried") as log:
+        log.update(Began("resnet20", LIVE, []))
+        wait_until(lambda: "resnet20-s0" in runs(root, "hurried"))
+        monkeypatch.setattr(Sampler, "finish", no_time)
+        raise stop.Stopped("SIGTERM")
+    assert runs(root, "hurried")["resnet20-s0"].info.status == "KILLED"
 
 
 def sampled(root: Path) -> bool:

@@ -136,10 +136,13 @@ class _Live:
         self.next_write = began + min(took / TIME_SHARE, MOST_SECONDS)
 
     def end(self, status: str) -> None:
-        """End all runs: those of networks that did not come to their end, then their experiments'."""
-        self.write()
-        self.sampler.finish()
+        """End all runs: those of networks that did not come to their end, then their experiments'.
+
+        First comes how they ended, as a process that was told to stop has only seconds: the next start logs what is missing.
+        """
         for live in self.runs.values():
             self.store.end(live, status)
+        self.write()
+        self.sampler.finish()
         for experiment in self.experiments:
             self.store.runs.settle(experiment)
