@@ -48,11 +48,19 @@ def test_a_folder_that_git_does_not_trust_is_said(folder, capsys):
     assert capsys.readouterr().err.startswith(f"warning: records will not say of which commit they are: {mend}")
 
 
+def damaged(folder: Path, monkeypatch) -> None:
+    """Only a git that is no program."""
+    (folder / "git").write_bytes(b"\0")
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
 @pytest.mark.parametrize(
     ("hide", "reason"),
     [
         (lambda folder, monkeypatch: (folder / ".git").rename(folder / "git"), "not a git repository"),
         (lambda folder, monkeypatch: monkeypatch.setenv("PATH", str(folder)), "git is not installed"),
+        (damaged, "git cannot be started (Exec format error)"),
     ],
 )
 def test_whatever_hides_the_commit_is_said(folder, monkeypatch, capsys, hide, reason):

@@ -30,8 +30,10 @@ def _git(*arguments: str) -> str:
     pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "encoding": "utf-8", "errors": "surrogateescape"}
     try:
         done = subprocess.run(["git", *arguments], check=False, env=os.environ | SETTINGS, timeout=SECONDS, **pipes)
-    except OSError as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise _CannotTell("git is not installed") from error
+    except OSError as error:
+        raise _CannotTell(f"git cannot be started ({error.strerror})") from error
     except subprocess.TimeoutExpired as error:
         raise _CannotTell(f"git has not answered for {SECONDS} s") from error
     if done.returncode:
