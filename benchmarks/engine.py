@@ -40,17 +40,21 @@ def main(  # noqa: PLR0913 - a command's options
     minutes: Annotated[float, typer.Option(min=0, help="Begin no part after so many; 0: no limit.")] = 0,
     experiment: Annotated[str, typer.Option(help="An experiment of --params in place of the preset's cases.")] = "",
     params: Annotated[Path, typer.Option(help="The study that holds it.")] = Path("params.yaml"),
-    data: Annotated[Path | None, typer.Option(help="Prepared data, or a folder with CIFAR-10's files.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Images: prepared, CIFAR-10's files, or train/CLASS and test/CLASS.")] = None,
     output: Annotated[Path | None, typer.Option(help="Where results go.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be measured, and measure nothing.")] = False,
     peer: Annotated[Path | None, typer.Option(help="A training script of another project.")] = None,
-    peer_args: Annotated[str, typer.Option(help="Its arguments.")] = "",
+    peer_args: Annotated[str, typer.Option(help="Its arguments; {folder} in them is a new folder for each run.")] = "",
     peer_epoch: Annotated[str, typer.Option(help="Regular expression for the end of an epoch; a group is its seconds.")] = "",
     peer_images: Annotated[int, typer.Option(min=1, help="Images it trains on in an epoch.")] = 50_000,
+    peer_begin: Annotated[str, typer.Option(help="Regular expression for the begin of an epoch, if a test is before it.")] = "",
+    peer_epochs: Annotated[int, typer.Option(min=0, help="End it after so many epochs; 0: it ends itself.")] = 0,
+    peer_python: Annotated[str, typer.Option(help="The Python that has what it needs.")] = sys.executable,
 ) -> None:
     """Measure a preset's plan."""
     began = time.monotonic()
-    script = Script(peer, peer_args, peer_epoch, peer_images) if peer else None
+    options = {"begin": peer_begin, "epochs": peer_epochs, "python": peer_python}
+    script = Script(peer, peer_args, peer_epoch, peer_images, **options) if peer else None
     chosen = _plan(preset, levels, loops, rounds).only(only or [])
     if experiment:
         chosen = replace(chosen, cases=(from_experiment(config.load(params).experiment(experiment), chosen.cases[0]),))

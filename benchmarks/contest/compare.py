@@ -5,6 +5,7 @@ import statistics
 import numpy as np
 
 CONFIDENCE = 0.95
+LEAST_ROUNDS = 6  # for an interval
 TICK = 0.01  # seconds: the step in which the system counts CPU time
 EPOCH_IMAGES, EPOCH_TESTS = 50_000, 10_000  # CIFAR's, for seconds an epoch
 
@@ -23,7 +24,7 @@ def ratio(reference: list[float], other: list[float]) -> dict[str, float | None]
     """How many times the other's rate the reference's is: the median of the rounds' ratios, with its bootstrap interval.
 
     The two rates of a round were measured one after the other. Percentile bootstrap over rounds (Efron, Tibshirani 1993,
-    chapter 13); no interval from fewer than 3 rounds.
+    chapter 13); no interval from fewer than LEAST_ROUNDS rounds.
     """
     ratios = np.array(reference) / np.array(other)
     return {"ratio": float(np.median(ratios)), **interval(ratios)}
@@ -31,7 +32,7 @@ def ratio(reference: list[float], other: list[float]) -> dict[str, float | None]
 
 def interval(values: np.ndarray) -> dict[str, float | None]:
     """The bootstrap interval of a median."""
-    if len(values) < 3:
+    if len(values) < LEAST_ROUNDS:
         return {"low": None, "high": None}
     from scipy.stats import bootstrap
 
@@ -44,12 +45,12 @@ def summarize(found: dict[str, dict], *, reference: str, tests: int) -> dict[str
 
     Entrants that failed are left out, and so are the ratios if the reference failed or the two did not finish the same rounds.
     """
-    done = {name: entry["segments"] for name, entry in found.items() if "failed" not in entry}
+    done = {name: entry["segments"] for name, entry in found.items() if entry.get("segments") and "failed" not in entry}
     rows = {name: _medians(segments, tests) | found[name]["start"] for name, segments in done.items()}
     for name, row in rows.items():
         if reference in done:
             for clock, rate in (("wall", steady), ("cpu", per_cpu_second)):
-                both = ([rate(segment) for segment in done[who]] for who in (reference, name))
+                both = [[rate(segment) for segment in done[who]] for who in (reference, name)]
                 row[f"ours_over_this_{clock}"] = ratio(*both)
     return rows
 

@@ -1,18 +1,14 @@
 """One loop in processes of its own, driven segment by segment."""
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import wait
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
 
 from contest.clocks import Clock, peak_memory
-from contest.processes import fresh
+from contest.processes import begin, fresh, result_of
 from loops import build
 from loops.job import Job, Loop
 
@@ -62,11 +58,6 @@ class _Here:
     device: torch.device
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-
-
 def _start(loop: str, job: Job) -> Start:
     _Here.device = torch.device(job.device)
     clock = Clock(_Here.device)
@@ -87,17 +78,23 @@ def _segment(epochs: int) -> Segment:
 
 
 class Entrant:
-    """A loop under a name. On a GPU all its seeds share one process; on a CPU each has one with one thread, side by side."""
+    """A loop under a name. On a GPU ours trains all seeds in one process; others, and all on a CPU, have a process for each seed.
 
-    def __init__(self, name: str, loop: str, job: Job) -> None:
-        self.name, self.loop = name, loop
-        split = job.device == "cpu" and len(job.seeds) > 1
-        self.jobs = [Job(**(vars(job) | {"seeds": (seed,)})) for seed in job.seeds] if split else [job]
-        self.pools = [ProcessPoolExecutor(1, mp_context=fresh(), initializer=_end_with_parent) for _ in self.jobs]
+    `variables` are of the environment of its processes, which end `until` then at the latest.
+    """
+
+    def __init__(
+        self, name: str, loop: str, job: Job, *, variables: Mapping[str, str] | None = None, until: float = float("inf")
+    ) -> None:
+        self.name, self.loop, self.until = name, loop, until
+        apart = job.device == "cpu" or loop != "ours"
+        self.jobs = [replace(job, seeds=(seed,)) for seed in job.seeds] if apart else [job]
+        options = {"mp_context": fresh(), "initializer": begin, "initargs": (dict(variables or {}), until)}
+        self.pools = [ProcessPoolExecutor(1, **options) for _ in self.jobs]
 
     def _together(self, function: Callable, arguments: list[tuple]) -> list[Any]:
         futures = [pool.submit(function, *each) for pool, each in zip(self.pools, arguments, strict=True)]
-        return [future.result() for future in futures]
+        return [result_of(future, self.until) for future in futures]
 
     def start(self) -> dict:
         """Build the loops and train the first epoch; the slowest process counts."""

@@ -6,17 +6,17 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from contest.processes import fresh
+from contest.processes import begin, fresh, result_of
 from loops import build
 from loops.job import Job
 
 LEAST_RATE = 0.01  # the least error for which the bound is worked out
 
 
-def in_a_process(function: Callable, *arguments: Any) -> Any:
-    """Call it in a fresh process, which ends with it."""
-    with ProcessPoolExecutor(1, mp_context=fresh()) as pool:
-        return pool.submit(function, *arguments).result()
+def in_a_process(function: Callable, *arguments: Any, until: float = float("inf")) -> Any:
+    """Call it in a fresh process, which ends with it, or at the time `until`; then raises TooLong."""
+    with ProcessPoolExecutor(1, mp_context=fresh(), initializer=begin, initargs=({}, until)) as pool:
+        return result_of(pool.submit(function, *arguments), until)
 
 
 def trained_error(loop: str, job: Job, epochs: int) -> float:

@@ -46,6 +46,12 @@ def gpu_facts() -> dict[str, str] | None:
     return dict(zip(GPU_FACTS.split(","), lines[0].split(", "), strict=False)) if lines else None
 
 
+def gpu_id() -> str:
+    """The GPU's name for nvidia-smi, which lists all of a machine; empty if torch does not tell."""
+    found = getattr(torch.cuda.get_device_properties(0), "uuid", None)
+    return f"GPU-{found}" if found else ""
+
+
 def cpu_clocks() -> float | None:
     """MHz of the cores at this moment; None where the system does not tell."""
     import psutil

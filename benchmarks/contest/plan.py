@@ -19,6 +19,7 @@ RECIPE = {
 RESNET110 = {"model": {"name": "resnet", "depth": 110}}
 WRN = {"model": {"name": "wrn", "depth": 28, "widening_factor": 10}, "optimizer": {"weight_decay": 5e-4, "nesterov": True}}
 OTHERS = ("conventional", "tuned", "speedrun", "speedrun-compiled")
+GRAPHED = ("tuned-reduce-overhead", "speedrun-reduce-overhead")  # torch.compile's own CUDA graphs: on a CPU they are as without
 AGAIN = " again"  # the control: our first level under a second name
 
 
@@ -33,6 +34,7 @@ class Case:
     loops: tuple[str, ...] = OTHERS
     seeds: int = 1
     recipe: Mapping = field(default_factory=lambda: RECIPE)
+    limit: float = float("inf")  # seconds
 
     @property
     def precision(self) -> str:
@@ -51,6 +53,18 @@ class Sweep:
 
     name: str  # of what is varied
     points: Mapping[float, Case]
+    limit: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Several networks of one case: `ours` at once in the way of the train stage, beside others one after the other and at once."""
+
+    name: str
+    case: Case  # its loops are the others; the first is the reference
+    ours: tuple[int, ...]  # how many of ours at once
+    others: tuple[int, ...]  # how many processes of each other at once
+    limit: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -58,8 +72,10 @@ class Plan:
     """All of a run: what, how often, how long a segment lasts at least."""
 
     levels: tuple[str, ...]
+    packings: tuple[Packing, ...]
     cases: tuple[Case, ...]
     sweeps: tuple[Sweep, ...]
+    races: tuple[Case, ...]
     guard: Case
     rounds: int
     seconds: float
@@ -69,7 +85,7 @@ class Plan:
 
     def only(self, names: list[str]) -> "Plan":
         """The parts of these names; raises UserError for one that is not there."""
-        known = [part.name for part in (*self.cases, *self.sweeps, self.guard)]
+        known = [part.name for part in (*self.packings, *self.cases, *self.races, *self.sweeps, self.guard)]
         for name in names:
             if name not in known:
                 raise UserError(f"--only {name}: not in this preset; allowed: {', '.join(known)}")
@@ -77,8 +93,10 @@ class Plan:
             return self
         return replace(
             self,
-            cases=tuple(case for case in self.cases if case.name in names),
-            sweeps=tuple(sweep for sweep in self.sweeps if sweep.name in names),
+            **{
+                kind: tuple(part for part in getattr(self, kind) if part.name in names)
+                for kind in ("packings", "cases", "races", "sweeps")
+            },
             guard=self.guard if self.guard.name in names else replace(self.guard, loops=()),
         )
 
@@ -92,11 +110,22 @@ class Plan:
         """What it will measure, in words."""
         lines = [f"on {self.device}, our levels: {', '.join(self.levels)}; reference of all ratios: ours-{self.levels[0]}"]
         lines += [f"{name}: {text}" for name, (*_, text) in LOOPS.items()]
+        for packing in self.packings:
+            counts = f"{', '.join(map(str, packing.ours))} of ours at once; {', '.join(packing.case.loops)} in turn"
+            more = f", and {', '.join(map(str, packing.others))} processes of each at once" if packing.others else ""
+            mps = ", on a GPU also under MPS" if packing.others else ""
+            lines.append(
+                f"packing {packing.name}: {_spoken(packing.case.sections['model'])}, {packing.case.precision}; {counts}{more}{mps}"
+            )
         for case in self.cases:
             train = case.sections["train"]
             what = f"{_spoken(case.sections['model'])}, batch {train['batch_size']}, {case.precision}, {case.images:,} images"
             lines.append(f"case {case.name}: {what}; {self.rounds} rounds of {self.seconds:g} s or one epoch of each of")
             lines.append(f"    {', '.join(self.loops_of(case))}")
+        for race in self.races:
+            epochs, model = race.sections["train"]["epochs"], _spoken(race.sections["model"])
+            what = f"{epochs} epochs, {race.seeds} seeds; seconds until each is as good as tuned is with every seed"
+            lines.append(f"race {race.name}: {model}, {race.precision}, {race.images:,} images, {what}")
         for sweep in self.sweeps:
             points = ", ".join(f"{point:g}" for point in sweep.points)
             lines.append(f"sweep {sweep.name}: {points}; {self.sweep_rounds} rounds of {self.sweep_seconds:g} s each")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from contest.plan import OTHERS, RESNET110, WRN, Case, Plan, Sweep
+from contest.plan import GRAPHED, OTHERS, RESNET110, WRN, Case, Packing, Plan, Sweep
 
 GUARD = {
     "model": {"depth": 8},
@@ -12,6 +12,9 @@ GUARD = {
     "train": {"epochs": 15, "batch_size": 64},
 }
 COMPILED = "speedrun-compiled"
+PACKED = ("tuned", COMPILED)
+ALL_OF_CIFAR = {"images": 50_000, "tests": 10_000}
+DIGITS = {"images": 1437, "tests": 360}
 
 
 def changed(change: Mapping, **sections: Mapping) -> dict:
@@ -44,11 +47,6 @@ def with_images(case: Case, images: float) -> Case:
     return replace(case, images=images)
 
 
-def with_seeds(case: Case, seeds: float) -> Case:
-    """So many seeds at once."""
-    return replace(case, seeds=seeds)
-
-
 def quick(device: str) -> Plan:
     """Under two minutes on two cores: is everything there? Its numbers mean little."""
     small = {"model": {"name": "resnet", "depth": 8}, "train": {"batch_size": 32}}
@@ -56,10 +54,12 @@ def quick(device: str) -> Plan:
     return Plan(
         device=device,
         levels=("eager",),
+        packings=(Packing("packed", replace(case, loops=("tuned",)), (2,), (2,)),),
         cases=(case,),
-        sweeps=(sweep("seeds", case, (1, 2), with_seeds),),
-        guard=Case("guard", changed(GUARD, train={"epochs": 3, "drop_last": True}), 1437, 360),
-        rounds=3,
+        races=(Case("race", changed(GUARD, train={"epochs": 2}), 256, 360, ("tuned",), seeds=2),),
+        sweeps=(sweep("images", case, (64, 128), with_images),),
+        guard=Case("guard", changed(GUARD, train={"epochs": 3, "drop_last": True}), **DIGITS),
+        rounds=6,
         seconds=0.1,
         sweep_rounds=2,
         sweep_seconds=0.1,
@@ -73,16 +73,17 @@ def cpu(device: str) -> Plan:
     return Plan(
         device=device,
         levels=("eager", "compile"),
+        packings=(Packing("packed", replace(case, loops=PACKED), (1, 2), (2,)),),
         cases=(case,),
+        races=(Case("race", changed(GUARD, model={"depth": 20}), **DIGITS, loops=OTHERS, seeds=3),),
         sweeps=(
             sweep("depth", point, (20, 32, 56, 110), with_depth),
             sweep("width", point, (8, 16, 32), with_width),
             sweep("batch", point, (32, 64, 128, 256), with_batch),
             sweep("images", point, (256, 512, 1024, 2048), with_images),
-            sweep("seeds", point, (1, 2), with_seeds),
         ),
-        guard=Case("guard", GUARD, 1437, 360, seeds=2),
-        rounds=5,
+        guard=Case("guard", GUARD, **DIGITS, seeds=2),
+        rounds=7,
         seconds=4.0,
         sweep_rounds=3,
         sweep_seconds=2.0,
@@ -91,31 +92,39 @@ def cpu(device: str) -> Plan:
 
 def h200(_: str) -> Plan:
     """One call of ten minutes, the important first: what --minutes does not allow is named, for another call (--only)."""
-    bfloat16, tf32 = ({"train": {"precision": name}} for name in ("bfloat16", "tf32"))
-    thin = Case("resnet20-bfloat16", bfloat16, images=50_000, tests=10_000, loops=("tuned", COMPILED))
+    tf32, bfloat16, float16 = ({"train": {"precision": name}} for name in ("tf32", "bfloat16", "float16"))
+    thin = Case("resnet20-bfloat16", bfloat16, **ALL_OF_CIFAR, loops=("tuned", COMPILED, *GRAPHED), limit=150)
     deep = replace(thin, name="resnet110-bfloat16", change=changed(RESNET110, **bfloat16), images=12_800, tests=2_000)
     wide = replace(thin, name="wrn28-10-bfloat16", change=changed(WRN, **bfloat16), images=6_400, tests=2_000)
     point = replace(thin, images=12_800, tests=2_000)
+    training = {"schedule": {"name": "cosine"}, "train": {"precision": "bfloat16", "epochs": 30}}
     return Plan(
         device="cuda",
         levels=("graph+compile", "graph", "compile", "eager"),
-        cases=(
-            replace(thin, name="resnet20-tf32", change=tf32, loops=OTHERS),
-            thin,
-            replace(wide, name="wrn28-10-tf32", change=changed(WRN, **tf32), loops=("conventional",)),
-            wide,
-            replace(deep, name="resnet110-tf32", change=changed(RESNET110, **tf32), loops=("conventional",)),
-            deep,
+        packings=(
+            Packing("packed-resnet20", replace(point, loops=PACKED), (1, 4, 8, 16), (4, 8), limit=200),
+            Packing("packed-resnet110", replace(deep, loops=PACKED), (1, 4, 8), (4,), limit=200),
         ),
+        cases=(
+            thin,
+            replace(thin, name="resnet20-tf32", change=tf32, loops=(*OTHERS, *GRAPHED)),
+            replace(thin, name="resnet20-float16", change=float16),
+            wide,
+            deep,
+            replace(wide, name="wrn28-10-float16", change=changed(WRN, **float16)),
+            replace(wide, name="wrn28-10-tf32", change=changed(WRN, **tf32), loops=("conventional", *GRAPHED)),
+            replace(deep, name="resnet110-float16", change=changed(RESNET110, **float16)),
+            replace(deep, name="resnet110-tf32", change=changed(RESNET110, **tf32), loops=("conventional", *GRAPHED)),
+        ),
+        races=(Case("race", training, **ALL_OF_CIFAR, loops=("tuned", COMPILED), seeds=3, limit=900),),
         sweeps=(
-            sweep("seeds", point, (1, 2, 4, 8, 16), with_seeds),
             sweep("depth", point, (20, 56, 110), with_depth),
             sweep("width", point, (16, 64, 160), with_width),
             sweep("batch", point, (64, 128, 512, 2048), with_batch),
             sweep("images", point, (6_400, 50_000), with_images),
         ),
-        guard=Case("guard", GUARD, 1437, 360),
-        rounds=5,
+        guard=Case("guard", GUARD, **DIGITS),
+        rounds=7,
         seconds=1.0,
         sweep_rounds=3,
         sweep_seconds=0.5,

@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from contest import plots
-from contest.compare import CONFIDENCE, EPOCH_IMAGES, EPOCH_TESTS, per_cpu_second, ratio, steady
+from contest import plots, tables
+from contest.compare import CONFIDENCE, EPOCH_IMAGES, EPOCH_TESTS, LEAST_ROUNDS, per_cpu_second, ratio, steady
 from contest.plan import AGAIN
 from reslab.errors import UserError, first_line
 from reslab.runs.records import read_record, write_record
@@ -27,12 +27,15 @@ HEADER = {
     "peak_mib": "peak MiB",
     "flops": "GFLOP/s*",
     "guard": "guard",
+    "repeats": "repeats",
 }
 METHOD = f"""\
 Medians over interleaved rounds. A ratio is the median of the rounds' ratios with its {CONFIDENCE:.0%} bootstrap interval; above 1
 the reference, the first row, is faster. The row that says again is the reference a second time: what is no farther from 1 is noise.
-s/epoch: {EPOCH_IMAGES:,} images and {EPOCH_TESTS:,} evaluated, from the measured rates. CPU seconds include workers; peak memory is
-the training process's alone. * by wall clock on a GPU, by CPU seconds on a CPU, as the ceilings."""
+No interval from fewer than {LEAST_ROUNDS} rounds. s/epoch: {EPOCH_IMAGES:,} images and {EPOCH_TESTS:,} evaluated, from the
+measured rates. first epoch s: from an imported torch to the end of the first epoch, with building, compiling and recording, for all
+alike. CPU seconds include workers; peak memory is the training process's alone. repeats: whether two processes that trained an
+epoch on digits from the same seed ended in the same bits. * by wall clock on a GPU, by CPU seconds on a CPU, as the ceilings."""
 
 
 def load(folder: Path) -> dict:
@@ -77,13 +80,14 @@ def loop_rows(results: dict) -> Iterator[dict]:
                 **{key: row[key] for key in ("slowest", "fastest", "images_per_cpu_second", "seconds_per_epoch")},
                 **{key: row[key] for key in ("first_epoch_seconds", "build_seconds", "evaluation_seconds", "epochs_per_segment")},
                 **{
-                    f"{clock}_{key}": value
+                    f"{clock}_{key}": value if key == "ratio" or row["rounds"] >= LEAST_ROUNDS else None  # older results have some
                     for clock in ("cpu", "wall")
                     for key, value in row.get(f"ours_over_this_{clock}", {}).items()
                 },
                 "peak_bytes": row["peak_bytes"],
                 **{f"reached_{key}": value for key, value in row["reached"].items()},
                 "guard": guard_verdict(results, precision, loop),
+                "repeats": whether_it_repeats(results, precision, loop),
             }
 
 
@@ -95,6 +99,12 @@ def guard_verdict(results: dict, precision: str, loop: str) -> str:
     if "failed" in entry:
         return "FAILED"
     return f"{entry['error']:.1%}" + ("" if entry["kept"] else " MISSED")
+
+
+def whether_it_repeats(results: dict, precision: str, loop: str) -> str:
+    """What was found of the loop's bits."""
+    entry = results.get("guard", {}).get("guard", {}).get(precision, {}).get(loop.removesuffix(AGAIN), {})
+    return {True: "yes", False: "no", None: "not checked"}[entry.get("repeats")]
 
 
 def sweep_rows(results: dict) -> list[dict]:
@@ -109,24 +119,29 @@ def sweep_rows(results: dict) -> list[dict]:
 def markdown(results: dict, rows: list[dict]) -> str:
     """The tables, with what must be quoted with them."""
     where = results["machine"]
-    parts = [
+    written = [
         f"Measured {where['measured']} on {where['device']}, {where['cores']} cores, {where['threads']} thread(s) a process, "
         f"load {where['load'][0]}, torch {where['torch']}, {where['platform']}, commit {(where['commit'] or 'unknown')[:10]}"
         f"{' with changes' if where['dirty'] else ''}.",
         f"`{results['command']}`" if "command" in results else "",
         METHOD,
     ]
+    written += [tables.packing(name, found) for name, found in results.get("packings", {}).items()]
     for case, found in results.get("cases", {}).items():
         limits = found["ceilings"]
-        parts.append(f"## {case}: {found['images']:,} images ({found['data']})")
-        parts.append(_table([row for row in rows if row["case"] == case]))
-        parts.append(f"Ceilings: {limits['flops'] / 1e9:,.0f} GFLOP/s (matrix product), {limits['bytes'] / 1e9:,.1f} GB/s (copy).")
-        parts += [_levels(found)]
-        parts += [f"{name} failed: {why}" for name, why in found["failed"].items()]
-    parts += [f"## Guard, {precision}\n\n{_guard_line(found)}" for precision, found in _guards(results)]
-    parts += ["## Scaling of the reference, images/s by wall clock\n\n" + _sweeps(results)] if results.get("sweeps") else []
-    parts += [f"Not reached in the time given: {', '.join(results['not_reached'])}"] if results["not_reached"] else []
-    return "\n\n".join(part for part in parts if part) + "\n"
+        written.append(f"## {case}: {found['images']:,} images ({found['data']})")
+        written.append(_table([row for row in rows if row["case"] == case]))
+        written.append(
+            f"Ceilings: {limits['flops'] / 1e9:,.0f} GFLOP/s (matrix product), {limits['bytes'] / 1e9:,.1f} GB/s (copy)."
+        )
+        written += [_levels(found)]
+        written += [f"{name} failed: {why}" for name, why in found["failed"].items()]
+    written += [tables.race(name, found) for name, found in results.get("races", {}).items()]
+    written += [f"## Guard, {precision}\n\n{_guard_line(found)}" for precision, found in _guards(results)]
+    written += ["## Scaling of the reference, images/s by wall clock\n\n" + _sweeps(results)] if results.get("sweeps") else []
+    written += [tables.watched(results.get("watched", {}))]
+    written += [f"Not reached in the time given: {', '.join(results['not_reached'])}"] if results["not_reached"] else []
+    return "\n\n".join(part for part in written if part) + "\n"
 
 
 def _guards(results: dict) -> list[tuple[str, dict]]:
@@ -150,10 +165,11 @@ def _table(rows: list[dict]) -> str:
             "cpu": _ratio(row, "cpu"),
             "wall": _ratio(row, "wall"),
             "seconds_per_epoch": f"{row['seconds_per_epoch']:.3g}",
-            "first_epoch_seconds": f"{row['first_epoch_seconds']:.1f}" if row["first_epoch_seconds"] is not None else "",
+            "first_epoch_seconds": _first_epoch(row),
             "peak_mib": f"{row['peak_bytes'] / 2**20:,.0f}" if row["peak_bytes"] else "",
             "flops": f"{row['reached_flops'] / 1e9:,.0f}",
             "guard": row["guard"],
+            "repeats": row["repeats"],
         }
         for row in rows
     ]
@@ -171,18 +187,19 @@ def _levels(found: dict) -> str:
             for clock, rate in (("CPU", per_cpu_second), ("wall", steady)):
                 both = [[rate(segment) for segment in found["segments"][name]] for name in (level, other)]
                 if len(both[0]) == len(both[1]):
-                    lines.append({"ratio": f"{level} / {other}, {clock}", "": _spoken(ratio(*both))})
+                    lines.append({"ratio": f"{level} / {other}, {clock}", "": tables.spoken(ratio(*both))})
     return pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True) if lines else ""
 
 
-def _spoken(found: dict) -> str:
-    return f"{found['ratio']:.2f}" + (f" [{found['low']:.2f}, {found['high']:.2f}]" if found["low"] is not None else "")
+def _first_epoch(row: dict) -> str:
+    """Building, and the epoch in which what is made once is made."""
+    return "" if row["first_epoch_seconds"] is None else f"{row['build_seconds'] + row['first_epoch_seconds']:.1f}"
 
 
 def _ratio(row: dict, clock: str) -> str:
     if f"{clock}_ratio" not in row:
         return ""
-    return _spoken({key: row[f"{clock}_{key}"] for key in ("ratio", "low", "high")})
+    return tables.spoken({key: row[f"{clock}_{key}"] for key in ("ratio", "low", "high")})
 
 
 def _sweeps(results: dict) -> str:

@@ -1,22 +1,25 @@
 """Interleaved rounds: every entrant's segment once a round, in rotated order, so that a busy machine slows all alike."""
 
 import math
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict
 
 from contest.entrant import Driven
+from contest.processes import TooLong
 from loops.job import LevelRefused
 from reslab.errors import UserError, one_line
 
 Say = Callable[[str], None]
 
 
-def contest(entrants: list[Driven], *, rounds: int, seconds: float, say: Say) -> dict[str, dict]:
+def contest(entrants: list[Driven], *, rounds: int, seconds: float, say: Say, until: float = float("inf")) -> dict[str, dict]:
     """Warm each entrant up, then measure it `rounds` times, `seconds` or one epoch long, whichever is longer.
 
-    By name: {"start": ..., "segments": [...]}, or {"failed": why}: one that fails is left out and the others go on.
+    By name: {"start": ..., "segments": [...]}, or {"failed": why}: one that fails is left out and the others go on. No round begins
+    that would not end by the time `until`.
     """
     found: dict[str, dict] = {}
     epochs: dict[str, int] = {}
@@ -26,12 +29,26 @@ def contest(entrants: list[Driven], *, rounds: int, seconds: float, say: Say) ->
         for entrant in entrants:
             say(f"{entrant.name}: first epoch")
             found[entrant.name] = _attempt(lambda entrant=entrant: _warm_up(entrant, epochs, seconds))
+        longest = 0.0
         for number in range(rounds):
+            began = time.monotonic()
+            if began + longest > until:
+                say(f"{number} of {rounds} rounds: the time of this part is over")
+                break
             for entrant in rotated(entrants, number):
-                if "failed" not in found[entrant.name]:
-                    say(f"round {number + 1} of {rounds}: {entrant.name}")
-                    found[entrant.name] |= _attempt(lambda entrant=entrant: _measure(entrant, epochs, found))
+                _take_part(entrant, epochs, found, lambda name, number=number: say(f"round {number + 1} of {rounds}: {name}"))
+            longest = max(longest, time.monotonic() - began)
+    for entry in found.values():
+        if not entry.get("segments"):
+            entry.setdefault("failed", "no round was reached in the time of this part")
     return found
+
+
+def _take_part(entrant: Driven, epochs: dict[str, int], found: dict[str, dict], say: Say) -> None:
+    """Measure an entrant once, unless it failed before."""
+    if "failed" not in found[entrant.name]:
+        say(entrant.name)
+        found[entrant.name] |= _attempt(lambda: _measure(entrant, epochs, found))
 
 
 def rotated(entrants: list[Driven], number: int) -> list[Driven]:
@@ -63,6 +80,8 @@ def _attempt(step: Callable[[], dict]) -> dict:
         return {"failed": f"refused: {one_line(error)[:300]}"}
     except UserError:
         raise
+    except TooLong as error:
+        return {"failed": str(error)}
     except BrokenProcessPool:
         return {"failed": "its process was killed (out of memory?)"}
     except Exception as error:  # noqa: BLE001 - another loop's failure must not lose this one's numbers

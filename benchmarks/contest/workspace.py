@@ -1,4 +1,4 @@
-"""The arrays that all loops read: real images if a folder of them is given, else generated; stored once for each size."""
+"""The arrays that all loops read: images that are given, else scikit-learn's digits, enlarged; stored once for each size."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,17 @@ from reslab.data.datasets import DATASETS
 from reslab.data.prepared.splits import Arrays, Dataset
 from reslab.errors import UserError
 
-GENERATED = "generated"
-CLASSES = 10
+DIGITS = "digits of scikit-learn, enlarged to 3x32x32 and repeated"
+SIDE = 32
 
 
 @dataclass
 class Workspace:
-    """A folder for this run's prepared data; `source` is a prepared folder, one with CIFAR-10's files, or None."""
+    """A folder for this run's prepared data.
+
+    `source`: a prepared folder, one with CIFAR-10's files, a folder or an archive of train/<class>/ and test/<class>/ with
+    images of 32x32 (such as a JPEG copy of CIFAR-10), or None.
+    """
 
     folder: Path
     source: Path | None = None
@@ -35,18 +39,23 @@ class Workspace:
             prepared.save(Dataset(train, test, everything.class_names), target, name="benchmark", validation=0)
         return target
 
-    def digits(self) -> Path:
-        """Scikit-learn's digits, prepared."""
-        target = self.folder / "digits"
+    def digits(self, images: int | None = None) -> Path:
+        """Scikit-learn's digits, prepared: all of them, or so many to train on and all to test on."""
+        target = self.folder / f"digits-{images or 'all'}"
         if not target.exists():
-            dataset = DATASETS["digits"](self.folder / "raw-digits")
-            dataset.fetch()
-            prepared.save(dataset.read(), target, name="digits", validation=0)
+            found = self._digits()
+            train = Arrays(found.train.images[:images], found.train.labels[:images])
+            prepared.save(Dataset(train, found.test, found.class_names), target, name="digits", validation=0)
         return target
+
+    def _digits(self) -> Dataset:
+        dataset = DATASETS["digits"](self.folder / "raw-digits")
+        dataset.fetch()
+        return dataset.read()
 
     def _everything(self, images: int, tests: int) -> Dataset:
         if self.source is None:
-            return generated(images, tests)
+            return enlarged(self._digits(), images, tests)
         self.whole = self.whole or self._read()
         return self.whole
 
@@ -54,7 +63,10 @@ class Workspace:
         if (self.source / "dataset.json").exists():
             data = prepared.load(self.source)
             return Dataset(data.train, data.test, data.facts["class_names"])
-        dataset = DATASETS["cifar10"](self.folder / "raw-cifar10", source=str(self.source))
+        if self.source.is_file() or (self.source / "train").is_dir():
+            dataset = DATASETS["image_folder"](self.folder / "raw-images", source=str(self.source), image_size=SIDE)
+        else:
+            dataset = DATASETS["cifar10"](self.folder / "raw-cifar10", source=str(self.source))
         dataset.fetch()
         return dataset.read()
 
@@ -64,9 +76,12 @@ def facts_of(data: Path) -> dict:
     return prepared.load(data).facts
 
 
-def generated(images: int, tests: int) -> Dataset:
-    """Random pixels of CIFAR's shape, random labels: they cost what real ones cost, and teach nothing."""
-    generator = np.random.default_rng(0)
-    pixels = [generator.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8) for count in (images, tests)]
-    labels = [generator.integers(0, CLASSES, count) for count in (images, tests)]
-    return Dataset(*map(Arrays, pixels, labels), class_names=[str(label) for label in range(CLASSES)])
+def enlarged(digits: Dataset, images: int, tests: int) -> Dataset:
+    """The 8x8 digits in CIFAR's shape, each pixel 4x4 times in three channels, repeated until there are so many."""
+    splits = []
+    for split, count in ((digits.train, images), (digits.test, tests)):
+        chosen = np.arange(count) % len(split)
+        scale = SIDE // split.images.shape[2]
+        pixels = split.images[chosen].repeat(scale, 2).repeat(scale, 3).repeat(3, 1)
+        splits.append(Arrays(pixels, split.labels[chosen]))
+    return Dataset(*splits, class_names=digits.class_names)

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from contest.watch import Watch
 from light.rows import Recorder, in_words
 
 WHERE = {  # part -> module
@@ -44,7 +45,9 @@ def main(part: str, out: Path) -> int:
     try:
         function = tests if name == "tests" else getattr(import_module(f"light.{WHERE[name]}"), name)
         gc.freeze()  # recording collects garbage each time: what is loaded by now is none
-        function(say, *filter(None, [argument]))
+        with Watch("cuda") as watch:
+            function(say, *filter(None, [argument]))
+        say(watched=watch.summary())
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the part's result
         traceback.print_exc()
         say(failed=in_words(error))

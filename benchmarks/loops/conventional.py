@@ -6,12 +6,12 @@ import torch
 
 from loops.job import Job, Work
 from loops.pictures import loader, test_pictures, training_pictures
-from loops.public import Trainee
+from loops.public import OfTrainee, Trainee
 
 WORKERS = 4  # as akamaster's script; kuangliu's and hysts' have 2
 
 
-class Conventional:
+class Conventional(OfTrainee):
     """Workers that start anew each epoch, blocking copies, `.item()` twice a step."""
 
     def __init__(self, job: Job) -> None:

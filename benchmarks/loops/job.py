@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from torch import nn
+
 
 @dataclass(frozen=True)
 class Job:
@@ -37,3 +39,6 @@ class Loop(Protocol):
 
     def evaluate(self) -> float:
         """The test error as a fraction, the mean over seeds."""
+
+    def trained_network(self) -> nn.Module:
+        """The network that is trained, of the first seed."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
 
 from loops.job import Job, LevelRefused, Work
 from reslab import config
@@ -53,6 +54,10 @@ class Engine:
     def evaluate(self) -> float:
         """The mean test error, as a fraction."""
         return sum(loop.evaluate(network.scorer).error for network in self.networks) / len(self.networks)
+
+    def trained_network(self) -> nn.Module:
+        """The network of the first seed."""
+        return self.networks[0].run.model
 
 
 class KeepNoCheckpoint:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from loops.job import Job
 from reslab import config
@@ -86,6 +86,16 @@ class Trainee:
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
+
+
+class OfTrainee:
+    """A loop around a trainee."""
+
+    trainee: Trainee
+
+    def trained_network(self) -> nn.Module:
+        """The network that is trained."""
+        return self.trainee.model
 
 
 def public_numerics(device: torch.device, precision: str) -> None:

@@ -5,10 +5,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loops.job import Job, Work
-from loops.public import Trainee
+from loops.public import OfTrainee, Trainee
 
 
-class SpeedRun:
+class SpeedRun(OfTrainee):
     """Images are normalised and padded once; each epoch crops all of them, shift by shift, and flips half; channels_last."""
 
     mode: str | None = None  # of torch.compile; None: not compiled

@@ -6,10 +6,10 @@ import torch
 
 from loops.job import Job, Work
 from loops.pictures import loader, test_pictures, training_pictures
-from loops.public import Trainee
+from loops.public import OfTrainee, Trainee
 
 
-class Tuned:
+class Tuned(OfTrainee):
     """A worker a core, pinned memory, persistent workers, channels_last, autocast, compile, sums that stay on the device."""
 
     mode = "default"  # of torch.compile

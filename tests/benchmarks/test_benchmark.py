@@ -15,7 +15,7 @@ from contest.guard import judge, trained_error
 from contest.plan import Case
 from contest.roofline import needs, reached
 from contest.rounds import contest, rotated
-from contest.workspace import Workspace, generated
+from contest.workspace import Workspace
 from loops import LOOPS
 from loops.job import Job, LevelRefused
 from loops.peer import Peer, Script
@@ -43,6 +43,17 @@ def peer(tmp_path):
     return path
 
 
+def check_networks_at_once_and_race(results):
+    """What the quick preset found of several networks, and of the time to an accuracy."""
+    packed = results["packings"]["packed"]["summary"]
+    assert list(packed) == ["tuned, in turn", "ours x 2", "tuned, 2 processes"]
+    assert 0.2 < packed["ours x 2"]["over_reference_cpu"]["ratio"] < 5
+    raced = results["races"]["race"]["summary"]
+    assert list(raced) == ["ours-eager", "tuned"]
+    assert raced["tuned"]["reached"] == "2 of 2"
+    assert all(found["samples"] for found in results["watched"].values())
+
+
 @pytest.mark.slow
 def test_quick_measures_every_loop_side_by_side(repository, tmp_path, monkeypatch, peer):
     monkeypatch.setenv("RESLAB_DEVICE", "cpu")
@@ -60,14 +71,14 @@ def test_quick_measures_every_loop_side_by_side(repository, tmp_path, monkeypatc
         assert 0 < ratio["low"] <= ratio["ratio"] <= ratio["high"], name
         assert 0 < row["slowest"] <= row["images_per_second"] <= row["fastest"], name
         assert name == "peer" or (row["first_epoch_seconds"] > 0 and row["peak_bytes"] > 2**20), name
-    assert {len(segments) for segments in case["segments"].values()} == {3}
+    assert {len(segments) for segments in case["segments"].values()} == {6}
     assert {segment["images"] // segment["epochs"] for segment in case["segments"]["tuned"]} == {96}
-    assert set(results["sweeps"]) == {"seeds"}
-    one, two = (results["sweeps"]["seeds"][point]["images_per_cpu_second"] for point in ("1", "2"))
-    assert 0.2 < two / one < 5
+    assert set(results["sweeps"]) == {"images"}
+    check_networks_at_once_and_race(results)
     guarded = results["guard"]["guard"]["float32"]
     assert set(guarded) == {"ours-eager", "conventional", "tuned", "speedrun"}
     assert all(entry["error"] < 0.5 for entry in guarded.values()), guarded
+    assert guarded["ours-eager"]["repeats"]
     assert results["machine"]["threads"] == 1
     report = (output / "report.md").read_text()
     assert report.strip() in done.stdout
@@ -82,7 +93,8 @@ def test_plan_says_what_is_measured_and_measures_nothing(repository, tmp_path):
     said = engine(repository, "--preset", "cpu", "--plan", "--output", str(tmp_path / "none")).stdout
     for word in (
         "resnet depth 20, batch 128, float32, 1,024 images",
-        "sweep seeds: 1, 2",
+        "packing packed: resnet depth 20, float32; 1, 2 of ours at once; tuned, speedrun-compiled in turn, and 2 processes of each",
+        "race race: resnet depth 20, float32, 1,437 images, 15 epochs, 3 seeds",
         "speedrun-compiled",
         "guard: resnet depth 8",
     ):
@@ -97,7 +109,7 @@ def test_plan_says_what_is_measured_and_measures_nothing(repository, tmp_path):
         (["--levels", "eagre"], "--levels: unknown name 'eagre' (did you mean 'eager'?)"),
         (["--preset", "h200"], "--preset h200: no GPU here"),
         (["--loops", "ours"], "--loops: unknown name 'ours'"),
-        (["--only", "resnet9"], "--only resnet9: not in this preset; allowed: resnet8, seeds, guard"),
+        (["--only", "resnet9"], "--only resnet9: not in this preset; allowed: packed, resnet8, race, images, guard"),
         (["--peer", "missing.py"], "--peer missing.py: no such file"),
         (["--experiment", "resnet020"], "experiments: unknown name 'resnet020'"),
     ],
@@ -136,11 +148,11 @@ def test_the_guard_marks_a_loop_that_learns_worse(tmp_path):
 
 
 def test_ratios_are_of_the_same_round():
-    busy, calm = [100.0, 50.0, 100.0, 20.0, 100.0], [50.0, 25.0, 50.0, 10.0, 50.0]
+    busy, calm = [100.0, 50.0, 100.0, 20.0, 100.0, 10.0], [50.0, 25.0, 50.0, 10.0, 50.0, 5.0]
     assert compare.ratio(busy, calm) == {"ratio": 2.0, "low": 2.0, "high": 2.0}
-    noisy = compare.ratio([100.0, 110.0, 90.0, 105.0, 95.0], [100.0] * 5)
+    noisy = compare.ratio([100.0, 110.0, 90.0, 105.0, 95.0, 100.0], [100.0] * 6)
     assert noisy["low"] < 1.0 < noisy["high"]
-    assert compare.ratio([1.0, 2.0], [1.0, 1.0])["low"] is None
+    assert compare.ratio([1.0] * 5, [1.0] * 5)["low"] is None
 
 
 class Failing:
@@ -201,14 +213,14 @@ def test_data_from_a_prepared_folder(tmp_path, small_images):
     assert len(prepared.load(workspace.subset(20, 4)).train) == 20
     with pytest.raises(UserError, match="holds 40 and 12 images, 50 and 4 are wanted"):
         workspace.subset(50, 4)
-    assert generated(3, 2).train.images.shape == (3, 3, 32, 32)
 
 
 def test_presets_name_only_loops_that_exist():
     for preset in presets.PRESETS.values():
         plan = preset("cpu")
-        assert {loop for case in plan.cases for loop, _ in plan.loops_of(case).values()} <= set(LOOPS)
-        assert plan.rounds >= 3
+        parts = [*plan.cases, *plan.races, *(packing.case for packing in plan.packings)]
+        assert {loop for case in parts for loop, _ in plan.loops_of(case).values()} <= set(LOOPS)
+        assert plan.rounds >= compare.LEAST_ROUNDS
         for sweep in plan.sweeps:
             assert all(case.sections for case in sweep.points.values())
 

@@ -29,15 +29,16 @@ def dry_run(out: Path, *options: str) -> list[dict]:
 def test_first_light_measures_its_parts(tmp_path):
     rows = dry_run(tmp_path, "--parts", "facts,steps:resnet20,pack")
     assert {row["part"] for row in rows} == {"facts", "steps", "pack"}
-    assert {row["loop"] for row in rows if row["part"] == "pack"} == {"ours x1", "ours x2", "speedrun"}
-    assert {row["level"] for row in rows if row["part"] == "steps"} == {"graph", "eager"}
+    assert [set(row["watched"]) for row in rows if "watched" in row] == [{"samples", "why"}] * 3  # no nvidia-smi on the stand-in
+    assert {row["loop"] for row in rows if row["part"] == "pack" and "loop" in row} == {"ours x1", "ours x2", "speedrun"}
+    assert {row["level"] for row in rows if row["part"] == "steps" and "level" in row} == {"graph", "eager"}
 
 
 @pytest.mark.exhaustive
 def test_first_light_measures_all_its_parts(tmp_path):
     rows = dry_run(tmp_path, "--minutes", "30")
     assert {row["part"] for row in rows} == {"facts", "levels", "steps", "pack", "queues", "tests"}
-    assert {row["wish"] for row in rows if row["part"] == "levels"} == {"graph+compile", "graph"}
+    assert {row["wish"] for row in rows if row["part"] == "levels" and "wish" in row} == {"graph+compile", "graph"}
 
 
 def jpegs(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import torch
 from scipy import stats
 
-from reslab.data.augment.draws import Draws
+from reslab.data.augment.draws import Draws, normal
 from reslab.data.batches.order import shuffled
 from reslab.rng import key_of
 
@@ -63,3 +63,10 @@ def test_shuffles_are_permutations_that_differ_by_epoch_and_seed():
     assert torch.equal(first, shuffled(100, seed=0, epoch=1))
     assert not torch.equal(first, shuffled(100, seed=0, epoch=2))
     assert not torch.equal(first, shuffled(100, seed=1, epoch=1))
+
+
+def test_normal_numbers_are_the_quantiles_of_uniform_ones():
+    numbers = torch.cat([torch.linspace(0, 1 - 2**-53, 1001, dtype=torch.float64), torch.tensor([2.0**-54, 1e-9]).double()])
+    expected = torch.from_numpy(stats.norm.ppf(numbers.clamp(min=2.0**-54).numpy()))
+    torch.testing.assert_close(normal(numbers), expected, rtol=0, atol=1e-7)
+    assert normal(numbers).isfinite().all()

@@ -73,6 +73,8 @@ ELSEWHERE = {  # what commands, or a page and a command, begin with -> the file 
 NOWHERE = {  # commands that no test runs, and why
     "docker compose": "needs docker; the services that it starts are run by tests/tracking/test_server.py",
     "python3 -m pip download": "needs the package index, for a machine that has none",
+    "python -m venv ../peers": "needs the package index, for what other projects need",
+    "../peers/bin/pip": "needs the package index, for what other projects need",
 }
 CONTINUED = re.compile(r"\\\n\s*")
 HEREDOC = re.compile(r"<< END\n.*?\nEND$", re.DOTALL | re.MULTILINE)

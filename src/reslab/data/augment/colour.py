@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reslab.config.schema import Strength
 from reslab.data.augment.boxes import need_bytes
-from reslab.data.augment.draws import Draws, Level
+from reslab.data.augment.draws import Draws, Level, normal
 from reslab.errors import UserError
 
 EIGENVALUES = (0.2175, 0.0188, 0.0045)  # roots of the covariance's, of pixels 0..1
@@ -52,8 +52,8 @@ def lighting(images: Tensor, draws: Draws, *, std: Strength = 0.1) -> Tensor:
     if images.shape[1] != 3:
         raise UserError(f"lighting shifts the colours of RGB images; these have {images.shape[1]} channel(s)")
     # Deviation: rounded to whole pixel values, as all that comes before normalisation.
-    normal = torch.special.ndtri(draws.uniforms("amount", 3).clamp(min=2.0**-54))  # 0 would be minus infinity
-    shifts = [sum(normal[:, i] * (255 * std * EIGENVALUES[i] * row[i]) for i in range(3)) for row in EIGENVECTORS]
+    amounts = normal(draws.uniforms("amount", 3))
+    shifts = [sum(amounts[:, i] * (255 * std * EIGENVALUES[i] * row[i]) for i in range(3)) for row in EIGENVECTORS]
     shift = torch.stack(shifts, 1)[:, :, None, None]
     return (images + shift.float()).round().clamp(0, 255).to(images.dtype)
 

@@ -13,6 +13,12 @@ Level = Literal["image", "batch"]  # whose the numbers are: each image's own, or
 MOST_KEYS = 64  # of a recipe: a key for each number that it draws
 
 
+def normal(numbers: Tensor) -> Tensor:
+    """Standard normal numbers, float64, from uniform ones in [0, 1)."""
+    # Not torch.special.ndtri: on a GPU it is compiled when first used, by a library that torch 2.11 of pip does not find.
+    return 2**0.5 * torch.erfinv(2 * numbers.double().clamp(min=2.0**-54) - 1)  # 0 would be minus infinity
+
+
 class Keys:
     """The keys of a run's draws in one epoch, in a tensor on the device: made on the host, once an epoch.
 

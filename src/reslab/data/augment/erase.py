@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reslab.config.schema import Count, Fraction, FractionInterval, Interval, Shade, Size
 from reslab.data.augment.boxes import box
-from reslab.data.augment.draws import Draws
+from reslab.data.augment.draws import Draws, normal
 from reslab.errors import UserError
 
 
@@ -102,9 +102,4 @@ def _noise(images: Tensor, draws: Draws, fill: str) -> Tensor:
         numbers = draws.uniforms("fill", images[0].numel()).view(images.shape)
     if images.dtype == torch.uint8:
         return (numbers * 256).to(torch.uint8)
-    return numbers.to(images.dtype) if fill == "scalar" else _normal(numbers).to(images.dtype)
-
-
-def _normal(numbers: Tensor) -> Tensor:
-    """Standard normal numbers from uniform ones in [0, 1)."""
-    return torch.special.ndtri(numbers.clamp(min=2.0**-53))
+    return numbers.to(images.dtype) if fill == "scalar" else normal(numbers).to(images.dtype)
