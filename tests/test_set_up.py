@@ -1,8 +1,9 @@
-"""Dockerfile, development container and CI workflow: parsed, and held against what the repository has."""
+"""Dockerfile, development container, services of a lab and CI workflow: parsed, and held against what the repository has."""
 
 import json
 import re
 import shlex
+import subprocess
 
 import pytest
 from ruamel.yaml import YAML
@@ -58,3 +59,35 @@ def test_the_workflow_runs_what_ci_runs_here(repository):
     assert (repository / ".ci" / "run").stat().st_mode & 0o111
     (checkout,) = [step for step in workflow["jobs"]["test"]["steps"] if "checkout" in step.get("uses", "")]
     assert checkout["with"]["fetch-depth"] == 0  # .ci/run clones the checkout, which a shallow one does not allow for old commits
+
+
+@pytest.fixture
+def compose(repository) -> dict:
+    return YAML(typ="safe").load(repository / "compose.yaml")
+
+
+def test_what_the_services_of_a_lab_name_is_there(compose):
+    for service in compose["services"].values():
+        assert set(service.get("depends_on", [])) <= set(compose["services"])
+        assert {config["source"] for config in service.get("configs", [])} <= set(compose["configs"])
+        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(compose["volumes"])
+        assert "latest" not in service.get("image", "") and ("build" in service or ":" in service["image"])
+
+
+def test_the_variables_of_a_lab_are_those_that_the_page_sets(repository):
+    needed = set(re.findall(r"\$\{(\w+):\?", (repository / "compose.yaml").read_text()))
+    block = (repository / "docs" / "lab.md").read_text().split("cat > .env << END\n")[1].split("END\n")[0]
+    assert needed == {line.split("=")[0] for line in block.splitlines()}
+
+
+def test_a_lab_makes_its_buckets_by_a_script_that_a_shell_can_read(compose):
+    (script,) = compose["services"]["buckets"]["command"]
+    read = subprocess.run(["sh", "-n", "-c", script.replace("$$", "$")], capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
+    policy = json.loads(compose["configs"]["policy"]["content"])
+    assert "arn:aws:s3:::dvc/*" in policy["Statement"][0]["Resource"]
+
+
+def test_a_lab_has_the_mlflow_of_the_pinned_environment(repository, compose):
+    (version,) = re.findall(r"^mlflow==(\S+)$", (repository / "constraints.txt").read_text(), flags=re.MULTILINE)
+    assert f"mlflow[auth]=={version}'" in compose["services"]["mlflow"]["build"]["dockerfile_inline"]
