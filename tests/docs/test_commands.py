@@ -54,6 +54,7 @@ ELSEWHERE = {  # what commands, or a page and a command, begin with -> the file 
     "torchrun": "tests/pipeline/test_several_processes.py",
     "reslab verify": "tests/cli/test_verify.py",
     "reslab train": "tests/cli/test_train.py",
+    "reslab split": "tests/pipeline/test_split.py",
     "dvc exp run --name tau136": "tests/pipeline/test_experiments.py",
     "dvc exp run -S '+experiments.third": "tests/pipeline/test_experiments.py",
     "dvc exp run --queue -S": "tests/pipeline/test_experiments.py",

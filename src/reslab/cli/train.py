@@ -15,6 +15,7 @@ from reslab import config, git, stop
 from reslab.cli.app import USE, app
 from reslab.cli.cost import find_machine, study_costs
 from reslab.cli.options import PREPARED, Params
+from reslab.cli.split import targets
 from reslab.cli.text import print_rows, readable
 from reslab.config.study import Study
 from reslab.errors import UserError, cut
@@ -77,7 +78,7 @@ def describe() -> None:
         print("another `reslab train` describes the experiments; waiting for it", file=sys.stderr, flush=True)
         held = lock.acquire()
     with held:
-        children.run(["dvc", "repro", "describe"], stdout=sys.stderr)
+        children.run(["dvc", "repro", *targets("describe")], stdout=sys.stderr)
 
 
 def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
