@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from orphans import assert_ends_with, is_running
 
@@ -106,6 +107,19 @@ def test_one_line_and_nothing_left(tmp_path, body, number):
     assert process.returncode == 128 + number
     assert left(tmp_path) == []
     assert {path.name for path in tmp_path.glob("saved*")} == ({"saved0", "saved1"} if body == "training" else set())
+
+
+def test_a_signal_while_processes_start_is_one_line(tmp_path):
+    """They end by it at once, which breaks the pool; further jobs wait."""
+    body = "with stop.cooperating(): list(processes.run_all(obey, [Job(k) for k in range(9)], workers=2, display=Recorder()))"
+    process = started(tmp_path, body)
+    while sum("spawn_main" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children()) < 2:
+        time.sleep(0.01)
+    time.sleep(0.2)  # for the jobs to be handed out
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert (said, process.returncode) == (f"stopped by SIGTERM: {stop.GO_ON}\n", 128 + signal.SIGTERM)
+    assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

@@ -5,8 +5,8 @@ import multiprocessing
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from typing import Any, ClassVar, Protocol
@@ -142,18 +142,18 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
     futures = {pool.submit(_call, function, job): job for job in jobs}
     failure = None
     try:
-        with stop.on_request(lambda: _tell_to_stop(pool, futures)):
+        with stop.on_request(lambda: _tell_to_stop(pool)):
             for future in as_completed(futures):
-                if error := _error(future):
+                if error := future.exception():
                     failure = failure or error
                     if isinstance(error, stop.Stopped) and not isinstance(failure, LostProcess):
                         stop.follow(error)
                     if isinstance(error, stop.Stopped | LostProcess):
-                        _tell_to_stop(pool, futures)
+                        _tell_to_stop(pool)
                 else:
                     yield futures[future]
     except BaseException:
-        _tell_to_stop(pool, futures)
+        _tell_to_stop(pool)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -183,17 +183,14 @@ def _can_be_sent(error: Exception) -> bool:
         return False
 
 
-def _tell_to_stop(pool: ProcessPoolExecutor, futures: Iterable[Future]) -> None:
-    """Start no further job, and tell the processes of the pool."""
-    for future in futures:
-        future.cancel()
+def _tell_to_stop(pool: ProcessPoolExecutor) -> None:
+    """Tell the processes of the pool, which then start no further job.
+
+    No job is cancelled: a process that is still starting ends by the signal at once, and a pool that has lost a process cannot
+    do with cancelled jobs (its thread ends by InvalidStateError, and nobody ends the others).
+    """
     for process in list((pool._processes or {}).values()):
         process.terminate()
-
-
-def _error(future: Future) -> BaseException | None:
-    """Why a job did not end well; one that was never started was stopped with the others."""
-    return stop.Stopped("another") if future.cancelled() else future.exception()
 
 
 def _raise(failure: BaseException | None) -> None:
