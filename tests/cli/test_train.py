@@ -13,7 +13,7 @@ from project import call
 
 from reslab.cli.train import state
 from reslab.errors import UserError
-from reslab.grid import cluster, slurm
+from reslab.grid import cluster, queue, slurm
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import PROGRESS, SUBMITTED, Network
 from reslab.grid.queue import Queued
@@ -109,7 +109,7 @@ def cluster_here(tmp_path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
-    """An array of four jobs; one is held, one is queued again while it runs, nothing is submitted twice, and the node goes down."""
+    """An array of four jobs; one is held, one is queued again while it runs, and nothing is submitted twice."""
     before = forget(project)
     (project / "cluster.yaml").write_text(SLURM)
     assert "submitted 4 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
@@ -121,17 +121,30 @@ def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
     assert "(JobHeldUser: `scontrol release JOB` lets it start)" in reslab(project, "train", "--status", **cluster_here).stdout
     subprocess.run(["scontrol", "release", held], env=os.environ | cluster_here, check=True)
     requeue(job, os.environ | cluster_here)
-    running_job(project, cluster_here)
-    folder = Path(cluster_here["SLURM_CONF"]).parent
-    slurm_cluster.lose_node(folder, cluster_here)
-    assert "RUNNING" not in slurm_cluster.ask(cluster_here, "squeue", "-h", "-r", "-o", "%T")
-    slurm_cluster.bring_node_back(folder, cluster_here)
-    for job in slurm_cluster.ask(cluster_here, "squeue", "-h", "-r", "-o", "%i").split():
-        start_now(job, os.environ | cluster_here)
     said = reslab(project, "train", **cluster_here)
     assert said.stdout.endswith("all networks are finished; `dvc repro` collects them\n")
     assert histories(project) == before
     assert "no job of this study" in reslab(project, "train", "--cancel", **cluster_here).stdout
+
+
+def test_a_job_whose_node_goes_down_waits_and_starts_again(cluster_here, monkeypatch, tmp_path):
+    monkeypatch.setenv("SLURM_CONF", cluster_here["SLURM_CONF"])
+    begun, folder = tmp_path / "begun", Path(cluster_here["SLURM_CONF"]).parent
+    asked = ["--gres", slurm.asked(Cluster(gpus=1))["gres"], "--requeue", "--output", "/dev/null"]
+    job = slurm_cluster.ask(cluster_here, "sbatch", "--parsable", *asked, "--wrap", f"echo >> {begun}; exec sleep 600").strip()
+    wait_for_lines(begun, 1)
+    slurm_cluster.lose_node(folder, cluster_here)
+    assert queue.jobs()[job].waits
+    slurm_cluster.bring_node_back(folder, cluster_here)
+    start_now(job, os.environ | cluster_here)
+    wait_for_lines(begun, 2)
+    assert queue.jobs()[job].state == "RUNNING"
+    queue.ask("scancel", job)
+
+
+def wait_for_lines(file: Path, count: int) -> None:
+    while not file.exists() or len(file.read_text().splitlines()) < count:
+        time.sleep(0.1)
 
 
 def requeue(job: str, environment: dict[str, str]) -> None:

@@ -93,8 +93,8 @@ def ask(environment: dict[str, str], *command: str, check: bool = True) -> str:
 def lose_node(folder: Path, environment: dict[str, str]) -> None:
     """Let the node go down with all that runs on it, as by a power failure, and let the controller know."""
     node = psutil.Process(int((folder / "node.pid").read_text()))
-    jobs = [process for process in psutil.process_iter() if of_cluster(process, folder)]
-    steps = {parent for job in jobs if (parent := job.parent()) and parent.name() == "slurmstepd"}  # their environment is empty
+    steps = [process for process in psutil.process_iter(["name"]) if is_step(process, folder)]
+    jobs = [part for step in steps for part in step.children(recursive=True)]
     for process in (node, *steps, *jobs):
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -102,10 +102,10 @@ def lose_node(folder: Path, environment: dict[str, str]) -> None:
     ask(environment, "scontrol", "update", f"NodeName={host_name()}", "State=DOWN", "Reason=test")
 
 
-def of_cluster(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process belongs to a job of the cluster in this folder, and not of another test's."""
+def is_step(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process is what a node of the cluster in this folder, and not of another test's, has for a job."""
     with suppress(psutil.Error):
-        return process.name() != "slurmctld" and process.environ().get("SLURM_CONF") == str(folder / "slurm.conf")
+        return process.info["name"] == "slurmstepd" and any(Path(file.path).parent == folder for file in process.open_files())
     return False
 
 
