@@ -140,6 +140,8 @@ def test_a_job_whose_node_goes_down_waits_and_starts_again(cluster_here, monkeyp
     wait_for_lines(begun, 2)
     assert queue.jobs()[job].state == "RUNNING"
     queue.ask("scancel", job)
+    while job in queue.jobs():
+        time.sleep(0.1)
 
 
 def wait_for_lines(file: Path, count: int) -> None:

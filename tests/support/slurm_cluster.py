@@ -93,7 +93,7 @@ def ask(environment: dict[str, str], *command: str, check: bool = True) -> str:
 def lose_node(folder: Path, environment: dict[str, str]) -> None:
     """Let the node go down with all that runs on it, as by a power failure, and let the controller know."""
     node = psutil.Process(int((folder / "node.pid").read_text()))
-    steps = [process for process in psutil.process_iter(["name"]) if is_step(process, folder)]
+    steps = steps_of(folder)
     jobs = [part for step in steps for part in step.children(recursive=True)]
     for process in (node, *steps, *jobs):
         with suppress(psutil.NoSuchProcess):
@@ -102,10 +102,15 @@ def lose_node(folder: Path, environment: dict[str, str]) -> None:
     ask(environment, "scontrol", "update", f"NodeName={host_name()}", "State=DOWN", "Reason=test")
 
 
-def is_step(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process is what a node of the cluster in this folder, and not of another test's, has for a job."""
+def steps_of(folder: Path) -> list[psutil.Process]:
+    """What a node of the cluster in this folder, and not of another test's, has for its jobs."""
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "slurmstepd" and is_of(process, folder)]
+
+
+def is_of(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process has a file of the folder open, such as its log."""
     with suppress(psutil.Error):
-        return process.info["name"] == "slurmstepd" and any(Path(file.path).parent == folder for file in process.open_files())
+        return any(Path(file.path).parent == folder for file in process.open_files())
     return False
 
 
@@ -130,7 +135,9 @@ def start_munge(folder: Path) -> None:
 
 
 def stop(folder: Path) -> None:
-    """End the controller, the node and munge."""
+    """End what runs, the node, the controller and munge: a job's process would look for a controller that is gone for hours."""
+    for process in steps_of(folder):
+        process.kill()
     for name in ("node", "controller", "munge"):
         pid = folder / f"{name}.pid"
         if pid.exists():
