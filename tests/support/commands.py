@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import loaded
 import torch
 from project import REPOSITORY
 from typer.testing import CliRunner
@@ -29,8 +30,8 @@ def reslab(*arguments: str) -> str:
 
 
 def stage(folder: Path, script: str, *arguments: str, **environment: str) -> Done:
-    """A stage's script as a process, in a folder that is the project's root."""
-    command = [sys.executable, REPOSITORY / "stages" / script, *arguments]
+    """A stage's script as a process that has its libraries, in a folder that is the project's root."""
+    command = [loaded.tools() / "python", REPOSITORY / "stages" / script, *arguments]
     settings = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | environment
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import loaded
 from filelock import FileLock
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
@@ -103,10 +104,13 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def environment() -> dict[str, str]:
-    """This interpreter's tools first, as in an activated virtual environment; git may commit; compiled Python is kept."""
+def environment(*, fresh: bool = False) -> dict[str, str]:
+    """This interpreter's tools first, as in an activated virtual environment; git may commit; compiled Python is kept.
+
+    Their libraries are loaded already, unless they are to start `fresh`.
+    """
     who = {f"GIT_{role}_{what}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([*([] if fresh else [str(loaded.tools())]), str(Path(sys.executable).parent), os.environ["PATH"]])
     return os.environ | who | {"PATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": ""}
 
 
@@ -121,7 +125,12 @@ def call(folder: Path, *command: str, check: bool = True) -> subprocess.Complete
 def start(folder: Path, *command: str) -> subprocess.Popen:
     """Start a command in a process group of its own."""
     return subprocess.Popen(
-        command, cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env=environment(fresh=True),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
