@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from browser import CHROMIUM, Browser
+from order import dealt
 from project import SMALL_PARAMS, built_once, call, clone, commit, copy
 
 from reslab.data.prepared.splits import Arrays, Dataset
@@ -19,14 +20,20 @@ PIPELINE = Path(__file__).parent / "pipeline"
 torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Mark what runs the pipeline, and run it first, slow tests before all: a worker that is done takes from the end of a list."""
     for item in items:
         if PIPELINE in item.path.parents or "trained" in item.fixturenames:
             item.add_marker(pytest.mark.pipeline)
         if item.get_closest_marker("exhaustive") and not os.environ.get("RESLAB_EXHAUSTIVE"):
             item.add_marker(pytest.mark.skip(reason="takes half an hour: set RESLAB_EXHAUSTIVE=1, or `make test-exhaustive`"))
-    items.sort(key=lambda item: (item.get_closest_marker("pipeline") is None, item.get_closest_marker("slow") is None))
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = dealt(items, workers, rank=_rank, file=lambda item: item.path)
+
+
+def _rank(item) -> int:
+    """0 for the tests that take longest, 3 for those that take no time."""
+    return 2 * (item.get_closest_marker("pipeline") is None) + (item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)

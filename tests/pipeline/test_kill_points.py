@@ -31,7 +31,7 @@ class Watched:
         """Run to the end, or until the point `at`; return the exit status."""
         watch = {"ROOT": self.folder, "LOG": self.log, "DONE": self.done, "AT": at}
         eyes = {"PYTHONPATH": str(Path(__file__).parents[1] / "support" / "kill_points")}
-        variables = environment() | eyes | {f"KILL_POINTS_{name}": str(value) for name, value in watch.items()}
+        variables = environment(fresh=True) | eyes | {f"KILL_POINTS_{name}": str(value) for name, value in watch.items()}
         with self.folder.with_name("printed").open("w") as printed:
             return subprocess.run(
                 command, cwd=self.folder, env=variables, start_new_session=True, stdout=printed, stderr=printed, check=False

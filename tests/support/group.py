@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-import torch._dynamo  # an optimizer loads it, for seconds: once, before processes are forked
+import torch._dynamo  # what is recomputed loads it, for seconds: once, before processes are forked
 from small_runs import run
 from torch import distributed
 from whole_runs import InterruptAt, Interrupted, Never, train

@@ -1,5 +1,7 @@
 """Reading YAML 1.2 within bounds: every mistake, and every document that asks for too much, becomes one line with its place."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,12 @@ def check_text(text: str) -> None:
 
 def parse_yaml(text: str) -> Any:
     """Parse YAML 1.2 (so that 1e-4 is a number); raises UserError for bad syntax, a repeated key, or too much."""
+    return copy.deepcopy(_parsed(text))
+
+
+@functools.lru_cache(maxsize=128)
+def _parsed(text: str) -> Any:
+    """What a text holds, parsed once: all studies share their defaults, and the parser is slow."""
     check_text(text)
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer, yaml.Constructor, yaml.max_depth = _Composer, _Constructor, DEEPEST

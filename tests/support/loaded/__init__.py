@@ -21,20 +21,24 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 @functools.cache
 def tools() -> Path:
-    """The folder of the commands, for the head of PATH. One process serves all workers of a test run, and ends with its starter.
+    """The folder of the commands, for the head of PATH. One process serves all workers of a test run, and ends with it.
 
-    Without it, the commands run Python itself.
+    Where it cannot be started, the commands are Python's own.
     """
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = Path(tempfile.gettempdir(), f"reslab-tests-{run[:16]}")
+    if "PYTEST_XDIST_TESTRUNUID" not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="reslab-tests-"))
+        _start(folder, os.getpid())
+        return folder
+    folder = Path(tempfile.gettempdir(), f"reslab-tests-{os.environ['PYTEST_XDIST_TESTRUNUID']}")
     folder.mkdir(mode=0o700, exist_ok=True)
     with FileLock(folder / "lock"):
-        if not (folder / "python").exists():
-            _start(folder)
+        if not (folder / "socket").exists():
+            _start(folder, os.getppid())
     return folder
 
 
-def _start(folder: Path) -> None:
+def _start(folder: Path, run: int) -> None:
+    """Make the commands, and start the process that has the libraries, which ends with the process `run`."""
     text = (HERE / "client.py").read_text()
     for name in NAMES:
         (folder / name).write_text(f"#!{sys.executable} -IS\n{text}")
@@ -42,6 +46,6 @@ def _start(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "socket"))
         listener.listen(64)
-        command = [sys.executable, "-m", "loaded.server", str(folder), str(listener.fileno())]
-        passed = {"stdin": subprocess.PIPE, "pass_fds": [listener.fileno()], "start_new_session": True}
+        command = [sys.executable, "-m", "loaded.server", str(folder), str(listener.fileno()), str(run)]
+        passed = {"stdin": subprocess.DEVNULL, "pass_fds": [listener.fileno()], "start_new_session": True}
         subprocess.Popen(command, cwd=HERE.parent, env=ENVIRONMENT, **passed)

@@ -27,13 +27,14 @@ def inherited() -> list[int]:
 
 def ask(command: list[str]) -> tuple[socket.socket, int] | None:
     """Have the command run; returns where its status will come from and the process's id, or None if it is not done."""
-    files, place = inherited(), os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "socket")
     line = socket.socket(socket.AF_UNIX)
-    request = json.dumps({"command": command, "folder": os.getcwd(), "environment": dict(os.environ), "files": files}).encode()
     try:
-        line.connect(place)
-        line.sendmsg([len(request).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))])
-        line.sendall(request)
+        files = inherited()
+        request = {"command": command, "folder": os.getcwd(), "environment": dict(os.environ), "files": files}
+        text = json.dumps(request).encode()
+        line.connect(os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "socket"))
+        line.sendmsg([len(text).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))])
+        line.sendall(text)
         number = int.from_bytes(line.recv(8), "big")
     except OSError:
         return None
@@ -42,13 +43,21 @@ def ask(command: list[str]) -> tuple[socket.socket, int] | None:
 
 def follow(line: socket.socket, number: int) -> None:
     """Pass signals on, and end as the other process ends."""
+
+    def pass_on(signum: int, _: object) -> None:
+        try:
+            os.kill(number, signum)
+        except ProcessLookupError:  # it has just ended
+            pass
+
     for each in SIGNALS:
-        signal.signal(each, lambda signum, _: os.kill(number, signum))
+        signal.signal(each, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     answer = line.recv(8)
     status = os.waitstatus_to_exitcode(int.from_bytes(answer, "big")) if answer else 1
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+        if -status in SIGNALS:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)
 

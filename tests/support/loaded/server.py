@@ -47,17 +47,18 @@ class Server:
         self.asked: dict[int, socket.socket] = {}  # process -> who asked for it
         self.selector = selectors.DefaultSelector()
 
-    def serve(self) -> dict | None:
-        """Serve until standard input ends; in a copy, return what it is to do."""
+    def serve(self, run: int) -> dict | None:
+        """Serve until the process `run` ends; in a copy, return what it is to do."""
         self.ended, writer = os.pipe()
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for file in (0, self.ended, self.listener):
+        over = os.pidfd_open(run)
+        for file in (over, self.ended, self.listener):
             self.selector.register(file, selectors.EVENT_READ)
         while True:
             for key, _ in self.selector.select():
-                if key.fileobj == 0:
+                if key.fileobj == over:
                     return None
                 if key.fileobj is self.listener:
                     if (request := self.take()) is not None:
@@ -162,7 +163,7 @@ def main() -> None:
     folder, server = Path(sys.argv[1]), Server(socket.socket(fileno=int(sys.argv[2])))
     sys.path.pop(0)  # the folder of this package
     load()
-    if request := server.serve():
+    if request := server.serve(int(sys.argv[3])):
         os._exit(status_of(become(request, str(folder / "python"))))  # taking everything down would take long
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
