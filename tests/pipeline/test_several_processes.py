@@ -71,7 +71,7 @@ def torchruns(folder: Path, *options: str, count: int = 1) -> list[subprocess.Po
     """Start torchrun, once a node."""
     command, pipes = [*TORCHRUN, *options, *COMMAND], {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     return [
-        subprocess.Popen(command, cwd=folder, env=environment() | {"PYTHONPATH": "src"}, start_new_session=True, **pipes)
+        subprocess.Popen(command, cwd=folder, env=environment(fresh=True) | {"PYTHONPATH": "src"}, start_new_session=True, **pipes)
         for _ in range(count)
     ]
 
