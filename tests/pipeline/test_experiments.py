@@ -98,7 +98,7 @@ def test_make_ui_serves_the_runs(trained):
     process = subprocess.Popen(
         ["make", "--assume-old", "setup", "ui"],
         cwd=trained,
-        env=environment() | {"MLFLOW_PORT": str(port)},
+        env=environment(fresh=True) | {"MLFLOW_PORT": str(port)},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
