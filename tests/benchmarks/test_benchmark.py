@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ for epoch in range(int(sys.argv[1])):
     time.sleep(0.05)
     print(f"epoch {epoch} done in {0.25 + epoch:.2f} s")
 """
-COMMAND = ["python", "benchmarks/engine.py"]
+COMMAND = [sys.executable, "benchmarks/engine.py"]
 
 
 def engine(repository, *arguments):
