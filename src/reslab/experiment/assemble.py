@@ -110,9 +110,11 @@ def assemble(
     rule, whole = step_rule(train, model, numbers, device, ranks), needs_whole_batch(experiment.sections["augment"])
     order = Order(images, batch_size or train.batch_size, seed, ranks=ranks, unit=rule.unit, **drawn)
     evaluation, length = train.evaluation or Evaluation(), experiment.budget(images)
+    optimizer = experiment.optimizer(model)
+    check_update(optimizer)
     return Run(
         model=model,
-        optimizer=experiment.optimizer(model),
+        optimizer=optimizer,
         schedule=experiment.schedule(length),
         loss=experiment.loss(class_counts(data).to(device)),
         batches=training_batches(data.train, order, device, experiment.recipe, crop, normalize, whole=whole),
@@ -121,6 +123,20 @@ def assemble(
         rule=rule,
         average=AVERAGES[evaluation.average],
     )
+
+
+def check_update(optimizer: torch.optim.Optimizer) -> None:
+    """Raise UserError if the optimizer leaves weights of 16 bits as they are: on a CPU the fused SGD of torch 2.11 does."""
+    group = optimizer.param_groups[0]
+    dtype, device = group["params"][0].dtype, group["params"][0].device
+    if device.type != "cpu" or dtype.itemsize > 2 or not group.get("fused"):
+        return
+    weights = nn.Parameter(torch.ones(64, dtype=dtype))
+    weights.grad = torch.ones_like(weights)
+    type(optimizer)([group | {"params": [weights], "lr": 0.5, "weight_decay": 0.0}], fused=True).step()
+    if (weights == 1).all():
+        name = type(optimizer).__name__
+        raise UserError(f"train.precision: {name} of torch {torch.__version__} does not change weights of 16 bits on a CPU")
 
 
 def class_counts(data: Prepared) -> torch.Tensor:
