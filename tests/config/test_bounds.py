@@ -10,7 +10,7 @@ from facts import facts
 
 from reslab import config, environment
 from reslab.config.names import check_experiments, check_name
-from reslab.config.yaml import DEEPEST, LONGEST, MOST, parse_yaml, read_yaml
+from reslab.config.yaml import DEEPEST, LONGEST, MOST, MOST_OF_DVC, parse_of_dvc, parse_yaml, read_yaml
 from reslab.errors import UserError
 from reslab.experiment.bound import bound
 from reslab.experiment.check import checked
@@ -57,6 +57,23 @@ def test_yaml_that_asks_for_too_much(text, message):
     with pytest.raises(UserError, match=message) as raised:
         parse_yaml(text)
     assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000, bomb("[{0}]"), "a: &a [*a]", "a: 2001-13-01", "\0"]
+)
+def test_a_lock_file_that_asks_for_too_much(text, monkeypatch):
+    """Deep nesting ended the parser in C, and with it the process."""
+    monkeypatch.setattr("reslab.config.yaml.MOST_OF_DVC", 5000)
+    with pytest.raises(UserError) as raised:
+        parse_of_dvc(text)
+    assert len(str(raised.value)) < 300
+
+
+def test_a_lock_file_may_be_long_and_have_the_aliases_that_dvc_writes():
+    text = "a: &id001 [1, 2]\nb: *id001\n" + f"c: {'x' * (LONGEST + 1)}"
+    assert MOST_OF_DVC > MOST
+    assert [parse_of_dvc(text)[key] for key in "ab"] == [[1, 2], [1, 2]]
 
 
 def test_what_is_just_within_the_bounds_is_read():

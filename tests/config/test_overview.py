@@ -1,5 +1,7 @@
 """The list of studies is read once for each state of their files."""
 
+import os
+
 import pytest
 
 from reslab import config
@@ -44,3 +46,16 @@ def test_a_damaged_cache_is_read_as_none(folder, content):
     key = next(iter(overview._kept()))
     kept.write_text(content.replace("x", key))
     assert overview.of(NAMES, folder) == first
+
+
+@pytest.mark.parametrize("name", ["wilber-gamma", library.DEFAULTS])
+@pytest.mark.parametrize(("put", "message"), [(os.mkfifo, "not a file"), (lambda path: os.truncate(path, 2**40), "too many")])
+def test_a_study_that_cannot_be_read_is_neither_waited_for_nor_taken_into_memory(folder, name, put, message):
+    path = folder / f"{name}.yaml"
+    path.unlink()
+    if put is not os.mkfifo:
+        path.touch()
+    put(path)
+    with pytest.raises(UserError, match=f"{name}.yaml: .*{message}"):
+        overview.of(NAMES, folder)
+    assert library.title(name, folder) == ""  # the shell that completes a name

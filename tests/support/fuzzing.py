@@ -26,4 +26,5 @@ def fuzz(normally: int) -> Callable[[Callable], Callable]:
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    return lambda test: pytest.mark.fuzz(tried(test))
+    longer = pytest.mark.timeout(900 * FACTOR)  # else many cases on a busy machine pass for one that hangs
+    return lambda test: longer(pytest.mark.fuzz(tried(test)))

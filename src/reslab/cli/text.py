@@ -12,7 +12,7 @@ from rich.table import Table
 
 from reslab import config
 from reslab.config.settings import flow
-from reslab.errors import UserError
+from reslab.errors import UserError, plain
 from reslab.report.tables.cells import Cell, is_numeric
 
 NARROWEST, WIDEST = 80, 160  # columns of text
@@ -106,12 +106,8 @@ def milestones(experiment: config.Experiment, numbers: list[int]) -> str:
 
 
 def print_paragraph(text: str, *, indent: str = "") -> None:
-    """Print a text in lines of at most TEXT_WIDTH letters."""
-    print(
-        textwrap.fill(
-            text, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False
-        )
-    )
+    """Print a text in lines of at most TEXT_WIDTH letters, without signs that steer a terminal."""
+    print(textwrap.fill(plain(text), TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", **WHOLE_WORDS))
 
 
 def first_sentence(function: Any) -> str:

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 
 from reslab import config, git
 from reslab.config.schema import unknown
-from reslab.errors import UserError, check_output, located
+from reslab.config.yaml import read_bytes
+from reslab.errors import UserError, check_output, check_plain, located
 from reslab.storage import replace_text
 
 FOLDER = Path("studies")
@@ -40,8 +41,18 @@ def system(name: str) -> str:
 
 def title(name: str, folder: Path = FOLDER) -> str:
     """A study's title, read without parsing the rest: the shell waits for it."""
-    lines = (folder / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    try:
+        lines = content(name, folder).decode().splitlines()
+    except ValueError:  # what is wrong with it is said by whoever uses it
+        return ""
     return next((line.partition(":")[2].strip(' "') for line in lines if line.startswith("  title:")), "")
+
+
+def content(name: str, folder: Path = FOLDER) -> bytes:
+    """The bytes of a study's file; raises UserError for one that cannot be read or is too large."""
+    path = folder / f"{name}.yaml"
+    with located(path):
+        return read_bytes(path)
 
 
 def compose(name: str, folder: Path = FOLDER) -> dict[str, Any]:
@@ -116,7 +127,9 @@ def select(document: Mapping, *, params: Path = Path("params.yaml"), force: bool
     """
     text = dump(document)
     check_output(params)
-    differs = params.exists() and params.read_text(encoding="utf-8") != text
+    check_plain(params)
+    size = params.stat().st_size if params.exists() else None
+    differs = size is not None and (size != len(text.encode()) or params.read_bytes() != text.encode())
     if not force and differs and (reason := git.why_not_committed(params)):
         raise UserError(f"{params} {reason}; commit them, or pass --force to discard them")
     replace_text(params, text)

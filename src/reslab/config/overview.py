@@ -26,11 +26,11 @@ class Overview(NamedTuple):
 def of(names: Iterable[str], folder: Path = library.FOLDER) -> dict[str, Overview]:
     """Name -> what is said of the study; a file is read once, until it changes. Raises UserError for a faulty one."""
     code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    shared = hashlib.sha256(code + (folder / f"{library.DEFAULTS}.yaml").read_bytes())
+    shared = hashlib.sha256(code + library.content(library.DEFAULTS, folder))
     kept, found, read = _kept(), {}, {}
     for name in names:
         digest = shared.copy()
-        digest.update((folder / f"{name}.yaml").read_bytes())
+        digest.update(library.content(name, folder))
         key = f"{name} {digest.hexdigest()[:16]}"
         said = kept.get(key)
         if not (isinstance(said, list) and list(map(type, said)) == [int, int, str]):

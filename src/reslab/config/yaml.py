@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, MaxDepthExceededError
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 from ruamel.yaml.nodes import Node, ScalarNode
 
 from reslab.errors import UserError, cut, first_line, shown
@@ -18,6 +18,7 @@ from reslab.errors import UserError, cut, first_line, shown
 LONGEST, DEEPEST, MOST = 200_000, 50, 10_000  # characters, levels, values: the largest study has 6,000, 6 and 500
 LARGEST = 2**63  # whole numbers stay below: what torch, NumPy and tables can hold
 DIGITS = 80  # of a whole number, in whatever base: the rest need not be worked out
+MOST_OF_DVC = 1_000_000  # of the parser's events in a dvc.lock: some 2,000 experiments
 OPENED = re.compile(rf"(?:[\[{{]\s*){{{DEEPEST + 1}}}")  # the parser would find out, but looks 1,000 characters ahead, slowly
 OLDER = re.compile(r"^\ufeff?%YAML\s+1\.[01]\b", re.MULTILINE)
 FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)  # of `!!int x`, 2001-99-99
@@ -67,20 +68,25 @@ _Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.whole_number)
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; raises UserError for a missing or unreadable file and what `parse_yaml` refuses."""
     try:
+        return parse_yaml(read_bytes(path).decode())
+    except UnicodeDecodeError as error:
+        raise UserError(f"not valid YAML: {first_line(error)}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file that is to be parsed; raises UserError for a missing or unreadable one, and one that is too large."""
+    try:
         if not path.is_file() and path.exists():
             raise UserError("not a file")  # reading a pipe would wait for its other end
         if (size := path.stat().st_size) > 4 * LONGEST:  # UTF-8 has at most 4 bytes a character
             raise UserError(f"{size:,} bytes are too many: at most {LONGEST} characters")
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError("no such file; run from the repository root or give --params") from None
     except NotADirectoryError:
         raise UserError("not a file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"not valid YAML: {first_line(error)}") from None
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})") from error
-    return parse_yaml(text)
 
 
 def check_text(text: str) -> None:
@@ -129,3 +135,28 @@ def check_for_dvc(text: str) -> None:
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = cut(getattr(error, "problem", None) or first_line(error))
         raise UserError(f"{place}DVC cannot read this ({problem}); put the text there in quotes") from None
+
+
+def parse_of_dvc(text: str) -> Any:
+    """Parse YAML that DVC wrote, which may be longer than what people write; raises UserError for anything else.
+
+    The parser is the fast one in C, which deep nesting would end with a segmentation fault: so what is there is counted before.
+    """
+    count, opened, sizes = 0, [], {}
+    try:
+        for event in YAML(typ="safe").parse(text):
+            count += 1
+            if isinstance(event, CollectionStartEvent):
+                opened.append((event.anchor, count))
+            elif isinstance(event, CollectionEndEvent):
+                anchor, before = opened.pop()
+                sizes[anchor] = count - before
+            elif isinstance(event, AliasEvent):
+                count += sizes.get(event.anchor, MOST_OF_DVC)  # one that is not closed contains itself
+            elif isinstance(event, ScalarEvent):
+                sizes[event.anchor] = 1
+            if len(opened) > DEEPEST or count > MOST_OF_DVC:
+                raise UserError(f"more than {DEEPEST} levels or {MOST_OF_DVC:,} values, aliases written out")
+        return YAML(typ="safe").load(text)
+    except (YAMLError, *FAULTS) as error:
+        raise UserError(first_line(error)) from None

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from reslab import config
 from reslab.config.schema import STRICT, Count, NonNegative, check, unknown
-from reslab.errors import UserError, located
+from reslab.errors import UserError, cut, located, plain
 from reslab.storage import replace_text
 
 FOLDER = Path("machines")
@@ -43,6 +43,7 @@ class Work(NamedTuple):
 
 
 UNITS = Work._fields
+Seconds = Annotated[float, Field(ge=0, le=1e6)]  # for a unit of work, of which the slowest machine does many a second
 
 
 class FitError(pydantic.BaseModel):
@@ -66,7 +67,7 @@ class Machine(pydantic.BaseModel):
     kind: Literal["measured", "published", "predicted"]  # of a copy that `nearest` returns: guessed
     note: str = ""
     made: dict[str, Any] = Field(default_factory=dict)  # date and versions
-    seconds_per: dict[str, NonNegative]
+    seconds_per: dict[str, Seconds]
     error: FitError | None = None
     rows: list[dict[str, Any]] = Field(default_factory=list)  # what it was fitted to
 
@@ -74,7 +75,7 @@ class Machine(pydantic.BaseModel):
         """Name, device, where the numbers come from and their error, on one line."""
         threads = f", {self.threads} thread{'s' if self.threads > 1 else ''} a network" if self.threads else ""
         error = f"; left-out networks were off by {self.error.mean_percent:.0f} % on average" if self.error else ""
-        return f"{self.name} ({self.device}{threads}; {KINDS[self.kind]}{error})"
+        return plain(f"{self.name} ({cut(self.device)}{threads}; {KINDS[self.kind]}{error})")
 
 
 def names(folder: Path = FOLDER) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from reslab.config.schema import STRICT, Count, NonNegative, check
+from reslab.config.schema import STRICT, Count, check
 from reslab.config.yaml import read_yaml
 from reslab.errors import UserError, located
 
@@ -23,8 +23,8 @@ class Cluster(pydantic.BaseModel):
     at_once: Count | None = None  # networks; by default as many as the machine or the cluster has room for
     processes: Count = 1  # that train a network together
     machine: str | None = None  # of machines/, for estimates
-    price: NonNegative = 0.0  # of an hour of one process's GPU or cores
-    currency: Annotated[str, Field(max_length=10)] = ""
+    price: Annotated[float, Field(ge=0, le=1e9)] = 0.0  # of an hour of one process's GPU or cores
+    currency: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,10}$")] = ""
     # What Slurm is asked for, of each network
     partition: Word | None = None
     account: Word | None = None

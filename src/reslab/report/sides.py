@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from ruamel.yaml import YAML, YAMLError
 
 from reslab import config, git
 from reslab.config.settings import Settings, flatten
 from reslab.config.start import as_written
 from reslab.config.study import Study
+from reslab.config.yaml import parse_of_dvc
 from reslab.errors import UserError, first_line
 from reslab.report.statistics.summary import runs_table
+from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import ENVIRONMENTS
 
 WORKSPACE = "workspace"
@@ -124,10 +125,12 @@ def _prepared(study: Study, lock: Path, records: Path) -> dict[str, dict]:
     Without those of which the lock file does not tell: their record is another, or the images were prepared anew since.
     Raises UserError.
     """
-    if not lock.is_file():
+    if not lock.exists():
         return {}
+    mend = f"`git checkout {LOCK}` brings back the last one"
+    text = read_text(lock, mend=mend)
     try:
-        stages = YAML(typ="safe").load(lock)["stages"]
+        stages = parse_of_dvc(text)["stages"]
         return {
             name: {"validation": 0} | stages["preprocess"]["params"][PARAMS]["dataset"]
             for name in study.experiments
@@ -135,10 +138,8 @@ def _prepared(study: Study, lock: Path, records: Path) -> dict[str, dict]:
             if _checksums(stage["deps"])[IMAGES] == _checksums(stages["preprocess"]["outs"])[IMAGES]
             if _checksums(stage["outs"])[f"{METRICS}/runs/{name}.json"] == _md5(records / f"{name}.json")
         }
-    except (YAMLError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{lock}: not what DVC writes ({first_line(error)}); `git checkout {LOCK}` brings back the last one"
-        ) from None
+    except (UserError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{lock}: not what DVC writes ({first_line(error)}); {mend}") from None
 
 
 def _checksums(listed: list[dict]) -> dict[str, str]:
@@ -146,4 +147,4 @@ def _checksums(listed: list[dict]) -> dict[str, str]:
 
 
 def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(read_bytes(path), usedforsecurity=False).hexdigest()

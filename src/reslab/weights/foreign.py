@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from reslab.errors import UserError, cut, first_line
+from reslab.weights.archive import opened
 from reslab.weights.check import check_header
 
 # What the readers raise for damaged and for hostile files; torch and zipfile promise no less.
@@ -122,7 +123,7 @@ def check_archive(path: Path) -> None:
     """Compare the checksums in a torch file, which torch does not; raises UserError for damage or a zip that torch never writes."""
     if not zipfile.is_zipfile(path):
         return  # the form before torch 1.6 has none
-    with zipfile.ZipFile(path) as archive:
+    with opened(path) as archive:
         members = archive.infolist()
         plain = all(member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & ENCRYPTED for member in members)
         if not plain or sum(member.file_size for member in members) > path.stat().st_size:
