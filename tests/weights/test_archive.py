@@ -2,11 +2,15 @@
 
 import struct
 import zipfile
+from collections import OrderedDict
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from reslab.errors import UserError
-from reslab.weights import archive
+from reslab.weights import archive, published
+from reslab.weights.file import save_weights
 from reslab.weights.foreign import check_archive
 
 FILES = {"grün-s0/model.safetensors": b"weights", "grün-s0/record.json": b"{}"}
@@ -45,3 +49,18 @@ def test_a_list_of_a_million_files_is_refused_before_it_is_read(tmp_path, read):
     assert zipfile.is_zipfile(tmp_path / "x.zip")
     with pytest.raises(UserError, match="too many files"):
         read(tmp_path / "x.zip")
+
+
+def test_damage_in_an_imported_file_is_seen_or_it_is_said_that_it_is_not(tmp_path):
+    state = {"fc.weight": torch.ones(2, 3)}
+    ours, theirs, old = tmp_path / "model.safetensors", tmp_path / "theirs.safetensors", tmp_path / "old.pt"
+    save_weights(ours, torch.nn.Sequential(OrderedDict(fc=torch.nn.Linear(3, 2))), {})
+    save_file(state, theirs)
+    torch.save(state, old, _use_new_zipfile_serialization=False)
+    said = {path: published.account(published.read_checkpoint(path), published.Mapped({}), []) for path in (ours, theirs, old)}
+    assert {path.name for path, text in said.items() if "without checksums" in text} == {theirs.name, old.name}
+    content = bytearray(ours.read_bytes())
+    content[-1] ^= 1
+    ours.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot take the weights \(its checksum differs"):
+        published.read_checkpoint(ours)

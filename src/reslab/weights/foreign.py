@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from reslab.errors import UserError, cut, first_line
+from reslab.runs.sealed import METADATA_KEY
 from reslab.weights.archive import opened
 from reslab.weights.check import check_header
 
@@ -117,6 +118,14 @@ def _reason(error: Exception) -> str:
     """The library's message; torch's reader puts it behind advice to trust the file."""
     text = str(error).partition("WeightsUnpickler error:")[2].strip() or first_line(error)
     return cut(text.partition("\n")[0])
+
+
+def has_checksums(path: Path) -> bool:
+    """Whether damage in a file that was read would be seen: in torch files since version 1.6, and in what reslab wrote."""
+    if path.suffix != ".safetensors":
+        return zipfile.is_zipfile(path)
+    with safe_open(path, "pt") as file:
+        return METADATA_KEY in (file.metadata() or {})
 
 
 def check_archive(path: Path) -> None:

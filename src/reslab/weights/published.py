@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reslab.errors import UserError, cut, located
-from reslab.runs import checksums
+from reslab.runs import checksums, sealed
 from reslab.weights import foreign, sets
 from reslab.weights.check import compare, shapes_of, some
 from reslab.weights.keymaps import KeyMap
@@ -32,6 +32,7 @@ class Checkpoint:
     place: str  # of this set in the file, such as `state_dict`; "" if the file is nothing else
     others: list[str]  # the places of the other sets of weights
     unread: list[str]  # types of objects that stood beside them
+    checked: bool = True  # whether the file has checksums
 
 
 def read_checkpoint(path: Path, wanted: str | None = None) -> Checkpoint:
@@ -43,10 +44,14 @@ def read_checkpoint(path: Path, wanted: str | None = None) -> Checkpoint:
         raise UserError(f"{path}: no such file")
     with located(path):
         stored, unread = foreign.read(path)
+        checked = foreign.has_checksums(path)
+    if checked and path.suffix == ".safetensors":
+        sealed.read(path, failed="cannot take the weights", mend="fetch it again", older=True)
+    with located(path):
         place, tensors, others = sets.chosen(stored, wanted)
         with located(place) if place else nullcontext():
             _check_tensors(tensors)
-            return Checkpoint(unwrapped(tensors), place, others, unread)
+            return Checkpoint(unwrapped(tensors), place, others, unread, checked)
 
 
 def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
@@ -112,6 +117,8 @@ def account(checkpoint: Checkpoint, mapped: Mapped, kept: list[str]) -> str:
         lines.append(f"not in the checkpoint, so as in a new network: {some(kept)}")
     if checkpoint.unread:
         lines.append(f"beside the weights, not needed and not read: {some(checkpoint.unread)}")
+    if not checkpoint.checked:
+        lines.append("without checksums, as all .safetensors of others and torch files from before version 1.6: damage is not seen")
     return "\n".join(lines)
 
 

@@ -24,6 +24,7 @@ LONG_PATH = 200  # characters of a source's path in a message
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 COMPRESSED_STARTS = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh")
+OTHER_STARTS = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR", b"\x28\xb5\x2f\xfd": "Zstandard", b"\x1f\x9d": "compress"}
 TAR_MARK = 257  # where a tar's first header says ustar
 
 
@@ -96,6 +97,8 @@ def _reader(path: Path) -> ModuleType:
         with path.open("rb") as file:
             start = file.read(TAR_MARK + 5)
     suffixed = path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
+    if (form := next((form for mark, form in OTHER_STARTS.items() if start.startswith(mark)), None)) is not None:
+        raise UserError(f"a {form} archive, which is not read here whatever its name; unpack it and pack it again as .zip or .tar")
     if start.startswith(COMPRESSED_STARTS) or start[TAR_MARK:] == b"ustar":
         return tars
     if start.startswith(ZIP_STARTS) or (suffixed and path.suffix.lower() == ".zip"):

@@ -15,6 +15,7 @@ ENCRYPTED, PATCHED, UTF8_NAME = 0x41, 0x20, 0x800  # bits of a member's flags
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads bzip2 and lzma without a limit to the memory
 MAX_TARGET_BYTES = 4096
 LONGEST_END = 22 + 0xFFFF  # bytes of the record at a zip's end, with its comment
+MEMBER = b"PK\3\4"
 BESIDE = 14  # bytes of a member's own header before its checksum and sizes
 
 
@@ -22,6 +23,7 @@ def entries(source: Path) -> Iterator[Entry]:
     """Every member in the order of the directory; raises UserError for names that lead out and versions that are not known."""
     with _opened(source) as archive:
         _check_count(source, len(archive.infolist()))
+        _check_first(source, archive)
         for member in archive.infolist():
             name, unix, problem = _name(member), member.external_attr >> 16, _problem(member)
             if not problem:
@@ -86,6 +88,14 @@ def _check_count(source: Path, found: int) -> None:
     (counted,) = struct.unpack_from("<H", tail, tail.rfind(b"PK\5\6") + 10)
     if counted not in (0xFFFF, found & 0xFFFF):  # all ones: more than fit
         raise zipfile.BadZipFile(f"{found} members where {counted} are counted")
+
+
+def _check_first(source: Path, archive: zipfile.ZipFile) -> None:
+    """Raise UserError if another zip stands before this one, joined to it: its members are in no directory that is read."""
+    with source.open("rb") as file:
+        joined = file.read(len(MEMBER)) == MEMBER and min((one.header_offset for one in archive.infolist()), default=1) > 0
+    if joined:
+        raise UserError("several zips in one file, or its first members are in no directory; unpack them and pack them as one")
 
 
 def _compare(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
