@@ -12,6 +12,8 @@ import small_disk
 from project import SMALL_PARAMS
 
 from reslab import storage
+from reslab.data.datasets.archives import locate
+from reslab.environment import user_cache
 from reslab.errors import UserError, one_line
 
 SUPPORT = str(Path(__file__).parent / "support")
@@ -214,3 +216,15 @@ def test_where_nobody_knows_the_file_the_full_disks_are_named(monkeypatch, tmp_p
     line = one_line(OSError(errno.ENOSPC, "No space left on device"))
     assert line.startswith(f"no space left on the disk of {tmp_path} (")
     assert line.endswith(storage.GO_ON)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    """Such as the number that a container runs under; Python raises RuntimeError for it, and for the home of nobody."""
+    monkeypatch.setenv("HOME", "~")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for asked in (user_cache, lambda: locate("~/images"), lambda: locate("~no-such-user/images")):
+        with pytest.raises(UserError, match="has no home directory here; set HOME"):
+            asked()
+    assert Path.cwd() in storage.places()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert user_cache() == Path("/x/reslab")

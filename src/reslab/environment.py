@@ -20,8 +20,19 @@ def project_root() -> Path:
 
 
 def user_cache() -> Path:
-    """Where compiled code is kept between runs: $XDG_CACHE_HOME/reslab, by default ~/.cache/reslab."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reslab"
+    """Where compiled code is kept between runs: $XDG_CACHE_HOME/reslab, by default ~/.cache/reslab.
+
+    Raises UserError for a user without a home, as in a container that is started under a number.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or in_home(Path("~/.cache"))) / "reslab"
+
+
+def in_home(path: Path) -> Path:
+    """A path with ~ written out; raises UserError where there is no such home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:  # Python's
+        raise UserError(f"{path}: this user has no home directory here; set HOME (or XDG_CACHE_HOME) to a folder") from None
 
 
 def cpu_name() -> str:

@@ -144,7 +144,8 @@ def _written(error: Exception) -> str | bytes | None:
 def places() -> list[Path]:
     """Where this program writes: the project, the main checkout, TMPDIR, the cache of the user, shared memory."""
     named = [Path.cwd(), Path(os.environ.get("DVC_ROOT", ".")).resolve(), Path("/dev/shm")]
-    named.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
+    with suppress(RuntimeError):  # a user without a home
+        named.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
     named.append(Path(os.environ.get("TMPDIR") or "/tmp"))
     with suppress(OSError):
         named.append(Path(tempfile.gettempdir()))

@@ -13,6 +13,7 @@ from types import ModuleType
 from reslab.data.datasets import folders, tars, zips
 from reslab.data.datasets.entries import Entry
 from reslab.data.datasets.links import Tree, follow
+from reslab.environment import in_home
 from reslab.errors import UserError, cut, first_line, located, shown
 
 MAX_MEMBER_BYTES = 256 * 2**20  # a CIFAR batch is 31 MB, CIFAR-100 155 MB, an image far less: what is larger is a bomb or a mistake
@@ -71,7 +72,7 @@ class Source:
 
 def locate(source: str) -> Path:
     """The path behind `dataset.source`; a relative one counts from the main checkout, also in DVC's temporary workspaces."""
-    return Path(os.environ.get("DVC_ROOT", "."), Path(source).expanduser())
+    return Path(os.environ.get("DVC_ROOT", "."), in_home(Path(source)))
 
 
 def look_into(path: Path) -> Source:
