@@ -164,12 +164,17 @@ def used_or_refused(read) -> None:
             assert all(name.isprintable() and len(name) <= patterns.LONGEST for name in mapped.tensors)
 
 
+LOST = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a finalizer; the next signal comes
+
+
+@LOST
 @fuzz(2000)
 @given(document=documents)
 def test_a_key_map_is_used_or_refused_in_one_line(document):
     used_or_refused(lambda: keymaps.parse(document))
 
 
+@LOST
 @fuzz(100)
 @given(text=damaged())
 def test_a_damaged_file_is_used_or_refused_in_one_line(text, tmp_path_factory):
