@@ -1,6 +1,10 @@
 """Random numbers as a pure function of (seed, epoch, sample, stream): no state to save, the same on every device and batch."""
 
+import ctypes
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -15,8 +19,15 @@ MOST_KEYS = 64  # of a recipe: a key for each number that it draws
 
 def normal(numbers: Tensor) -> Tensor:
     """Standard normal numbers, float64, from uniform ones in [0, 1)."""
-    # Not torch.special.ndtri: on a GPU it is compiled when first used, by a library that torch 2.11 of pip does not find.
-    return 2**0.5 * torch.erfinv(2 * numbers.double().clamp(min=2.0**-54) - 1)  # 0 would be minus infinity
+    return torch.special.ndtri(numbers.double().clamp(min=2.0**-54))  # 0 would be minus infinity
+
+
+@cache
+def load_compiler() -> None:
+    """Load what torch compiles `ndtri` with when a GPU first uses it: the torch 2.11 of pip does not find it by itself."""
+    for path in Path(torch.__file__).parents[1].glob("nvidia/*/lib/libnvrtc-builtins.so.*"):
+        with suppress(OSError):
+            ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
 
 
 class Keys:
@@ -26,6 +37,8 @@ class Keys:
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
+        if device.type == "cuda":
+            load_compiler()
         self.seed, self.epoch = seed, 0
         self.places: dict[tuple[str, str], int] = {}  # (stream, name) -> place in the table
         self.table = torch.zeros(MOST_KEYS, dtype=torch.int64, device=device)
