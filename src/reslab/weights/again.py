@@ -2,6 +2,7 @@
 
 import math
 import os
+import secrets
 import shutil
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +29,7 @@ from reslab.training.execution import hardware
 from reslab.weights.trained import train_network
 
 SETTINGS = {"RESLAB_NUMERICS": "numerics", "RESLAB_THREADS": "threads", "RESLAB_ENGINE": "engine"}  # variable -> key of a record
+_THIS_COMMAND = secrets.token_hex(4)  # a number of the process could be that of a killed one
 TOLD = (*ENVIRONMENT, "cuda", "python", "commit")  # in what two trainings may differ
 
 
@@ -156,8 +158,8 @@ def _job(network: Committed, described: dict, data: Path, code: dict, at_once: i
 
 
 def _name(described: dict) -> str:
-    """In place of the identity: of this process alone, so that nothing is taken from elsewhere."""
-    return f"verify-{os.getpid()}-{identity(described, _sources())}"
+    """In place of the identity: of this command alone, so that nothing is taken from elsewhere."""
+    return f"verify-{_THIS_COMMAND}-{identity(described, _sources())}"
 
 
 def _trained(jobs: list[Job], listener: Listener, *, on_gpu: bool) -> Iterator[Job]:
