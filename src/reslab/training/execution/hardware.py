@@ -18,14 +18,15 @@ def choose_device() -> torch.device:
     os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")  # hardware queues; read when CUDA starts, 8 unless set
     wish = os.environ.get("RESLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        if torch.device(wish).type not in ("cpu", "cuda"):
+        device = torch.device(wish)
+        if device.type not in ("cpu", "cuda"):
             raise RuntimeError("neither CPU nor CUDA")
-        torch.zeros(1, device=wish)
-        if torch.device(wish).index is not None:
-            torch.cuda.set_device(torch.device(wish))  # events and streams belong to the current device
+        torch.zeros(1, device=device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # events and streams belong to the current device
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"RESLAB_DEVICE={wish}: not usable here ({first_line(error)}); allowed: cpu, cuda") from error
-    return torch.device(wish)
+    return device if device.type == "cuda" else torch.device("cpu")  # cpu:1 is the same one
 
 
 def prepare(device: torch.device, *, precision: str, fast: bool, numeric: str = NATIVE) -> None:
