@@ -38,10 +38,14 @@ def _rank(item) -> int:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    """A test run inside a DVC stage must not write into the outer project."""
-    for name in list(os.environ):
+    """A test run inside a DVC stage must not write into the outer project; what a test sets is not there for the next."""
+    before = set(os.environ)
+    for name in before:
         if name.startswith(("DVC_", "RESLAB_", "MLFLOW_")) and name not in ("RESLAB_DATASETS", "RESLAB_EXHAUSTIVE"):
             monkeypatch.delenv(name)
+    yield
+    for name in set(os.environ) - before:  # hardware.prepare sets some; commands of another environment load their own libraries
+        del os.environ[name]
 
 
 @pytest.fixture
