@@ -76,10 +76,7 @@ def judge(runs: dict[str, list[list[dict]]], clock: str) -> dict[str, dict]:
         rows[name] = {
             "mark": mark,
             "reached": f"{len(there)} of {len(found)}",
-            **{
-                key: statistics.median(epoch[key] for epoch in there) if there else None
-                for key in ("epoch", "seconds", "cpu_seconds")
-            },
+            **{key: _median([epoch[key] for epoch in there]) for key in ("epoch", "seconds", "cpu_seconds")},
             "final_error": statistics.mean(finals),
             "final_errors": finals,
             "times_ours": ratio([theirs for _, theirs in pairs], [mine for mine, _ in pairs]) if pairs else None,

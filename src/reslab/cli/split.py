@@ -17,12 +17,11 @@ from reslab.errors import UserError
 PARTS, PIPELINE, LOCK = Path("parts"), "dvc.yaml", "dvc.lock"
 MATRIX, WDIR = "matrix", "wdir"
 NOTE = f"# Made by `reslab split`, from the stages that once were in {PIPELINE}: one file for some of the experiments.\n"
-LEAST = 1  # experiments in a file
 
 
 @app.command(rich_help_panel=UPKEEP)
 def split(
-    each: Annotated[int, typer.Option("--experiments", min=LEAST, help="Experiments in each file.")] = 10,
+    each: Annotated[int, typer.Option("--experiments", min=1, help="Experiments in each file.")] = 10,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Give DVC several small files for a study of hundreds of experiments; again whenever experiments come or go."""
