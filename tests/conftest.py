@@ -36,6 +36,16 @@ def _rank(item) -> int:
     return 2 * (item.get_closest_marker("pipeline") is None) + (item.get_closest_marker("slow") is None)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def environment_of_the_module():
+    """What the fixtures of a module set is not there for the next: some train a network, and `hardware.prepare` sets variables."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """A test run inside a DVC stage must not write into the outer project; what a test sets is not there for the next."""
