@@ -1,9 +1,11 @@
 """Images per second decoded and cropped, ours beside torchvision's: `python benchmarks/streaming.py --workers 0 --workers 2`.
 
-Both do the same work on the same JPEGs: read, decode, RandomResizedCrop to bytes, batches in this process. Theirs is ImageFolder
-with RandomResizedCrop and PILToTensor in a DataLoader. Processes are started before anything is timed; rounds are interleaved, so
-that a busy machine slows both; numbers are medians over rounds. Then the CPU time of one process alone, which others change less:
-both loaders, and decoding and cropping by PIL, which we use, beside torchvision.io.
+Ours and theirs do the same work on the same JPEGs: read, decode, RandomResizedCrop to bytes, batches in this process. Theirs is
+ImageFolder with RandomResizedCrop and PILToTensor in a DataLoader; "usual" is ImageFolder with the transforms of torch's example
+for ImageNet, which also flips and normalizes on the CPU: ours does that on the device, within the step. Processes are started
+before anything is timed; rounds are interleaved, so that a busy machine slows all; numbers are medians over rounds. Then the CPU
+time of one process alone, which others change less: the loaders, and decoding and cropping by PIL, which we use, beside
+torchvision.io.
 """
 
 import io
@@ -21,6 +23,7 @@ import typer
 from PIL import Image
 from tabulate import tabulate
 from torch.utils.data import DataLoader
+from torchvision import transforms
 from torchvision.datasets import ImageFolder as TheirFolder
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
@@ -36,6 +39,11 @@ from reslab.errors import run
 
 DECODED = 64  # images of one timed call of a decoder
 CROP = {"top": 60, "left": 50, "height": 300, "width": 280}  # of a picture of 500x400
+USUAL = [
+    transforms.RandomHorizontalFlip(),
+    transforms.ToTensor(),
+    transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+]
 LONGER = 500  # pixels of a picture's longer side; the other has four fifths, as ImageNet's usually have
 
 
@@ -57,7 +65,11 @@ def write_jpegs(folder: Path, count: int, longer: int = LONGER) -> None:
 def loaders(folder: Path, work: Path, *, size: int, batch: int, workers: int) -> dict[str, Callable[[], None]]:
     """An epoch of each loader."""
     options = {"size": size, "batch": batch, "workers": workers}
-    ways = {"ours": ours(folder, work, **options), "torchvision": theirs(folder, **options)}
+    ways = {
+        "ours": ours(folder, work, **options),
+        "torchvision": theirs(folder, [v2.PILToTensor()], **options),
+        "usual": theirs(folder, USUAL, **options),
+    }
     return {name: lambda way=way: next(way) for name, way in ways.items()}
 
 
@@ -72,9 +84,9 @@ def ours(folder: Path, work: Path, *, size: int, batch: int, workers: int) -> It
     return epochs(Streamed(files, Order(len(files), batch), torch.device("cpu"), workers, crop).epoch)
 
 
-def theirs(folder: Path, *, size: int, batch: int, workers: int) -> Iterator[None]:
-    """One epoch at each step."""
-    transform = v2.Compose([v2.RandomResizedCrop(size), v2.PILToTensor()])
+def theirs(folder: Path, further: list[Callable], *, size: int, batch: int, workers: int) -> Iterator[None]:
+    """One epoch at each step: RandomResizedCrop, and further transforms."""
+    transform = transforms.Compose([transforms.RandomResizedCrop(size), *further])
     running = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
     loader = DataLoader(TheirFolder(folder / "train", transform), batch, shuffle=True, num_workers=workers, **running)
     return epochs(lambda _: loader)
@@ -147,16 +159,17 @@ def main(
             ways = loaders(folder, Path(work), size=size, batch=batch, workers=count)
             found = medians(ways, rounds)
             rates = [images / found[name] for name in ways]
-            rows.append([count, *(f"{rate:,.0f}" for rate in rates), f"{rates[0] / rates[1]:.2f}"])
+            rows.append([count, *(f"{rate:,.0f}" for rate in rates), *(f"{rates[0] / rate:.2f}" for rate in rates[1:])])
         alone = medians(decoders(folder, size), rounds, time.process_time)
         ways = loaders(folder, Path(work), size=size, batch=batch, workers=0)
         whole = medians(ways, rounds, time.process_time)
     machine = f"{platform.processor() or platform.machine()}, {cpu_count()} cores, torch {torch.__version__}"
     print(f"{images} JPEGs of {longer}x{longer * 4 // 5} to {size}x{size}, median of {rounds} rounds, {machine}; images/s")
-    print(tabulate(rows, ["processes", "ours", "torchvision", "ratio"], disable_numparse=True, colalign=("right",) * 4))
+    print(tabulate(rows, ["processes", *ways, "to torchvision", "to usual"], disable_numparse=True, colalign=("right",) * 6))
     costs = {name: taken / DECODED for name, taken in alone.items()} | {name: taken / images for name, taken in whole.items()}
     print("CPU ms an image, one process:", ", ".join(f"{name} {1000 * cost:.2f}" for name, cost in costs.items()))
-    print(f"images a CPU second, ours to torchvision's: {whole['torchvision'] / whole['ours']:.2f}")
+    ratios = ", ".join(f"{name} {whole[name] / whole['ours']:.2f}" for name in ways if name != "ours")
+    print("images a CPU second, ours to", ratios)
 
 
 if __name__ == "__main__":

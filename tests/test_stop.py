@@ -96,7 +96,7 @@ def left(folder: Path) -> list[int]:
     return pids
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
 @pytest.mark.parametrize("body", BODIES)
 def test_one_line_and_nothing_left(tmp_path, body, number):
     names = ["worker0", "worker1"] if "processes" in BODIES[body] else []
@@ -122,7 +122,7 @@ def test_a_signal_while_processes_start_is_one_line(tmp_path):
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
 @pytest.mark.parametrize("who", ["pid", "worker1"], ids=["the stage", "a worker"])
 def test_a_signal_to_one_process_stops_all(tmp_path, who, number):
     process = started(tmp_path, BODIES["training"], "worker0", "worker1")

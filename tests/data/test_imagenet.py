@@ -2,12 +2,10 @@
 
 import hashlib
 import io
-import tarfile
 
-import numpy as np
 import pytest
+from ilsvrc_archives import devkit, table, tar
 from PIL import Image
-from scipy.io import savemat
 
 from reslab.config.schema import bind
 from reslab.data import prepared
@@ -17,6 +15,7 @@ from reslab.errors import UserError
 from reslab.runs.folders import checkpoints
 
 WORDNET = {1: "n02000002", 2: "n01000001", 3: "n03000003"}  # the third is a group of the others
+TABLE = table(WORDNET, groups=[3])
 TRAIN, ANSWERS = 3, [2, 1, 1, 2]  # images of each class, ids of the validation images
 STOP = KeyboardInterrupt
 
@@ -27,30 +26,6 @@ def jpeg(shade: int) -> bytes:
     return out.getvalue()
 
 
-def tar(files: dict[str, bytes], mode: str = "w") -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return out.getvalue()
-
-
-def meta(wordnet=WORDNET) -> bytes:
-    kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
-    synsets = np.array([(float(number), name, "words", float(number == 3)) for number, name in wordnet.items()], dtype=kinds)
-    out = io.BytesIO()
-    savemat(out, {"synsets": synsets.reshape(-1, 1)})
-    return out.getvalue()
-
-
-def devkit(answers=ANSWERS, table=None) -> bytes:
-    lines = "".join(f"{number}\n" for number in answers).encode()
-    files = {"meta.mat": table or meta(), "ILSVRC2012_validation_ground_truth.txt": lines}
-    return tar({f"ILSVRC2012_devkit_t12/data/{name}": content for name, content in files.items()}, "w:gz")
-
-
 def training_images(number: int) -> dict[str, bytes]:
     return {f"{WORDNET[number]}_{image}.JPEG": jpeg(60 * number + 20 * image) for image in range(TRAIN)}
 
@@ -59,7 +34,7 @@ def official(folder, **changed):
     """A folder with the three archives."""
     train = {f"{WORDNET[number]}.tar": tar(training_images(number)) for number in (1, 2)}
     validation = {f"ILSVRC2012_val_{number + 1:08}.JPEG": jpeg(180 + 20 * number) for number in range(len(ANSWERS))}
-    archives = {ilsvrc.TRAIN: tar(train), ilsvrc.VALIDATION: tar(validation), ilsvrc.DEVKIT: devkit()} | changed
+    archives = {ilsvrc.TRAIN: tar(train), ilsvrc.VALIDATION: tar(validation), ilsvrc.DEVKIT: devkit(TABLE, ANSWERS)} | changed
     folder.mkdir(exist_ok=True)
     for name, content in archives.items():
         if content is not None:
@@ -166,11 +141,11 @@ def test_whole_archives_have_the_published_checksums_and_are_hashed_once(tmp_pat
 
 WRONG = {
     "no devkit": ({ilsvrc.DEVKIT: None}, "no ILSVRC2012_devkit_t12.tar.gz"),
-    "a devkit without labels": ({ilsvrc.DEVKIT: tar({"x/data/meta.mat": meta()}, "w:gz")}, "0 files data/ILSVRC2012_validation"),
-    "labels of no class": ({ilsvrc.DEVKIT: devkit([1, 2, 3, 2])}, "class 3 is not in"),
-    "labels that are words": ({ilsvrc.DEVKIT: devkit(["cat"] * 4)}, "damaged"),
-    "a table that is none": ({ilsvrc.DEVKIT: devkit(table=b"MATLAB 5.0")}, "damaged"),
-    "a table of other things": ({ilsvrc.DEVKIT: devkit(table=meta({1: "n01000001"}))}, "class 2 is not in"),
+    "a devkit without labels": ({ilsvrc.DEVKIT: tar({"x/data/meta.mat": TABLE}, "w:gz")}, "0 files data/ILSVRC2012_validation"),
+    "labels of no class": ({ilsvrc.DEVKIT: devkit(TABLE, [1, 2, 3, 2])}, "class 3 is not in"),
+    "labels that are words": ({ilsvrc.DEVKIT: devkit(TABLE, ["cat"] * 4)}, "damaged"),
+    "a table that is none": ({ilsvrc.DEVKIT: devkit(b"MATLAB 5.0", ANSWERS)}, "damaged"),
+    "a table of other things": ({ilsvrc.DEVKIT: devkit(table({1: "n01000001"}), ANSWERS)}, "class 2 is not in"),
     "a class of another set": ({ilsvrc.TRAIN: tar({"n9.tar": tar({})})}, "'n9.tar' is not the archive of a class"),
     "a picture in place of an archive": ({ilsvrc.TRAIN: tar({"n01000001.tar": jpeg(1)})}, "damaged"),
     "a cut archive": ({ilsvrc.TRAIN: tar({"n01000001.tar": tar(training_images(2))[:2000]})}, "damaged or truncated"),

@@ -62,7 +62,7 @@ def test_an_output_is_filled_by_one_at_a_time_and_a_network_in_training_is_not_p
 def test_half_written_checkpoints_of_killed_processes_are_cleared(root):
     folder = folders.SeedFolder.of("abc", 0)
     folder.path.mkdir(parents=True)
-    (folder.path / ".checkpoint.pt.123").write_text("half")
+    (folder.path / ".node7.123.draft").write_text("half")
     with folder.locked():
         assert [path.name for path in folder.path.iterdir()] == ["lock"]
 

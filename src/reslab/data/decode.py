@@ -72,20 +72,13 @@ def opened(content: bytes, channels: int, *, least: tuple[int, int] | None = Non
     A JPEG of at least twice `least` = (width, height) is decoded at 1/2, 1/4 or 1/8 of its size, never below `least`.
     """
     with _reading():
-        image = _open(content)
-        turn = _turn(image)
-        if least is not None:
-            image.draft(None, least[::-1] if turn in LYING else least)
-        pixels = _eight_bits(image).convert("RGB" if channels == 3 else "L")
-        return pixels if turn is None else pixels.transpose(turn)
+        return _pixels(_open(content), channels, least)
 
 
 def shape(content: bytes) -> tuple[int, int]:
     """Height and width of an image that stands upright, from its header; raises Unreadable."""
     with _reading():
-        image = _open(content)
-        width, height = image.size
-        return (width, height) if _turn(image) in LYING else (height, width)
+        return _upright_shape(_open(content))
 
 
 def has_further_pictures(content: bytes) -> bool:
@@ -122,14 +115,32 @@ def window(content: bytes, form: Form, *, top: int, left: int, height: int, widt
     A JPEG is decoded smaller where the window is at least twice as large as needed on both sides.
     """
     side = form.image_size
-    rows, columns = shape(content)
-    image = opened(content, form.channels, least=(ceil(columns * side / width), ceil(rows * side / height)))
+    with _reading():
+        image = _open(content)
+        rows, columns = _upright_shape(image)
+        image = _pixels(image, form.channels, (ceil(columns * side / width), ceil(rows * side / height)))
     across, down = image.width / columns, image.height / rows
     box = (left * across, top * down, (left + width) * across, (top + height) * down)
     x, y = floor(box[0]), floor(box[1])
     cut = image.crop((x, y, min(ceil(box[2]), image.width), min(ceil(box[3]), image.height)))  # else pixels around it count too
     inside = (box[0] - x, box[1] - y, min(box[2] - x, cut.width), min(box[3] - y, cut.height))
     return _rows(cut.resize((side, side), BILINEAR, box=inside), form.channels)
+
+
+def _upright_shape(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    return (width, height) if _turn(image) in LYING else (height, width)
+
+
+def _pixels(image: Image.Image, channels: int, least: tuple[int, int] | None) -> Image.Image:
+    turn, mode = _turn(image), "RGB" if channels == 3 else "L"
+    if least is not None:
+        image.draft(None, least[::-1] if turn in LYING else least)
+    pixels = _eight_bits(image)
+    pixels.load()
+    if pixels.mode != mode:  # `convert` to the mode that it has copies all pixels
+        pixels = pixels.convert(mode)
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def _resized(image: Image.Image, shorter: int) -> Image.Image:

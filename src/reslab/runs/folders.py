@@ -68,7 +68,7 @@ class SeedFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with _acquired(FileLock(self.path / LOCK), meanwhile):
-            for leftover in self.path.glob(f".{self.checkpoint.name}.*"):  # half written by a process that was killed
+            for leftover in self.path.glob(f".*{storage.DRAFT}"):  # half written by a process that was killed
                 leftover.unlink()
             yield
 

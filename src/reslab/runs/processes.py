@@ -1,7 +1,6 @@
 """Several networks at once, one process each: the parent hears of their progress, and none outlives it."""
 
 import contextlib
-import multiprocessing
 import pickle
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from reslab import stop
 from reslab.errors import UserError, first_line, in_plugins
 from reslab.runs.reports import Began, EpochEnded, Report
+from reslab.stop import children
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -134,7 +134,7 @@ def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, d
     processes or this one is told to stop, all are, and Stopped is raised when they have ended. Any exception where the jobs are
     taken ends them too.
     """
-    context = multiprocessing.get_context("spawn")  # a forked process would hang in torch's threads or in CUDA
+    context = children.spawning()
     queue = context.SimpleQueue()
     telling = threading.Thread(target=_tell_all, args=(queue, display), daemon=True)
     telling.start()

@@ -5,7 +5,6 @@ seconds and with a line that names it.
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import socket
@@ -25,12 +24,13 @@ from reslab.errors import UserError, first_line, in_plugins, one_line, shown
 from reslab.runs import meeting
 from reslab.runs.processes import LostProcess
 from reslab.runs.ranks import Ranks
+from reslab.stop import children
 
 HOST = "127.0.0.1"
 SECONDS_TO_NOTICE = 4.0  # that another process has ended, by an error of what it did not send; later the process is ended
 PATIENCE = timedelta(hours=2)  # with a process that lives and sends nothing: a compiler may take long
 TO_JOIN = timedelta(minutes=10)  # for all of torchrun's processes to begin
-INTERRUPT = signal.SIGUSR1  # of the main thread by the one that watches
+INTERRUPT = signal.SIGURG  # of the main thread by the one that watches; nobody else sends it
 LONGEST = 500  # characters of another process's error
 BACKEND = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 
@@ -80,7 +80,7 @@ def train_over(train: Callable[..., None], job: Any, count: int) -> None:
         train(job)
         return
     store = distributed.TCPStore(HOST, 0, count, is_master=True, wait_for_workers=False)
-    context = multiprocessing.get_context("spawn")
+    context = children.spawning()
     arguments = [(train, job, Ranks(rank, count), store.port) for rank in range(1, count)]
     others = [context.Process(target=_other, args=each) for each in arguments]  # no daemons: they may start decoders
     try:

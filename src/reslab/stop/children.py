@@ -1,10 +1,15 @@
-"""Other programs that a command starts: none outlives it."""
+"""Processes that a command starts: none outlives it."""
 
+import multiprocessing
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext
 from typing import Any
+
+from reslab import stop
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
@@ -17,6 +22,19 @@ def run(command: Sequence[str], *, check: bool = True, **options: Any) -> subpro
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen:
     """Start a command."""
     return subprocess.Popen(command, preexec_fn=with_starter(), **options)  # noqa: PLW1509
+
+
+def spawning() -> SpawnContext:
+    """A context in which Python starts processes afresh: a forked one would hang in torch's threads or in CUDA.
+
+    The process by which Python tidies up after them ignores two signals only; it inherits that the others are held back.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return multiprocessing.get_context("spawn")
 
 
 def with_starter() -> Callable[[], None] | None:

@@ -4,7 +4,6 @@ A checkpoint ends in a checksum of all bytes before it, and the one before it is
 """
 
 import hashlib
-import os
 import pickle
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from reslab import stop, storage
-from reslab.errors import UserError, check_plain, first_line
+from reslab.errors import UserError, first_line, new_file
 from reslab.training.log import Log
 from reslab.training.schedule.schedules import Schedule
 from reslab.training.step import TrainingStep
@@ -30,23 +29,17 @@ CHECKSUM_BYTES = 32  # a sha256, after torch's archive: torch does not look behi
 
 @storage.writes
 def replace_file(path: Path, write: Callable[[Path], Any], *, keep: Path | None = None) -> None:
-    """Write a file beside `path` and move it there in one step: the old file stays whole if the process is killed.
+    """Write a file in one step, as `new_file` does: the old file stays whole if the process is killed.
 
     The old file is kept as `keep`, if that is given.
     """
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, not a file")
-    check_plain(path)  # a device would be replaced by a file
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(draft)
+    with new_file(path) as draft:
+        try:
+            write(draft)
+        except RuntimeError as error:  # torch's form of a failed write
+            raise storage.not_written(path, error) from error
         if keep is not None and path.exists():
             path.replace(keep)
-        draft.replace(path)
-    except RuntimeError as error:  # torch's form of a failed write
-        raise storage.not_written(path, error) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def save(path: Path, step: TrainingStep, schedule: Schedule, log: Log, *, owner: str = "") -> None:

@@ -1,7 +1,6 @@
 """Decoding every image of an archive once, in parallel, to find damaged ones and measure the others."""
 
 import hashlib
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from reslab.data.prepared.statistics import histograms
 from reslab.data.prepared.unfinished import Unfinished
 from reslab.errors import UserError
 from reslab.runs.meter import meter
+from reslab.stop import children
 
 CHUNK = 64  # images of one task; their pixels are all that a process holds
 WORTH_A_PROCESS = 16  # tasks: with fewer, starting the process takes longer than the work
@@ -105,7 +105,7 @@ def _run(tasks: Iterator[Task], workers: int) -> Iterator[Inspection]:
     if workers <= 1:
         yield from map(_inspect, tasks)
         return
-    context = multiprocessing.get_context("spawn")
+    context = children.spawning()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=stop.in_worker) as pool:
         try:
             pending = deque(pool.submit(_inspect, task) for task in islice(tasks, 2 * workers))

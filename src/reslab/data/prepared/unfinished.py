@@ -50,10 +50,8 @@ class Unfinished:
         self.folder.mkdir(parents=True, exist_ok=True)
         found = io.BytesIO()
         np.savez(found, count=count, broken=np.frombuffer(json.dumps(broken).encode(), np.uint8), **measured)
-        draft = self.folder / f".{self.file.name}"
-        with storage.writing(self.file):
+        with storage.replacing(self.file) as draft:
             draft.write_bytes(found.getvalue() + hashlib.sha256(found.getvalue()).digest())
-            draft.replace(self.file)
         self.saved = time.monotonic()
 
     def done(self) -> None:

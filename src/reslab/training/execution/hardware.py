@@ -7,10 +7,11 @@ import platform
 import torch
 
 from reslab.environment import count_from_environment, cpu_name, user_cache
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, cut, first_line
 from reslab.training.execution.numerics import NATIVE, chosen, in_force, pin
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 
 
 def choose_device() -> torch.device:
@@ -33,8 +34,11 @@ def prepare(device: torch.device, *, precision: str, fast: bool, numeric: str = 
     """Set threads, allocator and numerics for one process.
 
     One CPU thread unless RESLAB_THREADS is set: float32 sums depend on the thread count, and several seeds train in
-    processes of their own. Deterministic unless `fast`. `numeric`: the numerics that the study asks for.
+    processes of their own. Deterministic unless `fast`. `numeric`: the numerics that the study asks for. Raises UserError for a
+    variable that makes NVIDIA's libraries compute in another precision.
     """
+    if device.type == "cuda":
+        _check_override(precision)
     pin(chosen(numeric))
     torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
     _keep_freed_memory()
@@ -46,6 +50,13 @@ def prepare(device: torch.device, *, precision: str, fast: bool, numeric: str = 
         torch.backends.cudnn.benchmark = fast
         torch.backends.cudnn.deterministic = not fast
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def _check_override(precision: str) -> None:
+    """NVIDIA's libraries obey the variable whatever torch asks them for; 0 is never tf32, which all other precisions want."""
+    value = os.environ.get(OVERRIDE, "")
+    if value and (value != "0" or precision == "tf32"):
+        raise UserError(f"{OVERRIDE}={cut(value)}: NVIDIA's libraries would obey it against train.precision {precision}; unset it")
 
 
 def _keep_freed_memory() -> None:
