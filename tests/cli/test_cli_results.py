@@ -46,7 +46,7 @@ def metrics(repository, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("  epochs: 15", "  epochs: 16"),
+        ("  epochs: 10", "  epochs: 11"),
         ("- 2\n", "- 2\n- 9\n"),
         ("resnet110-nobn", "resnet110-renamed"),
         ("    depth: 110", "    depth: 56"),
