@@ -15,6 +15,8 @@ PATHS = (HERE, HERE.parent / "support", HERE.parents[1] / "src")
 GRAPH_20, COMPILED_20, COMPILED_110 = 241, 122, 572  # kernels of one step, torch 2.15; they may only fall
 SCORED_20 = 632  # of 10,000 images, once
 BUDGETS = json.loads((HERE / "budgets.json").read_text())  # the same at `graph` for the small members of every family and recipe
+# Older ones launch more: 2.11's fused optimizer takes a second kernel where it has many tensors.
+COUNTED = torch.__version__.startswith(BUDGETS["torch"])
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_every_recipe_is_recorded_without_a_forbidden_call_and_in_no_more_kernel
     rows = found[5:]
     assert len(rows) > 90
     assert [row for row in rows if row["level"] != "graph" or row["refused"] or row["anomalies"]] == []
-    if torch.__version__.startswith(BUDGETS["torch"]):
+    if COUNTED:
         over = {row["case"]: row["kernels"] for row in rows if row["kernels"] > BUDGETS["kernels"].get(row["case"], 0)}
         assert over == {}, "more kernels than tests/gpu/budgets.json allows"
 
@@ -55,7 +57,7 @@ def test_every_recipe_is_recorded_without_a_forbidden_call_and_in_no_more_kernel
 def test_a_step_has_no_more_kernels_than_it_had(found):
     assert found[0]["case"] == "resnet20 graph"
     assert found[0]["level"] == "graph"
-    assert found[0]["kernels"] <= GRAPH_20
+    assert found[0]["kernels"] <= GRAPH_20 or not COUNTED
 
 
 @pytest.mark.slow
@@ -97,4 +99,4 @@ def test_networks_share_one_copy_of_a_split_and_score_it_in_few_kernels(found):
 def test_a_compiled_step_has_no_more_kernels_than_it_had(on_standin, depth, most):
     (row,) = on_standin(f"kernels:graph+compile:{depth}")
     assert row["level"] == "graph+compile"
-    assert row["kernels"] <= most
+    assert row["kernels"] <= most or not COUNTED

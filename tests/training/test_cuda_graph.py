@@ -6,6 +6,7 @@ import pytest
 import torch
 from families import CASES
 from small_runs import run
+from this_torch import skip_if_weights_stay
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reslab.data.augment.draws import Draws, Keys
@@ -92,6 +93,7 @@ def test_an_optimizer_needs_no_host_or_is_refused_by_name(name):
     ids=str,
 )
 def test_no_rule_needs_the_host(train):
+    skip_if_weights_stay(train.get("precision", "float32"))
     made = run(train=train)
     assert obstacle(made.step()) is None
     steps_without_host(made)

@@ -105,7 +105,7 @@ class _Turns:
             if network.error is not None and not isinstance(network.error, Exception | stop.Stopped):
                 raise network.error
         if ended:
-            _give_memory_back()
+            _give_memory_back(alone=not self.networks)
         return ended
 
     def stop(self) -> None:
@@ -149,10 +149,16 @@ class _Network:
             raise _Stopped
 
 
-def _give_memory_back() -> None:
-    """Free the memory of ended networks: CUDA graphs and compiled code are parts of reference cycles until they are collected."""
+def _give_memory_back(*, alone: bool) -> None:
+    """Free the memory of ended networks: CUDA graphs and compiled code are parts of reference cycles until they are collected.
+
+    Where no network is left, cuBLAS's workspaces too, of which torch 2.11 keeps two for each stream (64 MiB): one that had no room
+    beside others has it then. The graph of a network under way would go on writing into its own.
+    """
     gc.collect()
     if torch.cuda.is_initialized():
+        if alone:
+            torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
 
 
