@@ -143,6 +143,9 @@ def test_a_text_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert (real.read_text(), real.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o640, True)
     storage.replace_text(long := tmp_path / ("n" * 255), "text")
     assert set(tmp_path.iterdir()) == {real, link, long}
+    with pytest.raises(OSError, match="File name too long: ") as caught, storage.replacing(tmp_path / ("n" * 256)) as draft:
+        draft.write_text("text")
+    assert ".draft" not in str(caught.value)
 
 
 def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path):

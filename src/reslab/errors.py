@@ -40,6 +40,12 @@ def check_output(path: Path) -> None:
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
 
 
+def check_folder(path: Path) -> None:
+    """Raise UserError if no folder can be made or filled at `path`: it is something else."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: is a file; give a folder")
+
+
 def check_plain(path: Path) -> None:
     """Raise UserError if something at `path` is neither file nor folder: reading a pipe would wait for its other end."""
     if path.exists() and not path.is_file() and not path.is_dir():

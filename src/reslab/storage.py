@@ -60,7 +60,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         draft.replace(path)
     except OSError as error:
-        if error.errno in (*FULL, *LOCKED) and str(draft) in (error.filename, error.filename2):
+        if str(draft) in (error.filename, error.filename2):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:

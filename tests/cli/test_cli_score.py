@@ -85,6 +85,9 @@ def test_score_says_what_is_wrong_with_another_test_set(trained, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--labels goes with --images"):
         cli.score(trained / NETWORK, labels=tmp_path / "labels.npy")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt: is a file; give a folder"):
+        cli.score(trained / NETWORK, images=tmp_path, output=tmp_path / "notes.txt")
     Image.new("L", (8, 8)).save(tmp_path / "cat.png")
     with pytest.raises(UserError, match=r"the folder names must be the network's classes, .*; unknown: \['"):
         cli.score(trained / NETWORK, images=tmp_path)

@@ -86,3 +86,17 @@ def test_what_is_no_array_is_named(tmp_path):
         (tmp_path / name).mkdir() if name == "folder.npy" else os.mkfifo(tmp_path / name)
         with pytest.raises(UserError, match="not a plain file"):
             other_test_set.read(tmp_path / name, labels=tmp_path / "y.npy", **TASK)
+
+
+def test_an_array_larger_than_memory_is_refused_before_it_is_read(tmp_path):
+    """As a sparse file it takes no room on the disk, and a thousand bytes as an archive."""
+    np.save(tmp_path / "y.npy", LABELS)
+    for name, kind, images, labels in (("x.npy", "|u1", "x.npy", "y.npy"), ("z.npy", "<i8", "x.npy", "z.npy")):
+        header = io.BytesIO()
+        shape = (2**41, 2, 2) if name == "x.npy" else (2**40,)
+        np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": shape})
+        (tmp_path / name).write_bytes(header.getvalue())
+        os.truncate(tmp_path / name, len(header.getvalue()) + np.dtype(kind).itemsize * int(np.prod(shape)))
+        with pytest.raises(UserError, match=rf"{name}: [\d,]+ bytes; this machine has a memory of "):
+            other_test_set.read(tmp_path / images, labels=tmp_path / labels, **TASK)
+        np.save(tmp_path / "x.npy", IMAGES)

@@ -7,7 +7,7 @@ import typer
 
 from reslab import config
 from reslab.cli.app import USE, app
-from reslab.errors import UserError
+from reslab.errors import check_folder
 
 
 @app.command(rich_help_panel=USE)
@@ -21,8 +21,7 @@ def figures(
     from reslab.report import paper
 
     params, metrics = (Path("params.yaml"), Path("metrics")) if study is None else (study / "params.yaml", study)
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output}: is a file; give a folder")
+    check_folder(output)
     written, left_out = paper.write(config.load(params), metrics, Path("data/predictions"), output)
     for path in written:
         print(path)

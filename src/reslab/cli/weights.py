@@ -9,7 +9,7 @@ import typer
 from tabulate import tabulate
 
 from reslab.cli.app import WEIGHTS, app
-from reslab.errors import UserError, located, new_file, plain
+from reslab.errors import UserError, check_folder, located, new_file, plain
 
 Network = Annotated[
     Path, typer.Argument(help="A folder with a trained or imported network, a .safetensors file of one, or ARCHIVE.zip/NETWORK.")
@@ -104,6 +104,8 @@ def score(
 
     if labels is not None and images is None:
         raise UserError("--labels goes with --images")
+    if output is not None:
+        check_folder(output)
     stored, device = load_network(network), hardware.choose_device()
     hardware.prepare(device, precision=stored.precision.name, fast=False, numeric=stored.numerics)
     if images is None:

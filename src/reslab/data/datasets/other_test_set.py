@@ -10,6 +10,7 @@ from reslab.data.datasets.archives import look_into
 from reslab.data.datasets.left_out import LeftOut, images_in
 from reslab.data.datasets.places import Layout, flat_layout, split_layout
 from reslab.data.prepared.splits import Arrays
+from reslab.environment import memory_bytes
 from reslab.errors import UserError, first_line, located, shown
 
 ONLY_TRAIN = "only train/ in it; expected test/<class>/<image> or <class>/<image> (to score what trained, give train/ itself)"
@@ -34,8 +35,9 @@ def read(
     if source.suffix == ".npy":
         if labels is None:
             raise UserError(f"{source}: labels missing; give them as a second .npy file")
-        images = _images(source, image_shape)
-        return Arrays(images, _labels(labels, len(class_names), len(images)))
+        images = _images(source, image_shape)  # not read before there are labels for them
+        numbers = _labels(labels, len(class_names), len(images))
+        return Arrays(np.array(images, order="C"), numbers)
     if labels is not None:
         raise UserError(f"{labels}: labels are for images in a .npy file; in {source} the folder names are the classes")
     from reslab.data.decode import as_evaluated
@@ -107,6 +109,8 @@ def _load(path: Path) -> np.ndarray:
         raise UserError(f"{path}: not an array of numbers ({first_line(error)})") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: several arrays in one file (.npz); expected one array, a .npy file")
+    if array.nbytes > (memory := memory_bytes()):  # a sparse file of a terabyte takes no room on a disk
+        raise UserError(f"{path}: {array.nbytes:,} bytes; this machine has a memory of {memory:,}")
     return array
 
 
@@ -115,11 +119,11 @@ def _images(path: Path, image_shape: list[int]) -> np.ndarray:
     if images.dtype != np.uint8:
         raise UserError(f"{path}: numbers of type {images.dtype}; expected uint8, pixels from 0 to 255")
     if images.shape[1:] == (channels, height, width):
-        return np.array(images)
+        return images
     if images.shape[1:] == (height, width, channels):
-        return np.array(images.transpose(0, 3, 1, 2), order="C")
+        return images.transpose(0, 3, 1, 2)
     if channels == 1 and images.shape[1:] == (height, width):
-        return np.array(images[:, None])
+        return images[:, None]
     forms = f"(N, {height}, {width}, {channels}) or (N, {channels}, {height}, {width})"
     raise UserError(f"{path}: an array of shape {images.shape}; the network takes {forms}")
 
