@@ -110,11 +110,12 @@ def test_what_an_older_version_wrote_is_read_only_where_that_is_allowed_and_a_li
     checksums.note_unverified.cache_clear()
     path = tmp_path / "runs" / "a.json"
     path.parent.mkdir()
-    path.write_text(json.dumps({"experiment": "a", "runs": [{"seed": 0}]}))
+    run = {"seed": 0, "status": "finished", "config": {"model": {}}, "test_error": 0.1}
+    path.write_text(json.dumps({"experiment": "a", "runs": [run]}))
     with pytest.raises(UserError, match="carries no checksum: damaged, or written by an older version; delete it and run"):
         network_files.experiment_record(path)
     for _ in range(2):
-        assert network_files.experiment_record(path, older=True)["runs"] == [{"seed": 0}]
+        assert network_files.experiment_record(path, older=True)["runs"] == [run]
     assert (
         capsys.readouterr().err == f"note: {path.parent}: from before files carried checksums, so damage there would not be seen\n"
     )
@@ -124,7 +125,8 @@ def test_equal_networks_of_two_machines_have_equal_records_but_for_times_and_env
     found = {}
     for machine, seconds in (("one", 2.0), ("two", 3.0)):
         path = tmp_path / machine / "runs" / "a.json"
-        runs = [{"seed": seed, "test_error": 0.1, "seconds": seconds, "device": machine, "numerics": "portable"} for seed in (0, 1)]
+        told = {"status": "finished", "config": {"model": {}}, "test_error": 0.1, "device": machine, "numerics": "portable"}
+        runs = [{"seed": seed, **told, "seconds": seconds} for seed in (0, 1)]
         network_files.write_experiment(path, "a", runs, checksums={})
         assert network_files.experiment_record(path)["runs"] == runs
         found[machine] = path.read_bytes()
@@ -199,3 +201,40 @@ def test_an_error_that_is_not_the_one_of_the_training_is_refused_unless_rounding
     nothing = Predictions(np.full((10, 2), np.nan, dtype=np.float32), labels, ["a", "b"])
     with pytest.raises(UserError, match=r"test error 1\.0000, but 0\.0000"):
         agreement.check("x", told, {"test": nothing})
+
+
+def write_one(folder, **changes):
+    """An experiment's record of one network, with a checksum that is right."""
+    run = {"identity": "abc", "seed": 0, "status": "finished", "config": {"model": {"name": "vgg"}}, "test_error": 0.1}
+    network_files.write_experiment(folder / "runs" / "x.json", "x", [run | changes], checksums={})
+    return network_files.experiment_record(folder / "runs" / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("identity", []),
+        ("status", "ok"),
+        ("status", -1),
+        ("test_error", "0.1"),
+        ("test_error", True),
+        ("test_error", None),
+        ("test_error", -0.1),
+        ("test_top5_error", 10.0),
+        ("train_loss", {}),
+        ("config", {}),
+        ("config", {"model": 3}),
+        ("dataset", {"name": "digits"}),
+        ("dataset", "digits"),
+        ("dataset", {}),
+        ("test_commonest", "x"),
+        ("parameters", "many"),
+        ("seconds", [1]),
+        ("device", 7),
+    ],
+)
+def test_a_record_that_holds_what_none_can_is_refused_although_its_checksum_is_right(key, value, tmp_path):
+    """It would be a number in a table, or a traceback."""
+    assert write_one(tmp_path)["runs"][0]["test_error"] == 0.1
+    with pytest.raises(UserError, match=rf"runs/x\.json: damaged record \(.*{key}.*\); delete it and run `dvc repro`$"):
+        write_one(tmp_path, **{key: value})

@@ -16,6 +16,16 @@ MACHINE = (  # what another machine changes in a run although it computes the sa
 )  # fmt: skip
 WEIGHTS, HISTORY, RECORD = "model.safetensors", "history.csv", "record.json"
 NEEDED = {"identity": str, "seed": int, "status": str, "config": dict}  # of a record, by whoever reads one
+STATUSES = ("finished", "diverged")
+KINDS: dict[str, Any] = {  # of what readers take from a record, where it is there: the checksum of an edited one may be right
+    **dict.fromkeys(("identity", "status", "dataset_checksum", "precision", "layout", "device", "torch", "commit"), str),
+    **dict.fromkeys(("config", "dataset", "checksums"), dict),
+    **dict.fromkeys(("epoch", "steps", "parameters", "multiply_adds", "test_images", "threads", "tau", "seconds"), int | float),
+    **dict.fromkeys(
+        ("train_loss", "test_loss", "test_ece", "test_ece_debiased", "test_ece_perfect", "test_commonest"), int | float
+    ),
+    **dict.fromkeys(("train_error", "test_error", "test_top5_error", "validation_error", "images_per_second"), int | float),
+}
 
 
 def read(folder: Path, *, mend: str = AGAIN, older: bool = False) -> tuple[dict[str, Any], list[dict[str, float]]]:
@@ -27,7 +37,19 @@ def read(folder: Path, *, mend: str = AGAIN, older: bool = False) -> tuple[dict[
     for key, kind in NEEDED.items():
         if not isinstance(record.get(key), kind):
             raise UserError(f"{folder / RECORD}: damaged record ({key} is missing or no {kind.__name__}); {mend}")
+    check_values(record, folder / RECORD, mend=mend)
     return record, read_history(folder / HISTORY, checksum_of(record, HISTORY), mend=mend)
+
+
+def check_values(run: dict[str, Any], path: Path, *, mend: str) -> None:
+    """Raise UserError if the record of a network holds what no version wrote: a number as text, an error beyond 100 %."""
+    for key, value in run.items():
+        if value is not None and key in KINDS and (not isinstance(value, KINDS[key]) or isinstance(value, bool)):
+            raise UserError(f"{path}: damaged record ({key} is {shown(value)}); {mend}")
+        if value is not None and key.endswith("_error") and not 0 <= value <= 1:
+            raise UserError(f"{path}: damaged record ({key} is {shown(value)}, not from 0 to 1); {mend}")
+    if run["status"] not in STATUSES:
+        raise UserError(f"{path}: damaged record (status is {shown(run['status'])}, none of {', '.join(STATUSES)}); {mend}")
 
 
 def write_experiment(path: Path, experiment: str, runs: Sequence[dict[str, Any]], *, checksums: dict[str, str]) -> None:
@@ -59,7 +81,20 @@ def experiment_record(path: Path, *, older: bool = False) -> dict[str, Any]:
         if told.keys() != {run["seed"] for run in record["runs"]}:
             raise UserError(f"{_beside(path)}: is not of the seeds in {path}; {AGAIN}")
         record["runs"] = [run | told[run["seed"]] for run in record["runs"]]
+    for run in record["runs"]:
+        _check_run(run, path)
     return record
+
+
+def _check_run(run: dict[str, Any], path: Path) -> None:
+    """Raise UserError unless statistics and comparisons find what they need."""
+    for key in ("status", "config", "test_error"):
+        if run.get(key) is None:
+            raise UserError(f"{path}: damaged record (no {key}); {AGAIN}")
+    check_values(run, path, mend=AGAIN)
+    dataset = run.get("dataset")  # older ones tell of none
+    if not isinstance(run["config"].get("model"), dict) or (dataset is not None and not {"name", "validation"} <= dataset.keys()):
+        raise UserError(f"{path}: damaged record (config or dataset is not whole); {AGAIN}")
 
 
 def _runs(path: Path, *, older: bool) -> dict[str, Any]:
