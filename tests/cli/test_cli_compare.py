@@ -65,7 +65,10 @@ def test_what_was_changed_and_what_it_brought(branched, names):
     [
         (["nowhere"], "'nowhere': no folder with results, and no branch, tag, commit or DVC experiment"),
         (["main", "main"], "main is named twice"),
-        (["results"], "results/params.yaml: no such file"),
+        (["results"], "results/params.yaml: no such file; results is no folder with results"),
+        (["main", "--output", "params.yaml"], "params.yaml: unknown format; give a .html"),
+        (["main", "--output", "none/x.html"], "none/x.html: there is no folder none; make it first"),
+        (["main", "--output", "docs"], "docs: is a folder; give a file"),
         (["--", "-x"], "'-x': no folder with results"),
     ],
 )

@@ -35,9 +35,18 @@ def test_profile_refuses_what_it_cannot_do(folder):
         reslab("profile", "own-tau", "--output", "trace.txt")
     with pytest.raises(UserError, match="unknown name 'no-such'"):
         reslab("profile", "no-such")
+    with pytest.raises(UserError, match=r"^none\.yaml: no such file"):
+        reslab("profile", "own-tau", "--params", "none.yaml")
 
 
 def test_schedule_writes_into_a_folder_that_is_there(folder):
     (folder / "plots").mkdir()
     assert reslab("schedule", "own-tau", "--output", "plots").startswith("plots/own-tau.png: ")
     assert (folder / "plots" / "own-tau.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("images", ["0", str(2**63), "9" * 30])
+def test_schedule_is_not_for_more_images_than_there_can_be(folder, images):
+    """Their steps would be more than a plot's numbers can hold: other points would be drawn."""
+    with pytest.raises(AssertionError, match="Invalid value for '--images'"):
+        reslab("schedule", "own-tau", "--images", images)

@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from reslab.cli.app import USE, app
+from reslab.errors import UserError, check_output
+
+FORMATS = (".html", ".htm")
 
 
 @app.command(rich_help_panel=USE)
@@ -25,6 +28,9 @@ def compare(
     from reslab.report.tables.cells import terminal
     from reslab.report.tables.side_by_side import side_by_side
 
+    check_output(output)
+    if output.suffix not in FORMATS and not (output.exists() and not output.is_file()):  # params.yaml is no place for a page
+        raise UserError(f"{output}: unknown format; give a {FORMATS[0]}")
     sides = read_sides(names or [])
     found = side_by_side(sides)
     beside = "" in found.errors  # the settings are beside the errors

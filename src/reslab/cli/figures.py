@@ -7,7 +7,7 @@ import typer
 
 from reslab import config
 from reslab.cli.app import USE, app
-from reslab.errors import check_folder
+from reslab.errors import UserError, check_folder
 
 
 @app.command(rich_help_panel=USE)
@@ -22,6 +22,8 @@ def figures(
 
     params, metrics = (Path("params.yaml"), Path("metrics")) if study is None else (study / "params.yaml", study)
     check_folder(output)
+    if study is not None and not params.exists():
+        raise UserError(f"{params}: no such file; give a folder of results/")
     written, left_out = paper.write(config.load(params), metrics, Path("data/predictions"), output)
     for path in written:
         print(path)

@@ -29,8 +29,9 @@ def profile(
     check_output(output)
     if output.suffix != ".json":
         raise UserError(f"{output}: unknown format; give a .json, which is what viewers of traces read")
+    study = config.load(params)
     with located(params):
-        chosen = config.load(params).experiment(experiment)
+        chosen = study.experiment(experiment)
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # its messages about a missing GPU are no news
     from reslab.cost.profile import profiled
     from reslab.data import prepared

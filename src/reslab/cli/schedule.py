@@ -21,7 +21,7 @@ def schedule(
     output: Annotated[
         Path, typer.Option(help="The file to write, .png, .svg or .pdf, or a folder, which gets EXPERIMENT.png.")
     ] = Path("schedule.png"),
-    images: Annotated[int | None, typer.Option(min=1, help="Training images, if the data is not there yet.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, max=10**9, help="Training images, if the data is not there yet.")] = None,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Plot the learning rate of an experiment over its whole budget."""

@@ -97,6 +97,7 @@ def read_side(name: str) -> Side:
     if not (folder / PARAMS).is_file():  # an experiment may have the name of a folder, such as `layers`
         with contextlib.suppress(git.NoCommit):
             return read_commit(name, git.find(name))
+        raise UserError(f"{folder / PARAMS}: no such file; {name} is no folder with results, as in results/, nor a clone")
     kept = (folder / "runs").is_dir() and (folder / PARAMS).is_file()  # in results/ the records are beside params.yaml
     return _read(name, folder, folder / "runs" if kept else folder / METRICS / "runs")
 
