@@ -151,3 +151,10 @@ def decode(job: Job, ranks: Ranks = ALONE) -> None:
 def test_every_process_may_start_decoders(tmp_path):
     spread.train_over(decode, Job(0, tmp_path), 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_a_number_of_a_process_beyond_all_of_them_is_refused_and_not_waited_for(monkeypatch):
+    for name, value in {"RANK": "5", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^RANK=5 is not allowed: a whole number from 0 to 1, "), spread.joined_by_torchrun():
+        pass

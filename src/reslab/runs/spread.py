@@ -44,6 +44,8 @@ def one_a_gpu() -> int:
 def joined_by_torchrun() -> Iterator[Ranks]:
     """Join the processes that torchrun has started, on this and on other machines."""
     ranks = Ranks(count_from_environment("RANK", 0, least=0), count_from_environment("WORLD_SIZE", 1))
+    if ranks.rank >= ranks.count:  # it would wait for a first process that does not know of it
+        raise UserError(f"RANK={ranks.rank} is not allowed: a whole number from 0 to {ranks.count - 1}, one less than WORLD_SIZE")
     local = count_from_environment("LOCAL_RANK", 0, least=0)
     device = take_device(local, count_from_environment("LOCAL_WORLD_SIZE", ranks.count))
     with contextlib.nullcontext() if ranks.first else stop.speechless():
