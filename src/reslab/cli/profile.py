@@ -32,7 +32,7 @@ def profile(
     study = config.load(params)
     with located(params):
         chosen = study.experiment(experiment)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # its messages about a missing GPU are no news
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # its steps, and a missing GPU, are no news
     from reslab.cost.profile import profiled
     from reslab.data import prepared
     from reslab.experiment.bound import bound
