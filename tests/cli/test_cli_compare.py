@@ -56,7 +56,8 @@ def test_what_was_changed_and_what_it_brought(branched, names):
     assert f"verdict against {first}" in printed and "undecided at n = 2" in printed
     assert "The same networks on all sides: own-tau." in printed
     page = (branched / "compare.html").read_text()
-    assert "What it brought" in page and "undecided at n = 2" in page and "0.136" in page
+    assert page.count("What it brought") == 1 and "undecided at n = 2" in page and "0.136" in page
+    assert "Holm's correction for the 1 test here" in printed and "minus" in page
     assert call(branched, "git", "status", "--porcelain", "--", "compare.html").stdout == ""
 
 
@@ -75,6 +76,19 @@ def test_what_was_changed_and_what_it_brought(branched, names):
 def test_what_cannot_be_compared_is_named(branched, names, message):
     with pytest.raises(UserError, match=re.escape(message)):
         compare_in(branched, *names)
+
+
+def test_a_narrow_terminal_shows_whole_verdicts(branched, monkeypatch):
+    """A verdict that would leave no room for the numbers has a line of its own."""
+    monkeypatch.setenv("COLUMNS", "80")
+    printed = compare_in(branched, "main", "smaller-tau", "results/kept").split("error after the last epoch")[0]
+    assert [line for line in printed.splitlines() if line.startswith("    undecided at n = 2: ")]
+    assert " of " in printed and "smaller-tau" in printed  # whose difference it is
+
+
+def test_the_page_of_a_folder_that_is_not_there_is_refused_first(branched):
+    with contextlib.chdir(branched), pytest.raises(UserError, match=r"there is no folder nowhere; make it first"):
+        reslab("compare", "main", "smaller-tau", "--output", "nowhere/page.html")
 
 
 def test_the_records_are_believed_and_not_an_edited_params_file(branched, tmp_path):

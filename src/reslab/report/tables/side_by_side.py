@@ -16,18 +16,24 @@ from reslab.report.tables.results import error_cell
 
 DIGITS = 6
 MOST_COLUMNS = 8  # settings and errors beside one another
+MOST_NAMES = 6  # in a note
 ABSENT = "-"
+ERRORS = "Test error after the last epoch, mean ± std over seeds"
 HEADINGS = ("setting", "error %")  # of a column that is no side
 AT = " @ "  # no name of an experiment has it
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """What `reslab compare` shows: tables of settings, of errors and of differences, and what there is to say of them."""
+    """What `reslab compare` shows: tables of settings, of errors and of differences, what each is, and what else there is to say.
+
+    `tests` says how the verdicts were reached, and is empty without any.
+    """
 
     settings: Columns
     errors: Columns
     differences: Columns
+    tests: str
     notes: list[str]
 
 
@@ -37,7 +43,7 @@ def side_by_side(sides: list[Side]) -> SideBySide:
     changed, same = _changed(sides)
     compared = _compared(sides, changed)
     errors = _errors(sides, changed) if changed else {}
-    return SideBySide(_settings(sides), errors, _differences(compared, sides), _notes(sides, same, compared))
+    return SideBySide(_settings(sides), errors, _differences(compared, sides), _tests(compared, sides[0]), _notes(sides, same))
 
 
 def _settings(sides: list[Side]) -> Columns:
@@ -126,22 +132,37 @@ def comparable(side: Side, base: Side) -> bool:
 
 
 def _differences(compared: pd.DataFrame | None, sides: list[Side]) -> Columns:
-    """One row a difference, with its verdict."""
+    """One row a difference, with its verdict; which side it is of where there are several."""
     if compared is None:
         return {}
-    rows, against = compared.to_dict("records"), sides[0].name
+    rows = compared.to_dict("records")
     named = [row["experiment"].split(AT, 1) for row in rows]
     return {
         "experiment": words(name for name, _ in named),
-        "of": words(side for _, side in named),
-        f"verdict against {against}": words(row["verdict"] for row in rows),
+        **({"of": words(side for _, side in named)} if len(sides) > 2 else {}),
+        verdict_heading(sides[0].name): words(row["verdict"] for row in rows),
         "difference, points": [points(row["difference"]) for row in rows],
         "95 % interval": [span(row["ci_low"], row["ci_high"], 100) for row in rows],
         "p (Holm)": [EMPTY if math.isnan(row["p_holm"]) else p_cell(row["p_holm"]) for row in rows],
     }
 
 
-def _notes(sides: list[Side], same: list[str], compared: pd.DataFrame | None) -> list[str]:
+def verdict_heading(first: str) -> str:
+    """The heading of the verdicts on the difference from the first side."""
+    return f"verdict against {first}"
+
+
+def _tests(compared: pd.DataFrame | None, base: Side) -> str:
+    """How the verdicts were reached; empty without any."""
+    if compared is None:
+        return ""
+    number = number_of_tests(compared)
+    many = f"{number} test{'' if number == 1 else 's'}"
+    tests = f"Verdicts by Welch's and Boschloo's tests after Holm's correction for the {many} here."
+    return f"Difference: minus {base.name}, negative is better. {tests}"
+
+
+def _notes(sides: list[Side], same: list[str]) -> list[str]:
     """What there is to say beside the tables."""
     notes = [f"The same networks on all sides: {', '.join(same)}."] if same else []
     for side in sides[1:]:
@@ -152,11 +173,6 @@ def _notes(sides: list[Side], same: list[str], compared: pd.DataFrame | None) ->
                 f"{side.name}: params.yaml was changed after {', '.join(edited)} {'was' if len(edited) == 1 else 'were'} trained; "
                 "shown is what was trained. `dvc repro` trains what params.yaml says."
             )
-    if compared is not None:
-        notes.append(
-            f"Test error after the last epoch, mean ± std over seeds. Difference: minus {sides[0].name}, negative is better. "
-            f"Verdicts by Welch's and Boschloo's tests after Holm's correction for the {number_of_tests(compared)} test(s) here."
-        )
     return notes
 
 
@@ -167,5 +183,6 @@ def _alone(side: Side, base: Side) -> list[str]:
         notes.append(f"{side.name} has another dataset than {base.name}: there is no verdict on their errors.")
     for one, other in ((side, base), (base, side)):
         if only := [name for name in one.study.experiments if name not in other.study.experiments]:
-            notes.append(f"Only in {one.name}, not in {other.name}: {', '.join(only)}.")
+            more = f" and {len(only) - MOST_NAMES} more" if len(only) > MOST_NAMES else ""
+            notes.append(f"Only in {one.name}, not in {other.name}: {', '.join(only[:MOST_NAMES])}{more}.")
     return notes
