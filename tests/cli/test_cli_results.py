@@ -202,3 +202,8 @@ def test_figures_of_kept_results_say_what_they_cannot_draw(repository, tmp_path)
             reslab("figures", "results/none", "--output", str(tmp_path))
     assert {"curves.pdf", "depth_and_tau.pdf", "growth.pdf", "threshold.pdf"} <= {path.name for path in tmp_path.iterdir()}
     assert "left out reliability.pdf: no predictions of" in printed
+    boxes = {
+        path.stem: re.search(rb"/MediaBox \[ 0 0 (\S+) (\S+) \]", path.read_bytes()).groups() for path in tmp_path.glob("*.pdf")
+    }
+    assert {round(float(width)) for width, _ in boxes.values()} == {486}  # points: the width of a page
+    assert float(boxes["depth_and_tau"][1]) > 3.5 * 72  # nine rows of a legend leave the axes their room

@@ -11,6 +11,7 @@ from reslab.report.figures.curves import plot_curves
 from reslab.report.figures.errors import plot_depth_and_tau
 from reslab.report.figures.growth import plot_growth
 from reslab.report.figures.reliability import plot_reliability
+from reslab.report.figures.style import PAGE_WIDTH
 from reslab.report.predictions import digest
 from reslab.report.statistics.growth import has_depths
 from reslab.report.statistics.summary import histories, runs_table, summarize
@@ -50,10 +51,10 @@ def _growth(layers: Path, folder: Path) -> list[Path]:
     try:
         table = pd.read_csv(path, dtype={"experiment": str, "series": str}, keep_default_na=False, na_values=[""])
         if has_depths(table):
-            plot_growth(table, folder / "growth.pdf", against="blocks")
+            plot_growth(table, folder / "growth.pdf", against="blocks", width=PAGE_WIDTH)
             written.append(folder / "growth.pdf")
         if table["tau"].notna().any():
-            plot_growth(table, folder / "threshold.pdf", against="scaled")
+            plot_growth(table, folder / "threshold.pdf", against="scaled", width=PAGE_WIDTH)
             written.append(folder / "threshold.pdf")
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # in a table without checksums anything may be
         raise UserError(f"{path}: damaged ({first_line(error)}); {table_checksums.LAYERS_AGAIN}") from None

@@ -1,5 +1,6 @@
 """Test error against a setting that a study varies, or against a cost."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ MOST_TICKS = 8
 BESIDE, JITTER = 7.0, 1.2  # points between series at the same value, and between the seeds of one
 ACROSS = 28.0  # points, over which all series at a value are spread at most: they must not seem to be at the next one
 NARROW = 120  # points, less than a panel is wide: what is drawn beside the outermost value stays inside
+HEIGHT, FEW_ROWS = 3.2, 5  # inches of a figure, and rows of a legend for which they are enough
+ROW = 1.5 * SMALL / 72  # inches, of a row of a legend
+SHORT = 18  # letters of a legend that has two columns
 DIVERGED = "diverged (at the top edge)"
 
 
@@ -30,13 +34,17 @@ def plot_depth_and_tau(study: Study, summary: pd.DataFrame, runs: pd.DataFrame, 
     found = [Axis(name, f"model.{name}", columns[name].to_dict()).known() for name in columns]
     shown = [axis for axis in found if axis.values] or found[:1]
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(shown), figsize=(PAGE_WIDTH, 3.2), sharey=True, squeeze=False)
+        figure, panels = plt.subplots(1, len(shown), figsize=(PAGE_WIDTH, HEIGHT), sharey=True, squeeze=False)
+        rows = 0
         for axes, axis in zip(panels[0], shown, strict=True):
             entries = draw_series(axes, axis, series(axis, study_settings(study)), summary, runs) if axis.values else []
             axes.set(xlabel=axis.name, title=f"error against {axis.name}")
             if entries:
                 place = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "frameon": False, "fontsize": SMALL}
-                axes.legend(*zip(*entries, strict=True), ncols=2 if max(len(text) for _, text in entries) < 18 else 1, **place)
+                across = 2 if max(len(text) for _, text in entries) < SHORT else 1
+                axes.legend(*zip(*entries, strict=True), ncols=across, **place)
+                rows = max(rows, math.ceil(len(entries) / across))
+        figure.set_figheight(HEIGHT + max(rows - FEW_ROWS, 0) * ROW)  # a long legend takes nothing from the axes
         scale_errors(panels[0][0], [])
         panels[0][0].set(ylabel=error_label(panels[0][0]))
         save(figure, path)

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 from scipy import stats
 
-from reslab.report.figures.style import COLOURS, PLAIN, STYLE, save
+from reslab.report.figures.style import COLOURS, PLAIN, SMALL, STYLE, save
 from reslab.report.statistics.growth import positive
 
 COLUMNS = 4
@@ -21,6 +21,8 @@ WIDE_RATIO = 30  # largest over smallest response, from which on an axis is loga
 FEW_DECADES = 100  # largest over smallest value, up to which a logarithmic axis has marks at 1, 2 and 5
 HIGHEST = 1e6  # where the growth axis ends: what explodes leaves it, what is bounded can still be told apart
 BEYOND = {"marker": 6, "linestyle": "none", "clip_on": False, "in_layout": False}  # a caret at the upper edge
+PAPER_ROW, PAPER_LEGEND = 1.7, 0.3  # inches, of a row of panels and of a legend in a paper
+TINY = 6  # points, of numbers that would touch one another in a paper
 MARKERS = "osD^vPX"
 NORMS = {False: "without batch norm", True: "with batch norm"}
 TITLES = {"forward": "norm of the stream,\nlast block / first", "backward": "gradient of the stream,\nfirst block / last"}
@@ -72,11 +74,12 @@ def draw_responses(axes: Axes, rows: pd.DataFrame, shades: dict[float, np.ndarra
         axes.set_ylim(0, 1.1 * high)
 
 
-def plot_growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
+def plot_growth(table: pd.DataFrame, path: Path, *, against: Against, width: float | None = None) -> None:
     """Growth of the stream's norm and gradient, log axes; rows without and with batch norm, columns before and after training.
 
     By L ("blocks"), one line a series, with what lies above the line of tau = 1/sqrt(L) shaded; or the points of all depths and
-    taus by tau * sqrt(L) ("scaled"), with what lies above 1 shaded.
+    taus by tau * sqrt(L) ("scaled"), with what lies above 1 shaded. A `width` in inches is that of a paper, whose letters are
+    small; without one the figure has the size that suits a screen.
     """
     table = table.assign(scaled=table["tau"] * np.sqrt(table["blocks"]))
     rows = [norm for norm in NORMS if norm in set(table["batch_norm"])]
@@ -86,7 +89,8 @@ def plot_growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
         for i, series in enumerate(dict.fromkeys(table["series"]))
     }
     with plt.rc_context(STYLE):
-        size = (3.1 * len(columns) + 0.4, 3.1 * len(rows) + 0.9)
+        wide, high = 3.1 * len(columns) + 0.4, 3.1 * len(rows) + 0.9
+        size = (wide, high) if width is None else (width, max(high * width / wide, PAPER_ROW * len(rows)) + PAPER_LEGEND)
         figure, grid = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False, sharey="row", sharex="col")
         for line, norm in zip(grid, rows, strict=True):
             for axes, (moment, direction) in zip(line, columns, strict=True):
@@ -98,19 +102,30 @@ def plot_growth(table: pd.DataFrame, path: Path, *, against: Against) -> None:
                 low, high = values.min() / 1.5, min(values.max() * 1.5, HIGHEST)
                 logarithmic(line[0].yaxis, low, high)
                 line[0].set_ylim(low, high)
-            line[0].set_ylabel(NORMS[norm], fontsize=11)
+            line[0].set_ylabel(NORMS[norm], fontsize=None if width else 11)
         for axes, (moment, direction) in zip(grid[0], columns, strict=True):
-            axes.set_title(f"{moment}:\n{TITLES[direction]}", fontsize=10)
+            axes.set_title(f"{moment}:\n{TITLES[direction]}", fontsize=SMALL if width else 10)
         for axes in grid[-1]:
             axes.set_xlabel("L, residual blocks" if against == "blocks" else "tau · sqrt(L)")
-        handles = [plt.Line2D([], [], **look, linestyle="-" if against == "blocks" else "none") for look in looks.values()]
-        handles.append(plt.Rectangle((0, 0), 1, 1, color="#D55E00", alpha=0.12, linewidth=0))
-        names = [*looks, "above the threshold tau = 1/sqrt(L)"]
-        if (table[list(TITLES)] > HIGHEST).any(axis=None):
-            handles.append(plt.Line2D([], [], color=mpl.rcParams["text.color"], **BEYOND))
-            names.append(f"beyond {HIGHEST:.0e}".replace("e+0", "e"))
-        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), len(columns) + 1), frameon=False)
+            if width:
+                axes.tick_params(axis="x", labelsize=TINY)
+        entries = growth_legend(table, looks, against)
+        across = min(len(entries), len(columns) if width else len(columns) + 1)
+        place = {"loc": "outside lower center", "ncols": across, "frameon": False}
+        figure.legend(*zip(*entries, strict=True), **place, fontsize=SMALL if width else None)
         save(figure, path)
+
+
+def growth_legend(table: pd.DataFrame, looks: dict[str, dict], against: Against) -> list:
+    """The legend's entries (handle, label): the series, the threshold, and the mark of what leaves the axes, if something does."""
+    line = "-" if against == "blocks" else "none"
+    entries = [(plt.Line2D([], [], **look, linestyle=line), name) for name, look in looks.items()]
+    shaded = plt.Rectangle((0, 0), 1, 1, color="#D55E00", alpha=0.12, linewidth=0)
+    entries.append((shaded, "above the threshold tau = 1/sqrt(L)"))
+    if (table[list(TITLES)] > HIGHEST).any(axis=None):
+        caret = plt.Line2D([], [], color=mpl.rcParams["text.color"], **BEYOND)
+        entries.append((caret, f"beyond {HIGHEST:.0e}".replace("e+0", "e")))
+    return entries
 
 
 def draw_growth(axes: Axes, panel: pd.DataFrame, direction: str, against: Against, looks: dict[str, dict]) -> None:
