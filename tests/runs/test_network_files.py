@@ -135,6 +135,11 @@ def test_equal_networks_of_two_machines_have_equal_records_but_for_times_and_env
     records.write_record(tmp_path / "one" / "environments" / "a.json", {"experiment": "a", "runs": other})
     with pytest.raises(UserError, match=r"environments/a\.json: is not of the seeds in .*; delete it and run `dvc repro`"):
         network_files.experiment_record(tmp_path / "one" / "runs" / "a.json")
+    path = tmp_path / "two" / "runs" / "a.json"
+    record = records.read_record(path)
+    records.write_record(path, {key: value for key, value in record.items() if key != "times_in"})
+    with pytest.raises(UserError, match=r"runs/a\.json: damaged record \(no times_in, although .* is there\); delete it"):
+        network_files.experiment_record(path)
 
 
 def test_a_record_of_another_experiment_is_refused(tmp_path):

@@ -81,6 +81,8 @@ def experiment_record(path: Path, *, older: bool = False) -> dict[str, Any]:
         if told.keys() != {run["seed"] for run in record["runs"]}:
             raise UserError(f"{_beside(path)}: is not of the seeds in {path}; {AGAIN}")
         record["runs"] = [run | told[run["seed"]] for run in record["runs"]]
+    elif _beside(path).exists():
+        raise UserError(f"{path}: damaged record (no times_in, although {_beside(path)} is there); {AGAIN}")
     for run in record["runs"]:
         _check_run(run, path)
     return record
