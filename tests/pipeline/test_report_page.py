@@ -144,7 +144,7 @@ def test_every_seed_is_named_under_the_pointer_and_a_click_shows_its_experiment_
     return [...found, pressed(), page.querySelector('#every-seed').scrollWidth].join('|');
     """
     said, leads, alone, after, width = browser.framed(report, script, width=390).split("|")
-    assert re.fullmatch(r"[\w-]+, seed \d, epoch (2|15): [\d.]+ record", said)
+    assert re.fullmatch(r"[\w-]+, seed \d, epoch (2|10): [\d.]+ record", said)
     assert (leads, alone, after) == ("true", said.partition(",")[0], "")
     assert int(width) <= 390
     assert "http" not in re.sub("<!--.*?-->", "", "".join(re.findall(r'(?:src|href)="(.*?)"', report.read_text())))
