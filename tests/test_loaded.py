@@ -23,8 +23,7 @@ HAS_TORCH = "import sys; print('torch' in sys.modules)"
 
 
 def done(python, *arguments, **options) -> tuple[int, str, str]:
-    # Not os.environ: what other tests or imports of this process left there may be another environment than the loaded one's.
-    environment = loaded.ENVIRONMENT | {"PYTHONPATH": "", "WORD": "a b"} | options.pop("environment", {})
+    environment = os.environ | {"PYTHONPATH": "", "WORD": "a b"} | options.pop("environment", {})
     found = subprocess.run([python, *arguments], env=environment, capture_output=True, text=True, check=False, **options)
     return found.returncode, found.stdout, found.stderr
 
