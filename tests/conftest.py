@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PIPELINE = Path(__file__).parent / "pipeline"
 
 torch.set_num_threads(1)
+BEFORE = dict(os.environ)  # of all tests
 
 
 def pytest_collection_modifyitems(config, items):
@@ -31,6 +32,17 @@ def pytest_collection_modifyitems(config, items):
     items[:] = dealt(items, workers, rank=_rank, file=lambda item: item.path)
 
 
+def pytest_collection_finish():
+    """Libraries that test files import set variables; a command of another environment than the loaded one's loads its own."""
+    _put_back(BEFORE)
+
+
+def _put_back(environment):
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
+
+
 def _rank(item) -> int:
     """0 for the tests that take longest, 3 for those that take no time."""
     return 2 * (item.get_closest_marker("pipeline") is None) + (item.get_closest_marker("slow") is None)
@@ -41,21 +53,18 @@ def environment_of_the_module():
     """What the fixtures of a module set is not there for the next: some train a network, and `hardware.prepare` sets variables."""
     before = dict(os.environ)
     yield
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)
+    _put_back(before)
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """A test run inside a DVC stage must not write into the outer project; what a test sets is not there for the next."""
-    before = set(os.environ)
+    before = dict(os.environ)
     for name in before:
         if name.startswith(("DVC_", "RESLAB_", "MLFLOW_")) and name not in ("RESLAB_DATASETS", "RESLAB_EXHAUSTIVE"):
             monkeypatch.delenv(name)
     yield
-    for name in set(os.environ) - before:  # hardware.prepare sets some; commands of another environment load their own libraries
-        del os.environ[name]
+    _put_back(before)
 
 
 @pytest.fixture
