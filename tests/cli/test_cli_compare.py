@@ -86,11 +86,6 @@ def test_a_narrow_terminal_shows_whole_verdicts(branched, monkeypatch):
     assert " of " in printed and "smaller-tau" in printed  # whose difference it is
 
 
-def test_the_page_of_a_folder_that_is_not_there_is_refused_first(branched):
-    with contextlib.chdir(branched), pytest.raises(UserError, match=r"there is no folder nowhere; make it first"):
-        reslab("compare", "main", "smaller-tau", "--output", "nowhere/page.html")
-
-
 def test_the_records_are_believed_and_not_an_edited_params_file(branched, tmp_path):
     folder = copy(branched, tmp_path / "reslab")
     edit(folder, "params.yaml", "tau: 1.0", "tau: 0.5")

@@ -22,10 +22,8 @@ from reslab.stop.streams import SECONDS_BETWEEN_LOOKS
 if TYPE_CHECKING:
     import psutil
 
-SIGNALS = (  # of batch schedulers, of Ctrl-C, of a closed terminal, and of schedulers that warn before the end of the time
-    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
-    *(signal.SIGUSR1, signal.SIGUSR2),
-)
+# Of batch schedulers, of Ctrl-C, of a closed terminal; the last two of schedulers that warn before the end of the time.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 SECONDS, SECONDS_OF_A_WORKER = 8.0, 5.0  # until a process is ended; the stage has something to do after its workers
 GO_ON = "finished work is kept; run the same command again to resume"
 
