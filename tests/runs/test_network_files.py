@@ -15,6 +15,7 @@ from reslab.report import predictions
 from reslab.report.predictions import Predictions, agreement
 from reslab.report.predictions.scores import score
 from reslab.runs import checksums, network_files, records
+from reslab.tracking.networks import TrainedNetwork
 from reslab.training import checkpoint
 from reslab.training.log import Log
 from reslab.training.losses import cross_entropy
@@ -243,3 +244,11 @@ def test_a_record_that_holds_what_none_can_is_refused_although_its_checksum_is_r
     assert write_one(tmp_path)["runs"][0]["test_error"] == 0.1
     with pytest.raises(UserError, match=rf"runs/x\.json: damaged record \(.*{key}.*\); delete it and run `dvc repro`$"):
         write_one(tmp_path, **{key: value})
+
+
+def test_what_a_stopped_training_left_is_read_for_mlflow_alone(seeds):
+    told = records.read_record(seeds[0] / "record.json")
+    records.write_record(seeds[0] / "record.json", told | {"status": network_files.KILLED})
+    assert TrainedNetwork.read("x", seeds[0]).run_status == "KILLED"
+    with pytest.raises(UserError, match=r"record\.json: damaged record \(status is 'killed', none of finished, diverged\)"):
+        network_files.read(seeds[0])

@@ -16,7 +16,7 @@ MACHINE = (  # what another machine changes in a run although it computes the sa
 )  # fmt: skip
 WEIGHTS, HISTORY, RECORD = "model.safetensors", "history.csv", "record.json"
 NEEDED = {"identity": str, "seed": int, "status": str, "config": dict}  # of a record, by whoever reads one
-STATUSES = ("finished", "diverged")
+STATUSES, KILLED = ("finished", "diverged"), "killed"  # the last of one that was told to stop, and may go on
 KINDS: dict[str, Any] = {  # of what readers take from a record, where it is there: the checksum of an edited one may be right
     **dict.fromkeys(("identity", "status", "dataset_checksum", "precision", "layout", "device", "torch", "commit"), str),
     **dict.fromkeys(("config", "dataset", "checksums"), dict),
@@ -28,28 +28,30 @@ KINDS: dict[str, Any] = {  # of what readers take from a record, where it is the
 }
 
 
-def read(folder: Path, *, mend: str = AGAIN, older: bool = False) -> tuple[dict[str, Any], list[dict[str, float]]]:
+def read(
+    folder: Path, *, mend: str = AGAIN, older: bool = False, stopped: bool = False
+) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """The record and the history of a network, verified; raises UserError if one is missing or damaged.
 
-    `older`: also those of a version that wrote no checksums.
+    `older`: also those of a version that wrote no checksums. `stopped`: also those of a network that was told to stop.
     """
     record = read_record(folder / RECORD, mend=mend, older=older)
     for key, kind in NEEDED.items():
         if not isinstance(record.get(key), kind):
             raise UserError(f"{folder / RECORD}: damaged record ({key} is missing or no {kind.__name__}); {mend}")
-    check_values(record, folder / RECORD, mend=mend)
+    check_values(record, folder / RECORD, mend=mend, statuses=(*STATUSES, KILLED) if stopped else STATUSES)
     return record, read_history(folder / HISTORY, checksum_of(record, HISTORY), mend=mend)
 
 
-def check_values(run: dict[str, Any], path: Path, *, mend: str) -> None:
+def check_values(run: dict[str, Any], path: Path, *, mend: str, statuses: Sequence[str] = STATUSES) -> None:
     """Raise UserError if the record of a network holds what no version wrote: a number as text, an error beyond 100 %."""
     for key, value in run.items():
         if value is not None and key in KINDS and (not isinstance(value, KINDS[key]) or isinstance(value, bool)):
             raise UserError(f"{path}: damaged record ({key} is {shown(value)}); {mend}")
         if value is not None and key.endswith("_error") and not 0 <= value <= 1:
             raise UserError(f"{path}: damaged record ({key} is {shown(value)}, not from 0 to 1); {mend}")
-    if run["status"] not in STATUSES:
-        raise UserError(f"{path}: damaged record (status is {shown(run['status'])}, none of {', '.join(STATUSES)}); {mend}")
+    if run["status"] not in statuses:
+        raise UserError(f"{path}: damaged record (status is {shown(run['status'])}, none of {', '.join(statuses)}); {mend}")
 
 
 def write_experiment(path: Path, experiment: str, runs: Sequence[dict[str, Any]], *, checksums: dict[str, str]) -> None:

@@ -34,7 +34,7 @@ class TrainedNetwork:
     @classmethod
     def read(cls, experiment: str, folder: Path) -> "TrainedNetwork":
         """Read what train wrote into a seed's folder; raises UserError if it is missing or damaged."""
-        record, history = network_files.read(folder, older=True)
+        record, history = network_files.read(folder, older=True, stopped=True)
         return cls(experiment, record, history, folder)
 
     @classmethod
@@ -55,7 +55,7 @@ class TrainedNetwork:
     @property
     def run_status(self) -> str:
         """What MLflow calls the status of its training, which may go on if it was told to stop."""
-        return {"running": "RUNNING", "killed": "KILLED", "diverged": "FAILED"}.get(self.record["status"], "FINISHED")
+        return {"running": "RUNNING", network_files.KILLED: "KILLED", "diverged": "FAILED"}.get(self.record["status"], "FINISHED")
 
     @property
     def started(self) -> int:

@@ -161,7 +161,7 @@ def reported_if_stopped(folder: SeedFolder, log: Log, recorded: Callable[[str], 
         yield
     except stop.Stopped:
         draft = folder.start_draft()
-        write_told(draft, log.history or [{"epoch": 0}], recorded("killed"), {})
+        write_told(draft, log.history or [{"epoch": 0}], recorded(network_files.KILLED), {})
         raise
 
 
