@@ -1,11 +1,9 @@
-"""Images per second decoded and cropped, ours beside torchvision's: `python benchmarks/streaming.py --workers 0 --workers 2`.
+"""Images per second decoded and cropped, ours beside others': `python benchmarks/streaming.py --workers 0 --workers 2`.
 
-Ours and theirs do the same work on the same JPEGs: read, decode, RandomResizedCrop to bytes, batches in this process. Theirs is
-ImageFolder with RandomResizedCrop and PILToTensor in a DataLoader; "usual" is ImageFolder with the transforms of torch's example
-for ImageNet, which also flips and normalizes on the CPU: ours does that on the device, within the step. Processes are started
-before anything is timed; rounds are interleaved, so that a busy machine slows all; numbers are medians over rounds. Then the CPU
-time of one process alone, which others change less: the loaders, and decoding and cropping by PIL, which we use, beside
-torchvision.io.
+All do the same work on the same JPEGs: read, decode, crop at random, resize, batches in this process (`loops/loaders.py`).
+Processes are started before anything is timed; rounds are interleaved, so that a busy machine slows all; numbers are medians
+over rounds. Then the CPU time of one process alone, its threads included, which others change less: the loaders, and decoding
+and cropping by PIL, which we use, beside torchvision.io.
 """
 
 import io
@@ -13,7 +11,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,28 +20,16 @@ import torch
 import typer
 from PIL import Image
 from tabulate import tabulate
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import ImageFolder as TheirFolder
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from reslab.data import prepared
-from reslab.data.batches.order import Order
-from reslab.data.batches.placement import crop_of
-from reslab.data.batches.streamed import Streamed
-from reslab.data.datasets.image_folder import ImageFolder
+from loops.loaders import loaders
 from reslab.data.decode import Form, window
 from reslab.environment import cpu_count
 from reslab.errors import run
 
 DECODED = 64  # images of one timed call of a decoder
 CROP = {"top": 60, "left": 50, "height": 300, "width": 280}  # of a picture of 500x400
-USUAL = [
-    transforms.RandomHorizontalFlip(),
-    transforms.ToTensor(),
-    transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-]
 LONGER = 500  # pixels of a picture's longer side; the other has four fifths, as ImageNet's usually have
 
 
@@ -60,46 +46,6 @@ def write_jpegs(folder: Path, count: int, longer: int = LONGER) -> None:
         path = folder / ("train" if i < count else "test") / str(i // 2 % 2) / f"{i:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(path, quality=90)
-
-
-def loaders(folder: Path, work: Path, *, size: int, batch: int, workers: int) -> dict[str, Callable[[], None]]:
-    """An epoch of each loader."""
-    options = {"size": size, "batch": batch, "workers": workers}
-    ways = {
-        "ours": ours(folder, work, **options),
-        "torchvision": theirs(folder, [v2.PILToTensor()], **options),
-        "usual": theirs(folder, USUAL, **options),
-    }
-    return {name: lambda way=way: next(way) for name, way in ways.items()}
-
-
-def ours(folder: Path, work: Path, *, size: int, batch: int, workers: int) -> Iterator[None]:
-    """One epoch at each step."""
-    dataset = ImageFolder(work / "raw", source=str(folder), image_size=size, stored="files")
-    if not (work / "prepared").exists():
-        dataset.fetch()
-        prepared.save(dataset.read(), work / "prepared", name="image_folder", validation=0)
-    files = prepared.load(work / "prepared").train
-    crop = crop_of([{"name": "random_resized_crop"}])
-    return epochs(Streamed(files, Order(len(files), batch), torch.device("cpu"), workers, crop).epoch)
-
-
-def theirs(folder: Path, further: list[Callable], *, size: int, batch: int, workers: int) -> Iterator[None]:
-    """One epoch at each step: RandomResizedCrop, and further transforms."""
-    transform = transforms.Compose([transforms.RandomResizedCrop(size), *further])
-    running = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
-    loader = DataLoader(TheirFolder(folder / "train", transform), batch, shuffle=True, num_workers=workers, **running)
-    return epochs(lambda _: loader)
-
-
-def epochs(batches: Callable[[int], Iterable]) -> Iterator[None]:
-    """Go through all batches of an epoch at each step."""
-    epoch = 0
-    while True:
-        epoch += 1
-        for _ in batches(epoch):
-            pass
-        yield
 
 
 def seconds(step: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
@@ -165,7 +111,8 @@ def main(
         whole = medians(ways, rounds, time.process_time)
     machine = f"{platform.processor() or platform.machine()}, {cpu_count()} cores, torch {torch.__version__}"
     print(f"{images} JPEGs of {longer}x{longer * 4 // 5} to {size}x{size}, median of {rounds} rounds, {machine}; images/s")
-    print(tabulate(rows, ["processes", *ways, "to torchvision", "to usual"], disable_numparse=True, colalign=("right",) * 6))
+    headings = ["processes", *ways, *(f"to {name}" for name in list(ways)[1:])]
+    print(tabulate(rows, headings, disable_numparse=True, colalign=("right",) * len(headings)))
     costs = {name: taken / DECODED for name, taken in alone.items()} | {name: taken / images for name, taken in whole.items()}
     print("CPU ms an image, one process:", ", ".join(f"{name} {1000 * cost:.2f}" for name, cost in costs.items()))
     ratios = ", ".join(f"{name} {whole[name] / whole['ours']:.2f}" for name in ways if name != "ours")

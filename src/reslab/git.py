@@ -116,6 +116,11 @@ def find(name: str) -> str:
     raise NoCommit(f"{shown(name)}: no folder with results, and no branch, tag, commit or DVC experiment; `dvc exp list` has these")
 
 
+def has(commit: str, path: str) -> bool:
+    """Whether a commit has a file or folder."""
+    return bool(_answer("ls-tree", commit, "--", path))
+
+
 def unpack(commit: str, paths: list[str], folder: Path) -> None:
     """Write files as a commit has them into a folder; raises UserError if it has not all."""
     packed = folder / "files.tar"

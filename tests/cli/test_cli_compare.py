@@ -28,6 +28,12 @@ def with_others(folder, name: str, errors: list[float], *, tau: float = 1.0, **c
     write_record(path, record)
 
 
+def _experiment(folder, began: str, name: str) -> str:
+    """The reference that `dvc exp run` leaves."""
+    sha = call(folder, "git", "rev-parse", began).stdout.strip()
+    return f"refs/exps/{sha[:2]}/{sha[2:]}/{name}"
+
+
 @pytest.fixture(scope="module")
 def branched(trained, tmp_path_factory):
     """The trained study, a branch and an experiment of DVC with another tau, and a kept folder."""
@@ -37,8 +43,7 @@ def branched(trained, tmp_path_factory):
     call(folder, "git", "checkout", "--quiet", "-b", "smaller-tau")
     commit(folder, "smaller tau")
     call(folder, "git", "checkout", "--quiet", "main")
-    sha = call(folder, "git", "rev-parse", "main").stdout.strip()
-    call(folder, "git", "update-ref", f"refs/exps/{sha[:2]}/{sha[2:]}/tau136", "smaller-tau")  # what `dvc exp run` leaves
+    call(folder, "git", "update-ref", _experiment(folder, "main", "tau136"), "smaller-tau")
     for part in ("runs", "environments"):
         shutil.copytree(folder / "metrics" / part, folder / "results" / "kept" / part)
     shutil.copy2(folder / "params.yaml", folder / "results" / "kept")
@@ -48,7 +53,7 @@ def branched(trained, tmp_path_factory):
 @pytest.mark.parametrize("names", [["main", "smaller-tau"], ["main", "tau136"], ["results/kept", "smaller-tau"], []])
 def test_what_was_changed_and_what_it_brought(branched, names):
     printed = compare_in(branched, *names)
-    (first, second) = names or ["workspace", "tau136"]
+    (first, second) = names or ["HEAD", "tau136"]
     lines = [line.split() for line in printed.splitlines()]
     assert lines[0] == ["model.tau", "plain-tau", "%"]
     rows = {line[0]: line[1:] for line in lines[2:4]}
@@ -59,6 +64,21 @@ def test_what_was_changed_and_what_it_brought(branched, names):
     assert page.count("What it brought") == 1 and "undecided at n = 2" in page and "0.136" in page
     assert "Holm's correction for the 1 test here" in printed and "minus" in page
     assert call(branched, "git", "status", "--porcelain", "--", "compare.html").stdout == ""
+
+
+def test_the_workspace_is_listed_if_its_networks_are_no_others(branched, tmp_path):
+    """After `dvc exp run` it is the experiment; with other networks it stands beside HEAD, and without committed results first."""
+    folder = copy(branched, tmp_path / "reslab")
+    call(folder, "git", "checkout", "--quiet", "smaller-tau", "--", ".")
+    assert "workspace" not in compare_in(folder)
+    with_others(folder, "plain-tau", [0.2, 0.21], tau=0.3)
+    printed = compare_in(folder)
+    assert [line.split()[0] for line in printed.splitlines()[2:5]] == ["HEAD", "workspace", "tau136"]
+    call(folder, "git", "rm", "--quiet", "--cached", "--force", "-r", "metrics/runs")
+    call(folder, "git", "commit", "--quiet", "-m", "no results")
+    call(folder, "git", "update-ref", _experiment(folder, "HEAD", "tau136"), "smaller-tau")
+    printed = compare_in(folder)
+    assert [line.split()[0] for line in printed.splitlines()[2:4]] == ["workspace", "tau136"]
 
 
 @pytest.mark.parametrize(
@@ -121,11 +141,10 @@ def test_a_damaged_lock_file_is_named(branched, tmp_path):
 def test_one_name_of_two_experiments(branched, tmp_path):
     """Of the same name, the one that began at this commit is meant; elsewhere none is preferred, nor a folder without results."""
     folder = copy(branched, tmp_path / "reslab")
-    other = call(folder, "git", "rev-parse", "smaller-tau").stdout.strip()
     with_others(folder, "plain-tau", [0.2, 0.21], tau=0.3)
     commit(folder, "another tau")
     for name in ("tau136", "layers"):
-        call(folder, "git", "update-ref", f"refs/exps/{other[:2]}/{other[2:]}/{name}", "main")
+        call(folder, "git", "update-ref", _experiment(folder, "smaller-tau", name), "main")
     call(folder, "git", "reset", "--quiet", "--hard", "main~1")
     assert "0.136" in compare_in(folder, "main", "tau136") and "0.136" in compare_in(folder)
     assert "0.136" not in compare_in(folder, "main", "smaller-tau~1")

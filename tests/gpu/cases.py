@@ -60,8 +60,8 @@ def captured(made, level: str) -> dict:
     return {"level": chosen.level, "refused": chosen.refused, "kernels": kernels, "anomalies": standin.anomalies()}
 
 
-def recipes(widest: int) -> None:
-    """Every family, loss, mixing, augmentation, optimizer and precision, recorded as one step.
+def recipes(widest: int, level: str = "graph") -> None:
+    """Every family, loss, mixing, augmentation, optimizer and precision, recorded as one step, with or without compiling.
 
     A program of batch norm's kernels takes `widest` channels at most: every width in every form would compile for half a second.
     """
@@ -76,7 +76,7 @@ def recipes(widest: int) -> None:
     sections += [{"train": part} for part in ({"ema": 0.9}, {"recompute": True}, {"ghost_batch_size": 8}, {"gradient_clip": 0.5})]
     for section in sections:
         name = json.dumps(section)
-        say(case=name, **captured(run(device=GPU, **section), "graph"))
+        say(case=name, **captured(run(device=GPU, **section), level))
 
 
 def network(model: dict, images: int = 256):

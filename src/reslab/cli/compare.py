@@ -17,7 +17,7 @@ def compare(
         list[str] | None,
         typer.Argument(
             help="Experiments of DVC, branches, tags, commits, folders such as results/STUDY, or `workspace`.",
-            show_default="the workspace and all experiments of DVC at this commit",
+            show_default="HEAD, the workspace if it differs, and all experiments of DVC at this commit",
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="The same as a page.")] = Path("compare.html"),

@@ -23,7 +23,7 @@ from reslab.report.statistics.summary import runs_table
 from reslab.runs.checksums import read_bytes, read_text
 from reslab.runs.network_files import ENVIRONMENTS
 
-WORKSPACE = "workspace"
+WORKSPACE, HEAD = "workspace", "HEAD"  # as DVC calls them
 IN_RECORDS = ("name", "validation")  # of a dataset
 PARAMS, METRICS, LOCK, IMAGES = "params.yaml", "metrics", "dvc.lock", "data/prepared"
 
@@ -61,6 +61,11 @@ class Side:
         """The dataset as params.yaml has it."""
         return self.study.dataset | {"validation": self.study.validation}
 
+    @property
+    def networks(self) -> set[tuple]:
+        """What tells its networks from others'; a diverged one has no error."""
+        return set(self.runs[["experiment", "seed", "identity", "test_error"]].fillna(-1.0).itertuples(index=False, name=None))
+
     def _experiments(self) -> Iterable[tuple[str, pd.DataFrame]]:
         return self.runs.groupby("experiment", sort=False)
 
@@ -75,18 +80,27 @@ class Side:
 def read_sides(names: list[str]) -> list[Side]:
     """Each name read, the first is what the others are compared with.
 
-    Without names: the workspace, and the experiments of DVC that began at the current commit. Raises UserError.
+    Without names: the current commit, the workspace if its networks are others, and the experiments of DVC that began at this
+    commit. Raises UserError.
     """
     if not names:
-        begun_here = git.experiments(baseline=git.find("HEAD"))
-        if not begun_here:
-            raise UserError("DVC has no experiments of this commit: make some with `dvc exp run`, or name what to compare")
-        return [read_side(WORKSPACE), *(read_commit(name, commit) for name, commit in begun_here.items())]
+        return _begun_here(git.find(HEAD))
     if len(names) == 1:
         names = [WORKSPACE, *names]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{repeated[0]} is named twice")
     return [read_side(name) for name in names]
+
+
+def _begun_here(commit: str) -> list[Side]:
+    """A commit and the experiments of DVC that began at it; after `dvc exp run` the workspace is one of them, and listed once."""
+    begun = [read_commit(name, other) for name, other in git.experiments(baseline=commit).items()]
+    if not begun:
+        raise UserError("DVC has no experiments of this commit: make some with `dvc exp run`, or name what to compare")
+    first = [read_commit(HEAD, commit)] if git.has(commit, f"{METRICS}/runs") else []  # results need not be committed
+    workspace = read_side(WORKSPACE)
+    known = [side.networks for side in [*first, *begun]] if first else []
+    return [*first, *([] if workspace.networks in known else [workspace]), *begun]
 
 
 def read_side(name: str) -> Side:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch._functorch.config
 from torch import Tensor, nn
 
 from reslab.training.casts import CastTogether, called_with
@@ -45,7 +46,8 @@ class _Sparing:
         shapes = tuple(part.shape for part in inputs if isinstance(part, Tensor))
         if shapes not in self.small:
             try:
-                return self.fast(*inputs)
+                with torch._functorch.config.patch(force_non_lazy_backward_lowering=True):  # 2.11 refuses some backward passes too
+                    return self.fast(*inputs)
             except torch._inductor.exc.InductorError:  # before anything was computed
                 self.small.add(shapes)
         return self.plain(*inputs)
