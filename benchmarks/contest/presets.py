@@ -57,7 +57,7 @@ def quick(device: str) -> Plan:
         packings=(Packing("packed", replace(case, loops=("tuned",)), (2,), (2,)),),
         cases=(case,),
         races=(Case("race", changed(GUARD, train={"epochs": 2}), 256, 360, ("tuned",)),),
-        sweeps=(sweep("images", case, (64, 128), with_images),),
+        sweeps=(sweep("images", replace(case, loops=("tuned",)), (64, 128), with_images),),
         guard=Case("guard", changed(GUARD, train={"epochs": 3, "drop_last": True}), **DIGITS),
         rounds=6,
         seconds=0.1,

@@ -30,6 +30,7 @@ def test_every_family_gives_the_bytes_that_other_processors_gave():
     if found["torch"] != expected["torch"]:
         pytest.skip(f"the hashes are those of torch {expected['torch']}")
     assert found["hashes"] == expected["hashes"]
+    assert found["scored"] == expected["scored"]
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import torch
 
 from reslab.environment import count_from_environment, cpu_name, user_cache
 from reslab.errors import UserError, cut, first_line
-from reslab.training.execution.numerics import NATIVE, chosen, in_force, pin
+from reslab.training.execution.numerics import NATIVE, PORTABLE, chosen, in_force, pin
+from reslab.training.execution.roots import use_exact_roots
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 OVERRIDE = "NVIDIA_TF32_OVERRIDE"
@@ -39,7 +40,9 @@ def prepare(device: torch.device, *, precision: str, fast: bool, numeric: str = 
     """
     if device.type == "cuda":
         _check_override(precision)
-    pin(chosen(numeric))
+    wish = chosen(numeric)
+    pin(wish)
+    use_exact_roots(wish == PORTABLE and device.type == "cpu")
     torch.set_num_threads(count_from_environment("RESLAB_THREADS", 1))
     _keep_freed_memory()
     torch.set_deterministic_debug_mode("default" if fast else "error")  # use_deterministic_algorithms would import the compiler
