@@ -1,6 +1,6 @@
 """The machine and the environment variables that describe it: project folder, cores, processes, memory for images."""
 
-import ctypes.util
+import ctypes
 import os
 import platform
 from pathlib import Path
@@ -9,6 +9,7 @@ from reslab.errors import UserError
 
 MOST = 1024  # processes or threads
 DECODERS, RESIDENT, PROCESSES = "RESLAB_DECODERS", "RESLAB_RESIDENT_GIB", "RESLAB_PROCESSES"
+DRIVER = "libcuda.so.1"
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 MOST_GIB = 10**6
 SHARE = 0.5  # of the device's free memory: weights, activations and the compiler's buffers need the rest
@@ -45,8 +46,13 @@ def cpu_name() -> str:
 
 def may_have_gpu() -> bool:
     """Whether torch may find a GPU here: without NVIDIA's driver library it cannot, so torch need not be loaded."""
-    wish = os.environ.get("RESLAB_DEVICE")
-    return wish != "cpu" if wish else ctypes.util.find_library("cuda") is not None
+    if wish := os.environ.get("RESLAB_DEVICE"):
+        return wish != "cpu"
+    try:
+        ctypes.CDLL(DRIVER)  # ctypes.util.find_library starts a compiler and a linker to find out
+    except OSError:
+        return False
+    return True
 
 
 def cpu_count() -> int:

@@ -144,6 +144,9 @@ def test_a_machine_survives_its_file_and_is_found_again(tmp_path):
         assert machines.matching(other, [measured, predicted]) is None
     with pytest.raises(UserError, match=r"unknown machine 'bax' \(did you mean 'box'\?\); allowed: box, other; `reslab calibrate`"):
         machines.read("bax", tmp_path)
+    folded = measured.model_copy(update={"name": "long", "device": "'A CPU'" * 30})
+    machines.write(folded, tmp_path)
+    assert machines.likely({"device": folded.device, "threads": 1}, tmp_path) == folded  # which takes several lines of its file
     (tmp_path / "bad.yaml").write_text("name: bad\ndevice: x\nkind: guessed\nseconds_per: {}\n")
     with pytest.raises(UserError, match=r"bad\.yaml: machine\.kind: 'guessed' is not allowed"):
         machines.read("bad", tmp_path)

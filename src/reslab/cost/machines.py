@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ from reslab.errors import UserError, cut, located, plain
 from reslab.storage import replace_text
 
 FOLDER = Path("machines")
+HEAD = ("device:", "threads:", "kind:")  # how the lines begin that tell a machine from others
 KINDS = {
     "measured": "measured there with this code",
     "published": "fitted to published times of another code",
@@ -64,7 +66,7 @@ class Machine(pydantic.BaseModel):
     name: str
     device: str  # as in a run's record
     threads: Count | None = None  # of a CPU
-    kind: Literal["measured", "published", "predicted"]  # of a copy that `nearest` returns: guessed
+    kind: Literal["measured", "published", "predicted"]  # of a copy that `likely` returns: guessed
     note: str = ""
     made: dict[str, Any] = Field(default_factory=dict)  # date and versions
     seconds_per: dict[str, Seconds]
@@ -95,13 +97,34 @@ def read(name: str, folder: Path = FOLDER) -> Machine:
         return machine
 
 
+class Head(NamedTuple):
+    """What tells a machine from others."""
+
+    name: str
+    device: str
+    threads: int | None = None
+    kind: str = ""
+
+
 def likely(hardware: Mapping, folder: Path = FOLDER) -> Machine | None:
     """The measurement of this hardware, or of the nearest that is known, marked as a guess; None without any."""
-    known = [read(name, folder) for name in names(folder)]
-    return matching(hardware, known) or nearest(hardware, known)
+    known = [_head(name, folder) for name in names(folder)]
+    if (found := matching(hardware, known)) is not None:
+        return read(found.name, folder)
+    found = nearest(hardware, known)
+    return None if found is None else read(found.name, folder).model_copy(update={"kind": "guessed"})
 
 
-def matching(hardware: Mapping, known: Sequence[Machine]) -> Machine | None:
+def _head(name: str, folder: Path) -> Head:
+    """The head of a machine, from three lines of its file: parsing all files whole would be a tenth of a command's time."""
+    lines = (folder / f"{name}.yaml").read_text(encoding="utf-8", errors="replace").splitlines()
+    with suppress(UserError, TypeError):
+        return Head(name, **config.parse_yaml("\n".join(line for line in lines if line.startswith(HEAD))))
+    whole = read(name, folder)  # written by hand, or damaged
+    return Head(name, whole.device, whole.threads, whole.kind)
+
+
+def matching(hardware: Mapping, known: Sequence[Head]) -> Head | None:
     """The measurement of this hardware (device and, on a CPU, threads of a network), if there is one."""
     for machine in known:
         if machine.kind == "measured" and machine.device == hardware["device"] and machine.threads in (None, hardware["threads"]):
@@ -109,20 +132,19 @@ def matching(hardware: Mapping, known: Sequence[Machine]) -> Machine | None:
     return None
 
 
-def nearest(hardware: Mapping, known: Sequence[Machine]) -> Machine | None:
-    """The known machine of the same kind, a GPU or a CPU, that is most like this hardware, marked as a guess; None without one.
+def nearest(hardware: Mapping, known: Sequence[Head]) -> Head | None:
+    """The known machine of the same kind, a GPU or a CPU, that is most like this hardware; None without one.
 
     Measured ones come before others, then the likeness of the names and of the number of threads counts.
     """
     is_cpu = hardware["threads"] is not None
 
-    def likeness(machine: Machine) -> tuple[bool, bool, float]:
+    def likeness(machine: Head) -> tuple[bool, bool, float]:
         alike = difflib.SequenceMatcher(None, machine.device.lower(), hardware["device"].lower()).ratio()
         return machine.kind == "measured", machine.threads == hardware["threads"], alike
 
     same_kind = [machine for machine in known if (machine.threads is not None) == is_cpu]
-    found = max(same_kind, key=likeness, default=None)
-    return None if found is None else found.model_copy(update={"kind": "guessed"})
+    return max(same_kind, key=likeness, default=None)
 
 
 def write(machine: Machine, folder: Path = FOLDER) -> Path:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from reslab.errors import plain
 
 
@@ -77,6 +75,8 @@ def is_numeric(column: Iterable[Cell]) -> bool:
 
 def render(columns: Columns, *, title: str = "", note: str = "") -> str:
     """The columns as a Markdown table, with its title above and a note beneath."""
+    from tabulate import tabulate
+
     table = tabulate(
         [map(_in_pipes, row) for row in _rows(columns)], map(_in_pipes, columns), tablefmt="pipe", disable_numparse=True
     )
@@ -85,6 +85,8 @@ def render(columns: Columns, *, title: str = "", note: str = "") -> str:
 
 def terminal(columns: Columns) -> str:
     """The columns as a table for a terminal, numbers to the right."""
+    from tabulate import tabulate
+
     alignment = ["right" if is_numeric(column) else "left" for column in columns.values()]
     return tabulate(_rows(columns), list(map(plain, columns)), disable_numparse=True, colalign=alignment)
 
