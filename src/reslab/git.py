@@ -97,6 +97,11 @@ def _experiments() -> list[tuple[str, str, str]]:
     return found
 
 
+def branches_and_tags() -> list[str]:
+    """Their names; raises UserError."""
+    return _answer("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").splitlines()
+
+
 def find(name: str) -> str:
     """The commit of a branch, a tag, a commit or an experiment of DVC, in this order.
 

@@ -81,6 +81,19 @@ def test_the_workspace_is_listed_if_its_networks_are_no_others(branched, tmp_pat
     assert [line.split()[0] for line in printed.splitlines()[2:4]] == ["workspace", "tau136"]
 
 
+def test_one_set_of_networks_under_two_names_is_tested_once(branched):
+    """An experiment of DVC and the branch that `dvc exp branch` made of it."""
+    printed = compare_in(branched, "main", "tau136", "smaller-tau")
+    assert "for the 1 test here" in printed
+    assert len(re.findall(r"^plain-tau +tau136, smaller-tau ", printed, re.MULTILINE)) == 1
+
+
+def test_seeds_that_are_in_no_mean_are_counted_beside_it(branched, tmp_path):
+    folder = copy(branched, tmp_path / "reslab")
+    with_others(folder, "plain-tau", [0.05, 0.9])
+    assert re.search(r"^workspace .* 5\.00 \(1 of 2 did not train\)", compare_in(folder, "main", "workspace"), re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

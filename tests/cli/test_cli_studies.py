@@ -198,23 +198,6 @@ def test_published_times_make_a_machine(folder):
         reslab("calibrate", "--published", "GTX")
 
 
-def completions(folder, words: str) -> list[str]:
-    """What the shell offers at the end of a command line."""
-    environment = {"_RESLAB_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
-    done = call(folder, "env", *(f"{key}={value}" for key, value in environment.items()), "reslab")
-    return done.stdout.split()
-
-
-def test_the_shell_completes_names(folder):
-    assert completions(folder, "reslab show wilber-b") == ["wilber-blocks", "wilber-bn-momentum"]
-    assert completions(folder, "reslab select he2015") == ["he2015-cifar10", "he2015-imagenet"]
-    assert completions(folder, "reslab schedule p") == ["plain-tau"]
-    assert completions(folder, "reslab estimate --machine nvidia-h") == ["nvidia-h200-predicted"]
-    assert completions(folder, "reslab models shake") == ["shake_shake", "shakedrop_pyramidnet"]
-    (folder / "params.yaml").write_text("broken: [")
-    assert completions(folder, "reslab schedule p") == []
-
-
 def test_a_family_alone(folder):
     text = reslab("models", "wrn")
     assert text.startswith("wrn: ")

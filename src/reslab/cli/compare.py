@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from reslab.cli.app import USE, app
+from reslab.cli.options import side_names
 from reslab.errors import UserError, check_output
 
 FORMATS = (".html", ".htm")
@@ -17,6 +18,7 @@ def compare(
         list[str] | None,
         typer.Argument(
             help="Experiments of DVC, branches, tags, commits, folders such as results/STUDY, or `workspace`.",
+            autocompletion=side_names,
             show_default="HEAD, the workspace if it differs, and all experiments of DVC at this commit",
         ),
     ] = None,

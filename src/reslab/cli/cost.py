@@ -10,7 +10,7 @@ import typer
 
 from reslab import config
 from reslab.cli.app import UPKEEP, USE, app
-from reslab.cli.options import PREPARED, AtOnce, MachineName, Params, study_names
+from reslab.cli.options import PREPARED, AtOnce, MachineName, Params, link_names, study_names
 from reslab.cli.text import duration, print_rows, readable
 from reslab.config import library
 from reslab.config.schema import unknown
@@ -40,7 +40,9 @@ def estimate(
         str | None,
         typer.Option(help="Of one network, such as 1,2,8: the time of a seed trained by so many, and their efficiency."),
     ] = None,
-    link: Annotated[str, typer.Option(help=f"What connects the processes: {', '.join(LINKS)}.")] = "loopback",
+    link: Annotated[
+        str, typer.Option(help=f"What connects the processes: {', '.join(LINKS)}.", autocompletion=link_names)
+    ] = "loopback",
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with seconds, for programs.")] = False,
     params: Params = Path("params.yaml"),
 ) -> None:

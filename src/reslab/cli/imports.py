@@ -28,6 +28,11 @@ Params = Annotated[Path, typer.Option(help="The study.")]
 Data = Annotated[Path, typer.Option(help="The prepared dataset; without one, give --classes.")]
 
 
+def key_map_names(incomplete: str) -> list[str]:
+    """The key maps that come with reslab."""
+    return [name for name in keymaps.shipped() if name.startswith(incomplete)]
+
+
 @app.command(rich_help_panel=WEIGHTS)
 def import_weights(  # noqa: PLR0913, PLR0917 - a command's parameters are its options
     checkpoint: Annotated[
@@ -37,7 +42,10 @@ def import_weights(  # noqa: PLR0913, PLR0917 - a command's parameters are its o
     experiment: Annotated[
         str, typer.Argument(help="The experiment of params.yaml whose model it is.", autocompletion=experiment_names)
     ],
-    key_map: Annotated[str, typer.Option(help=f"{', '.join(keymaps.shipped())}, or the path of your own.")],
+    key_map: Annotated[
+        str,
+        typer.Option(help=f"{', '.join(keymaps.shipped())}, or the path of your own.", autocompletion=key_map_names),
+    ],
     output: Annotated[Path | None, typer.Option(help="Folder for the network.", show_default="data/imported/EXPERIMENT")] = None,
     params: Params = Path("params.yaml"),
     data: Data = PREPARED,

@@ -1,17 +1,20 @@
 """Arguments and options that several commands take, and how the shell completes them."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reslab import config
+import reslab
+from reslab import config, git
 from reslab.config import library
 from reslab.cost import machines
+from reslab.cost.links import LINKS
 from reslab.errors import UserError, shown
 
-PREPARED = Path("data/prepared")
+PREPARED, KEPT = Path("data/prepared"), Path("results")
 SEEDS = re.compile(r"\d{1,18}(,\d{1,18})*")
 
 
@@ -34,10 +37,41 @@ def machine_names(incomplete: str) -> list[str]:
 
 
 def model_names(incomplete: str) -> list[str]:
-    """The network families; this one takes the seconds that torch takes to start."""
-    from reslab.models import MODELS
+    """The network families, as the source names them: importing it would take the seconds that torch takes to start."""
+    source = Path(reslab.__path__[0], "models", "__init__.py").read_text(encoding="utf-8")
+    (table,) = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign) and node.targets[0].id == "MODELS"]
+    return [name for name in map(ast.literal_eval, table.keys) if name.startswith(incomplete)]
 
-    return [name for name in MODELS if name.startswith(incomplete)]
+
+def kept_names(incomplete: str) -> list[str]:
+    """The studies in results/."""
+    return [path.parent.name for path in sorted(KEPT.glob("*/params.yaml")) if path.parent.name.startswith(incomplete)]
+
+
+def side_names(incomplete: str) -> list[str]:
+    """What `compare` can compare: experiments of DVC, branches, tags, kept results."""
+    try:
+        known = [*git.experiments(), *git.branches_and_tags()]
+    except UserError:
+        known = []
+    known += ["workspace", "HEAD", *(f"{KEPT}/{name}" for name in kept_names(""))]
+    return [name for name in dict.fromkeys(known) if name.startswith(incomplete)]
+
+
+def row_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The experiments of the study that is chosen; of several, separated by commas, the last is completed."""
+    before, comma, last = incomplete.rpartition(",")
+    study = ctx.params.get("study") or " ".join(ctx.args)  # what is before an option without its value is not parsed yet
+    try:
+        rows = library.lines_of(study).get("experiments", {})
+    except UserError:
+        return []
+    return [f"{before}{comma}{name}" for name in rows if name.startswith(last)]
+
+
+def link_names(incomplete: str) -> list[str]:
+    """What may connect processes."""
+    return [name for name in LINKS if name.startswith(incomplete)]
 
 
 MachineName = Annotated[

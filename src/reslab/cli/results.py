@@ -16,7 +16,7 @@ import typer
 from reslab import config, stop
 from reslab.cli.app import UPKEEP, app
 from reslab.cli.docs import gallery, markdown
-from reslab.cli.options import Params
+from reslab.cli.options import Params, kept_names
 from reslab.config.schema import unknown
 from reslab.config.start import as_written
 from reslab.config.study import Study
@@ -150,7 +150,9 @@ def _measured(layers: Path) -> set[str]:
 
 @app.command(rich_help_panel=UPKEEP)
 def refresh(
-    studies: Annotated[list[str] | None, typer.Argument(help="Studies in results/.", show_default="all")] = None,
+    studies: Annotated[
+        list[str] | None, typer.Argument(help="Studies in results/.", show_default="all", autocompletion=kept_names)
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where results of studies are kept.")] = Path("results"),
 ) -> None:
     """Make tables, plots and pages in results/ again from their records, with the statistics of today; nothing is trained.

@@ -9,7 +9,7 @@ import typer
 from reslab import config
 from reslab.cli.app import USE, app
 from reslab.cli.cost import find_machine, study_costs, this_hardware
-from reslab.cli.options import AtOnce, MachineName, Params, StudyName, names_in, seed_list
+from reslab.cli.options import AtOnce, MachineName, Params, StudyName, names_in, row_names, seed_list
 from reslab.cli.text import duration, parse_duration, print_paragraph, print_rows, readable
 from reslab.config import library, overview
 from reslab.config.report import Published
@@ -144,7 +144,11 @@ def select(
     study: StudyName,
     rows: Annotated[
         str | None,
-        typer.Option(help="Only these experiments: names or patterns, such as 'resnet0020,preact*'.", show_default="all"),
+        typer.Option(
+            help="Only these experiments: names or patterns, such as 'resnet0020,preact*'.",
+            show_default="all",
+            autocompletion=row_names,
+        ),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="These seeds, such as 0,1,2.", show_default="the study's")] = None,
     within: Annotated[

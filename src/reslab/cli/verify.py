@@ -10,7 +10,7 @@ import typer
 
 from reslab import config
 from reslab.cli.app import USE, app
-from reslab.cli.options import PREPARED, names_in, seed_list
+from reslab.cli.options import PREPARED, kept_names, names_in, seed_list
 from reslab.cli.text import print_rows
 from reslab.config import library, plugins
 from reslab.config.start import as_written
@@ -27,7 +27,12 @@ DIFFERENT = 2  # the exit status; 1 is an error
 @app.command(rich_help_panel=USE)
 def verify(
     study: Annotated[
-        str | None, typer.Argument(help="A study in results/, or its folder.", show_default="the study of params.yaml, in metrics/")
+        str | None,
+        typer.Argument(
+            help="A study in results/, or its folder.",
+            show_default="the study of params.yaml, in metrics/",
+            autocompletion=kept_names,
+        ),
     ] = None,
     rows: Annotated[
         str | None, typer.Option(help="Only these experiments: names or patterns, such as 'resnet020*'.", show_default="all")

@@ -13,6 +13,8 @@ from reslab.config.study import STUDY_KEYS
 from reslab.errors import UserError
 from reslab.storage import replace_text
 
+SECTIONS = (*STUDY_KEYS, *glossary.SECTIONS, *glossary.NAMED)
+
 
 @app.command(rich_help_panel=UPKEEP)
 def docs() -> None:
@@ -39,15 +41,23 @@ def pages(root: Path) -> dict[str, str]:
     }
 
 
+def section_names(incomplete: str) -> list[str]:
+    """The sections of params.yaml."""
+    return [name for name in dict.fromkeys(SECTIONS) if name.startswith(incomplete)]
+
+
 @app.command(rich_help_panel=REFERENCE)
 def options(
     path: Annotated[
         str | None,
-        typer.Argument(help="A section, such as `train`, or an entry of one, such as `optimizer.sgd`.", show_default="all"),
+        typer.Argument(
+            help="A section, such as `train`, or an entry of one, such as `optimizer.sgd`.",
+            show_default="all",
+            autocompletion=section_names,
+        ),
     ] = None,
 ) -> None:
     """List what a section of params.yaml may hold: its entries, or the options of one with types, defaults and meanings."""
-    sections = [*STUDY_KEYS, *glossary.SECTIONS, *glossary.NAMED]
     if path is None:
         print_rows([{"section": key, "meaning": line} for key, line in glossary.keys_of_a_study()], csv=False, wide="meaning")
     elif path in glossary.SECTIONS:
@@ -61,7 +71,7 @@ def options(
     elif (section := path.rpartition(".")[0]) in glossary.NAMED:
         _print_entry(section, path.rpartition(".")[2])
     else:
-        raise UserError(unknown(path, dict.fromkeys(sections), "section"))
+        raise UserError(unknown(path, dict.fromkeys(SECTIONS), "section"))
 
 
 def _print_entry(section: str, entry: str) -> None:

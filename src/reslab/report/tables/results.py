@@ -31,8 +31,12 @@ def error_cell(mean: float, std: float, n: int, diverged: int, untrained: int) -
     """The error, or that all seeds diverged or did not train."""
     if n:
         return mean_and_std(mean, std)
-    failed = {"diverged": diverged, "did not train": untrained}
-    return Cell(None, ", ".join(f"{what} ({count} of {diverged + untrained})" for what, count in failed.items() if count))
+    return Cell(None, ", ".join(f"{what} ({count} of {diverged + untrained})" for what, count in failures(diverged, untrained)))
+
+
+def failures(diverged: int, untrained: int) -> list[tuple[str, int]]:
+    """What happened to seeds that are in no mean, and to how many."""
+    return [(what, count) for what, count in (("diverged", diverged), ("did not train", untrained)) if count]
 
 
 def results_columns(summary: pd.DataFrame, *, times: bool = True) -> dict[str, list[Cell]]:

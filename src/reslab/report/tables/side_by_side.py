@@ -12,7 +12,7 @@ from reslab.report.statistics.comparison import comparisons
 from reslab.report.statistics.summary import summarize
 from reslab.report.tables.cells import EMPTY, Cell, Columns, words
 from reslab.report.tables.comparisons import number_of_tests, p_cell, points, span
-from reslab.report.tables.results import error_cell
+from reslab.report.tables.results import error_cell, failures
 
 DIGITS = 6
 MOST_COLUMNS = 8  # settings and errors beside one another
@@ -91,10 +91,14 @@ def _errors(sides: list[Side], changed: list[str]) -> Columns:
 
 
 def _error(summary: pd.DataFrame, name: str) -> Cell:
+    """The mean error, and how many seeds are not in it: no other column has their number."""
     if name not in summary.index:
         return Cell(None, ABSENT)
     row = summary.loc[name]
-    return error_cell(row["mean"], row["std"], int(row["n"]), int(row["diverged"]), int(row["untrained"]))
+    n, diverged, untrained = map(int, row[["n", "diverged", "untrained"]])
+    cell = error_cell(row["mean"], row["std"], n, diverged, untrained)
+    without = ", ".join(f"{count} of {n + diverged + untrained} {what}" for what, count in failures(diverged, untrained))
+    return replace(cell, text=f"{cell.text} ({without})") if n and without else cell
 
 
 def _changed(sides: list[Side]) -> tuple[list[str], list[str]]:
@@ -111,19 +115,28 @@ def _networks(side: Side, experiment: str) -> tuple:
 
 
 def _compared(sides: list[Side], changed: list[str]) -> pd.DataFrame | None:
-    """Each changed experiment of each side against that of the first, where both ran it on the same data."""
+    """Each changed experiment of each side against that of the first, where both ran it on the same data.
+
+    Networks that several sides share, such as an experiment of DVC and the branch made of it, are one test and not many.
+    """
     base = sides[0]
     pairs = [
         (f"{name}{AT}{side.name}", f"{name}{AT}{base.name}")
         for name in changed
         for side in sides[1:]
         if comparable(side, base) and all(name in one.study.experiments for one in (side, base))
-        if _networks(side, name) != _networks(base, name)
+        if _networks(side, name) != _networks(base, name) and _alike(sides, side.name, name)[0] == side.name
     ]
     if not pairs:
         return None
     runs = pd.concat([side.runs.assign(experiment=side.runs["experiment"] + AT + side.name) for side in sides])
     return comparisons(runs, pairs, margin=(base.study.report.margin or MARGIN) / 100)
+
+
+def _alike(sides: list[Side], side: str, experiment: str) -> list[str]:
+    """The names of all sides but the first whose networks of an experiment are those of a side, in their order."""
+    networks = {one.name: _networks(one, experiment) for one in sides[1:]}
+    return [name for name, found in networks.items() if found == networks[side]]
 
 
 def comparable(side: Side, base: Side) -> bool:
@@ -139,7 +152,7 @@ def _differences(compared: pd.DataFrame | None, sides: list[Side]) -> Columns:
     named = [row["experiment"].split(AT, 1) for row in rows]
     return {
         "experiment": words(name for name, _ in named),
-        **({"of": words(side for _, side in named)} if len(sides) > 2 else {}),
+        **({"of": words(", ".join(_alike(sides, side, name)) for name, side in named)} if len(sides) > 2 else {}),
         verdict_heading(sides[0].name): words(row["verdict"] for row in rows),
         "difference, points": [points(row["difference"]) for row in rows],
         "95 % interval": [span(row["ci_low"], row["ci_high"], 100) for row in rows],
