@@ -79,6 +79,23 @@ def test_experiments_are_shared_renamed_applied_and_become_branches(origin, tmp_
     assert "another-title" in call(folder, "git", "branch").stdout
 
 
+@pytest.mark.slow
+def test_an_experiment_older_than_the_remote_is_pushed_whole_if_the_remote_is_a_local_one(trained, tmp_path):
+    folder, store = copy(trained, tmp_path / "reslab"), tmp_path / "store"
+    call(tmp_path, "git", "init", "--quiet", "--bare", "hosted.git")
+    call(folder, "git", "remote", "set-url", "origin", str(tmp_path / "hosted.git"))
+    edit(folder, "params.yaml", "title: Small", "title: Other")
+    call(folder, "dvc", "exp", "save", "--name", "early")
+    call(folder, "git", "checkout", "--quiet", ".")
+    call(folder, "dvc", "remote", "add", "-d", "store", str(store))
+    commit(folder, "a remote")
+    call(folder, "dvc", "exp", "push", "origin", "early")
+    assert not store.exists()
+    call(folder, "dvc", "remote", "add", "--local", "-d", "store", str(store))
+    call(folder, "dvc", "exp", "push", "origin", "early")
+    assert len([path for path in store.rglob("*") if path.is_file()]) > 20
+
+
 def test_dropped_experiments_are_left_out_and_named(project):
     edit(project, "params.yaml", "  own-tau:\n    model:\n      norm: none\n      tau: 1/sqrt(L)\n", "")
     done = stage_here(project, "aggregate.py", "metrics")
