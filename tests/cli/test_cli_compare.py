@@ -81,6 +81,13 @@ def test_the_workspace_is_listed_if_its_networks_are_no_others(branched, tmp_pat
     assert [line.split()[0] for line in printed.splitlines()[2:4]] == ["workspace", "tau136"]
 
 
+def test_experiments_that_a_commit_left_behind_are_named(branched, tmp_path):
+    folder = copy(branched, tmp_path / "reslab")
+    call(folder, "git", "commit", "--quiet", "--allow-empty", "-m", "later")
+    with pytest.raises(UserError, match=r"no experiments of this commit \(tau136 began at others\): make some .* or name what"):
+        compare_in(folder)
+
+
 def test_one_set_of_networks_under_two_names_is_tested_once(branched):
     """An experiment of DVC and the branch that `dvc exp branch` made of it."""
     printed = compare_in(branched, "main", "tau136", "smaller-tau")

@@ -74,7 +74,7 @@ def test_paths_that_cannot_be_are_named(arguments, message, folder):
     assert str(raised.value).startswith(message)
 
 
-@pytest.mark.parametrize(("seeds", "said"), [("[0]", "1 seed(s) at once"), ("[0, 1]", "2 seed(s) at once")])
+@pytest.mark.parametrize(("seeds", "said"), [("[0]", "1 seed at once"), ("[0, 1]", "2 seeds at once")])
 def test_no_more_seeds_at_once_than_there_are(seeds, said, folder):
     Path("params.yaml").write_text(SMALL_PARAMS.replace("seeds:\n- 0\n- 1", f"seeds: {seeds}"))
     assert said in reslab("estimate", "--machine", "intel-xeon-1-thread", "--at-once", "2")

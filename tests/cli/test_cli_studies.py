@@ -91,7 +91,7 @@ def test_estimate_guesses_from_the_nearest_machine_and_says_so(folder, monkeypat
 def test_estimate_of_what_stands_in_params(folder):
     text = reslab("estimate", *NAMED, "--at-once", "2")
     assert "All of small: " in text
-    assert "2 seed(s) at once" in text
+    assert "2 seeds at once" in text
     assert "fitted to published times of another code" in text
     one, both = (list(csv.DictReader(io.StringIO(reslab("estimate", *NAMED, "--csv", "--at-once", count)))) for count in "12")
     assert [row["name"] for row in one] == ["plain-tau", "own-tau"]

@@ -11,7 +11,7 @@ import typer
 from reslab import config
 from reslab.cli.app import UPKEEP, USE, app
 from reslab.cli.options import PREPARED, AtOnce, MachineName, Params, link_names, study_names
-from reslab.cli.text import duration, print_rows, readable
+from reslab.cli.text import counted, duration, print_rows, readable
 from reslab.config import library
 from reslab.config.schema import unknown
 from reslab.config.study import Study
@@ -67,7 +67,7 @@ def estimate(
     ]
     print_rows(rows, csv=False)
     total, together = readable(sum(cost.wall for cost in found)), min(at_once or default_at_once(known), len(chosen.seeds))
-    print(f"\nAll of {chosen.name}: {total}, {together} seed(s) at once.")
+    print(f"\nAll of {chosen.name}: {total}, {counted(together, 'seed')} at once.")
     print(f"Times of {known.summary()}. Start-up of the stages, some seconds each, is not counted.")
     return None
 

@@ -13,7 +13,7 @@ import typer
 from reslab import config
 from reslab.cli.app import UPKEEP, USE, app
 from reslab.cli.options import PREPARED, Params
-from reslab.cli.text import milestones
+from reslab.cli.text import counted, milestones
 from reslab.environment import cpu_count
 from reslab.errors import UserError, located
 from reslab.runs import folders
@@ -50,7 +50,7 @@ def check(params: Params = Path("params.yaml")) -> None:
     known = (
         "" if "checksum" in facts else f" (checked with the known size of {source_name(study.dataset)}; the data is not there yet)"
     )
-    print(f"{params} is valid: {len(study.experiments)} experiments x {len(study.seeds)} seeds{known}")
+    print(f"{params} is valid: {counted(len(study.experiments), 'experiment')} x {counted(len(study.seeds), 'seed')}{known}")
 
 
 @app.command(rich_help_panel=USE)

@@ -10,7 +10,7 @@ from reslab import config
 from reslab.cli.app import USE, app
 from reslab.cli.cost import find_machine, study_costs, this_hardware
 from reslab.cli.options import AtOnce, MachineName, Params, StudyName, names_in, row_names, seed_list
-from reslab.cli.text import duration, parse_duration, print_paragraph, print_rows, readable
+from reslab.cli.text import counted, duration, parse_duration, print_paragraph, print_rows, readable
 from reslab.config import library, overview
 from reslab.config.report import Published
 from reslab.config.settings import flow
@@ -114,7 +114,7 @@ def _print_foot(study: Study, sources: list[str], known: Machine | None, seconds
         devices = ", ".join(sorted({row.device for row in timed.values() if row.device})) or "a device that is not stated"
         total = readable(60 * sum(row.minutes for row in timed.values()))
         print_paragraph(f"One run of each published row took {total} in all there ({devices}).")
-    size = f"{len(study.experiments)} experiments x {len(study.seeds)} seeds"
+    size = f"{counted(len(study.experiments), 'experiment')} x {counted(len(study.seeds), 'seed')}"
     if known is None:
         print_paragraph(f"{size}; their time on this machine is unknown: run `reslab calibrate` (minutes) to measure it.")
         return
@@ -168,7 +168,7 @@ def select(
     if within is not None:
         chosen = _affordable(chosen, within, find_machine(machine), at_once)
     library.select(chosen, params=params, force=force)
-    size = f"{len(chosen['experiments'])} experiments x {len(chosen['seeds'])} seeds"
+    size = f"{counted(len(chosen['experiments']), 'experiment')} x {counted(len(chosen['seeds']), 'seed')}"
     if len(chosen["experiments"]) > 1 and config.parse(document).report.compare and not config.parse(chosen).report.compare:
         print(f"{params}: no comparison of {study} is left; set `report.compare` to compare what is there")
     print(f"{params}: wrote study {study}, {size}; `dvc repro` runs it")

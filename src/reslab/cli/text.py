@@ -91,6 +91,11 @@ def readable(seconds: float) -> str:
     return f"{_two_digits(seconds)} s"
 
 
+def counted(number: int, noun: str) -> str:
+    """1 seed, 2 seeds."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> Cell:
     """A time in a table."""
     return Cell(seconds, readable(seconds))

@@ -25,6 +25,7 @@ from reslab.runs.network_files import ENVIRONMENTS
 
 WORKSPACE, HEAD = "workspace", "HEAD"  # as DVC calls them
 IN_RECORDS = ("name", "validation")  # of a dataset
+MOST_NAMES = 6  # in an error
 PARAMS, METRICS, LOCK, IMAGES = "params.yaml", "metrics", "dvc.lock", "data/prepared"
 
 
@@ -96,7 +97,13 @@ def _begun_here(commit: str) -> list[Side]:
     """A commit and the experiments of DVC that began at it; after `dvc exp run` the workspace is one of them, and listed once."""
     begun = [read_commit(name, other) for name, other in git.experiments(baseline=commit).items()]
     if not begun:
-        raise UserError("DVC has no experiments of this commit: make some with `dvc exp run`, or name what to compare")
+        others = list(git.experiments())  # `git commit` leaves them behind
+        began = (
+            f" ({', '.join(others[:MOST_NAMES])}{' and more' if len(others) > MOST_NAMES else ''} began at others)"
+            if others
+            else ""
+        )
+        raise UserError(f"DVC has no experiments of this commit{began}: make some with `dvc exp run`, or name what to compare")
     first = [read_commit(HEAD, commit)] if git.has(commit, f"{METRICS}/runs") else []  # results need not be committed
     workspace = read_side(WORKSPACE)
     known = [side.networks for side in [*first, *begun]] if first else []
