@@ -1,5 +1,7 @@
 """What a GPU computes in another form than a CPU: the same numbers, shown on the CPU."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -68,6 +70,21 @@ def test_shapes_too_small_for_forced_reductions_are_compiled_without():
     found = [sparing(torch.zeros(size)).sum().item() for size in (4, 2, 2, 4)]
     assert found == [4, 4, 4, 4]
     assert calls == [4, 2, 4]  # a shape that was refused is not tried again
+
+
+def test_a_process_compiles_as_many_networks_as_it_trains(monkeypatch):
+    class Net(torch.nn.Module):
+        def __init__(self, depth):
+            super().__init__()
+            self.blocks = torch.nn.Sequential(*[torch.nn.Identity() for _ in range(depth)])
+
+        def forward(self, x):
+            return self.blocks(x) + len(self.blocks)
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # its compiler's part takes seconds each
+    for depth in range(12):
+        fast = compiler.compiled(Net(depth), torch.device("cpu"), fullgraph=True)
+        assert fast(torch.zeros(1)).item() == depth
 
 
 def test_force_is_left_out_where_it_is_not_wanted():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reslab.training.casts import CastTogether, called_with
 
+MOST = 4096  # networks that a process compiles: torch gives up after 8 that share a `forward`, where a GPU trains many side by side
 FORCED = "triton.force_cooperative_reductions"
 LEAN = {  # a graph of small kernels takes about as long as it has kernels
     "combo_kernels": True,  # independent small kernels become one: casts, gradients, updates
@@ -22,6 +23,7 @@ def compiled(function: Callable, device: torch.device, *, fullgraph: bool = Fals
     """The function as the compiler makes it for tensors on a device, anew for each shape."""
     # Once more, for the compiler, which was not loaded when hardware.prepare chose.
     torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = MOST
     how = {"fullgraph": fullgraph, "dynamic": False}
     fast = torch.compile(function, **how, **options(device))
     return fast if device.type != "cuda" else _Sparing(fast, torch.compile(function, **how, **options(device, forced=False)))
