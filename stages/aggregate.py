@@ -20,7 +20,7 @@ from reslab.report.html import page
 from reslab.report.predictions import digest
 from reslab.report.statistics.comparison import comparisons, image_by_image
 from reslab.report.statistics.published import against_published
-from reslab.report.statistics.summary import epoch_means, headline, network_scores, runs_table, summarize
+from reslab.report.statistics.summary import epoch_means, headline, network_scores, summarize
 from reslab.report.statistics.summary import histories as read_histories
 from reslab.report.tables.claims import claims, claims_markdown
 from reslab.report.tables.classes import classes_markdown
@@ -36,6 +36,7 @@ from reslab.report.tables.results import (
     times_markdown,
     times_table,
 )
+from reslab.report.trained_as import runs_of
 from reslab.runs import table_checksums
 from reslab.storage import remove, writes
 from reslab.tracking import Store, attempt, read_results
@@ -198,7 +199,7 @@ def main(
     """
     study = config.load(params)
     say_left_out(study, metrics)
-    runs = runs_table(study, metrics / "runs", older=kept)
+    runs = runs_of(study, metrics / "runs", older=kept)
     histories = read_histories(study, metrics)
     digests = without_predictions(metrics / "tables") if kept else read_predictions(runs, predictions)
     for folder in ("tables", "curves", "plots"):

@@ -179,6 +179,22 @@ def test_tables_of_a_kept_study_are_made_again_from_its_records(project):
     )
 
 
+def test_a_changed_history_is_not_kept(repository, metrics, tmp_path):
+    path = metrics / "history" / "resnet020-bn.csv"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+    with pytest.raises(UserError, match=r"resnet020-bn\.csv: damaged, or not the file that its record tells of"):
+        keep(repository / "params.yaml", metrics, tmp_path / "results")
+
+
+def test_damage_is_named_before_anything_is_drawn(repository, tmp_path):
+    kept = shutil.copytree(repository / "results" / "tau-theory-digits", tmp_path / "kept")
+    growth = kept / "layers" / "growth.csv"
+    growth.write_text(growth.read_text().replace("power000", "power001", 1))
+    with contextlib.chdir(tmp_path), pytest.raises(UserError, match=r"growth\.csv: changed since it was made"):
+        reslab("figures", "kept", "--output", "paper")
+    assert not (tmp_path / "paper").exists()
+
+
 def test_the_figures_of_a_study_are_made_for_a_paper(trained, tmp_path):
     with contextlib.chdir(trained):
         printed = reslab("figures", "--output", str(tmp_path / "paper"))

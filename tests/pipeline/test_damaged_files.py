@@ -8,8 +8,11 @@ import pytest
 from commands import NO_MLFLOW, reslab, stage, stage_here
 from project import records
 
+from reslab import config
+from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.runs.records import read_record, write_record
+from reslab.weights import layers
 
 NETWORK = "data/runs/own-tau/seed0"
 TRAIN = ("train.py", "own-tau", "metrics/models/own-tau.json", "data/runs/own-tau")
@@ -117,3 +120,47 @@ def test_damaged_prepared_data_trains_and_scores_nothing(project):
         for command in (EVALUATE, ("describe.py", "own-tau", "m.json"), ("check.py", "data/prepared", "c.txt")):
             refused(stage_here(project, *command), "data/prepared", "; delete data/prepared and run `dvc repro preprocess`")
         path.write_bytes(whole)
+
+
+WHOSE = "data/runs/.*/seed[01]: (was trained with other settings|holds seed)"
+
+
+def swap(one: Path, other: Path) -> None:
+    """Let two folders change places."""
+    one.rename(aside := one.with_name("aside"))
+    other.rename(one)
+    aside.rename(other)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("plain-tau", "other settings than params.yaml has for own-tau"), ("own-tau/seed1", "holds seed 1")]
+)
+def test_whole_networks_in_the_place_of_others_are_taken_for_none(project, monkeypatch, place, said):
+    """Every checksum is right."""
+    runs = project / "data" / "runs"
+    swap(runs / place, runs / "own-tau" / ("seed0" if "/" in place else ""))
+    monkeypatch.chdir(project)
+    with pytest.raises(UserError, match=f"{NETWORK}: .*{said}"):
+        reslab("register", "own-tau")
+    with pytest.raises(UserError, match=WHOSE):
+        reslab("relog")
+    with pytest.raises(UserError, match=r"data/runs/.*/seed[01]: not the network that the study's records tell of"):
+        reslab("release")
+    study = config.load(Path("params.yaml"))
+    series = dict.fromkeys(study.experiments, "")
+    with pytest.raises(UserError, match=WHOSE):
+        list(layers.networks(study, prepared.load(Path("data/prepared")), Path("data/runs"), series))
+
+
+def test_a_study_that_was_edited_has_no_results_before_it_is_trained(project, monkeypatch):
+    """A table, a figure or a release of today's settings with the numbers of yesterday's would be wrong without a word."""
+    params = project / "params.yaml"
+    whole = params.read_text()
+    monkeypatch.chdir(project)
+    for old, new in (("lr: 0.1", "lr: 0.2"), ("  name: digits\n", "  name: digits\n  validation: 100\n")):
+        assert old in whole
+        params.write_text(whole.replace(old, new, 1))
+        for command in (["readme"], ["figures"], ["release"], ["relog"], ["register", "own-tau"]):
+            with pytest.raises(UserError, match=r"was trained with other settings than params\.yaml has for .*; run `dvc repro`"):
+                reslab(*command)
+        refused(stage_here(project, "aggregate.py", "metrics"), "metrics/runs/plain-tau.json: was trained with other settings")

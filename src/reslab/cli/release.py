@@ -20,7 +20,7 @@ def release(
 ) -> None:
     """Write all networks of the study that trained into one archive, with a card each, for predict, score and import-weights."""
     from reslab.errors import UserError
-    from reslab.report.statistics.summary import runs_table
+    from reslab.report.trained_as import runs_of
     from reslab.weights import archive
     from reslab.weights.release import files
 
@@ -28,7 +28,7 @@ def release(
     target = output or Path(f"{study.name}-weights.zip")
     if target.suffix != archive.SUFFIX:
         raise UserError(f"{target}: give a name that ends in {archive.SUFFIX}")
-    table = runs_table(study, metrics / "runs")
+    table = runs_of(study, metrics / "runs")
     found = files(study, table, runs, archive=target.name, licence=licence, params=params)
     archive.write(target, found)
     networks = [name.split("/")[0] for name in found if name.endswith(".safetensors")]

@@ -23,7 +23,7 @@ from reslab.config.study import Study
 from reslab.errors import UserError, check_plain
 from reslab.runs import table_checksums
 from reslab.runs.checksums import read_bytes, read_text
-from reslab.runs.network_files import experiment_record
+from reslab.runs.network_files import checksum_of, experiment_record
 from reslab.stop import children
 from reslab.storage import remove, replace_text
 
@@ -55,6 +55,7 @@ def keep(
     table_checksums.check(metrics / "tables")
     folder = results / study.name
     with _replaced(folder) as draft:
+        _check_histories(study, metrics)
         _copy(study, metrics, draft)
         shutil.copy2(params, draft / "params.yaml")
     print(f"{folder}: kept")
@@ -109,6 +110,13 @@ def _check_same(study: Study, params: Path, metrics: Path) -> None:
             different.append(name)
     if different:
         raise UserError(f"{metrics} is not of the study in {params} ({', '.join(different[:3])}); run `dvc repro`")
+
+
+def _check_histories(study: Study, metrics: Path) -> None:
+    """Raise UserError unless the histories are those of the records."""
+    for name in study.experiments:
+        path = metrics / "history" / f"{name}.csv"
+        read_bytes(path, checksum_of(experiment_record(metrics / "runs" / f"{name}.json", older=True), path.name))
 
 
 def _summary(path: Path) -> dict:
@@ -225,10 +233,11 @@ def claim(tables: Path) -> str:
 
 def short_table(study: Study, metrics: Path) -> str:
     """The results table with the columns that a README has room for; metrics/tables/results.md has all of them."""
-    from reslab.report.statistics.summary import runs_table, summarize
+    from reslab.report.statistics.summary import summarize
     from reslab.report.tables.results import footnote, render, results_columns
+    from reslab.report.trained_as import runs_of
 
-    runs = runs_table(study, metrics / "runs", older=True)
+    runs = runs_of(study, metrics / "runs", older=True)
     columns = results_columns(summarize(study, runs))
     return render(
         {name: columns[name] for name in SHORT if name in columns}, title=study.report.title, note=footnote(runs, intervals=False)

@@ -54,10 +54,18 @@ def relog(
 
 def networks_of(study: config.Study, runs: Path) -> list["TrainedNetwork"]:
     """The trained networks of the study in `runs`."""
+    folders = [(name, folder) for name in study.experiments for folder in sorted(runs.joinpath(name).glob("seed*"))]
+    return [read_network(study, name, folder) for name, folder in folders]
+
+
+def read_network(study: config.Study, experiment: str, folder: Path) -> "TrainedNetwork":
+    """The trained network in a seed's folder; raises UserError if it is another experiment's, or another seed's."""
+    from reslab.report.trained_as import check_network
     from reslab.tracking import TrainedNetwork
 
-    folders = [(name, folder) for name in study.experiments for folder in sorted(runs.joinpath(name).glob("seed*"))]
-    return [TrainedNetwork.read(name, folder) for name, folder in folders]
+    found, seed = TrainedNetwork.read(experiment, folder), folder.name.removeprefix("seed")
+    check_network(found.record, study, experiment, folder, seed=int(seed) if seed.isdecimal() else None)
+    return found
 
 
 @app.command(rich_help_panel=WEIGHTS)
@@ -85,7 +93,7 @@ def register(
 
 def chosen(study: config.Study, runs: Path, experiment: str | None, seed: int | None, *, best: bool) -> "TrainedNetwork":
     """The chosen network; raises UserError for an unknown experiment, or if --best is given with EXPERIMENT or --seed."""
-    from reslab.tracking import TrainedNetwork, registry
+    from reslab.tracking import registry
 
     if best:
         if experiment is not None or seed is not None:
@@ -94,7 +102,7 @@ def chosen(study: config.Study, runs: Path, experiment: str | None, seed: int | 
     if experiment is None:
         raise UserError(f"which network? EXPERIMENT is one of {', '.join(study.experiments)}; or --best")
     study.experiment(experiment)
-    return TrainedNetwork.read(experiment, runs / experiment / f"seed{seed or 0}")
+    return read_network(study, experiment, runs / experiment / f"seed{seed or 0}")
 
 
 def put_into_registry(study: config.Study, network: "TrainedNetwork", name: str) -> str:

@@ -22,6 +22,8 @@ from reslab.experiment.bound import bound
 from reslab.experiment.networks import build_network
 from reslab.models.analysis import propagation
 from reslab.report.statistics.growth import series_names
+from reslab.report.trained_as import check_network
+from reslab.runs import network_files
 from reslab.weights.network import StoredNetwork, load_network
 
 INITIAL, TRAINED = "at initialisation", "after training"
@@ -52,7 +54,9 @@ def networks(study: Study, data: Prepared, runs: Path, series: dict[str, str]) -
         for seed in study.seeds:
             facts = {"experiment": experiment.name, "series": series[experiment.name], "seed": seed}
             facts["depth"] = experiment.model.get("depth")
-            stored = load_network(runs / experiment.name / f"seed{seed}", older=False)
+            folder = runs / experiment.name / f"seed{seed}"
+            stored = load_network(folder, older=False)
+            check_network(network_files.read(folder)[0], study, experiment.name, folder, seed=seed)
             yield experiment, Network(facts | {"moment": INITIAL}, initial(experiment.name, stored, data, seed))
             yield experiment, Network(facts | {"moment": TRAINED}, stored.classifier.network)
     for experiment, depth in further(study, series):

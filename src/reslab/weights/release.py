@@ -68,7 +68,9 @@ def files(study: Study, runs: pd.DataFrame, folder: Path, *, archive: str, licen
     for run in trained:
         name, at = name_of(run), folder / run["experiment"] / f"seed{run['seed']}"
         described = read_network(at, older=False).description
-        if network_files.read(at)[0]["identity"] != run["identity"]:
+        record = network_files.read(at)[0]
+        same_weights = network_files.checksum_of(record, WEIGHTS) == network_files.checksum_of(run, WEIGHTS)
+        if record["identity"] != run["identity"] or not same_weights:
             raise UserError(f"{at}: not the network that the study's records tell of; run `dvc checkout` or `dvc repro`")
         card = card_of(study, run, described, scores.loc[run["experiment"], run["seed"]], summary.loc[run["experiment"]])
         sources = own_sources(described, at)

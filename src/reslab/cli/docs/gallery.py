@@ -45,9 +45,10 @@ def kept(results: Path) -> list[Path]:
 
 def _row(folder: Path, study: Study) -> dict[str, str]:
     # pandas and scipy take longer to load than most commands take
-    from reslab.report.statistics.summary import headline, runs_table, summarize
+    from reslab.report.statistics.summary import headline, summarize
+    from reslab.report.trained_as import runs_of
 
-    runs = runs_table(study, folder / "runs", older=True)
+    runs = runs_of(study, folder / "runs", older=True)
     errors = [row["error_percent"] for row in headline(summarize(study, runs)).values() if "error_percent" in row]
     epochs = {experiment.sections["train"].get("epochs") for experiment in study.experiments.values()}
     return {
