@@ -95,3 +95,14 @@ def test_git_that_does_not_answer_is_said(folder, monkeypatch, capsys):
     monkeypatch.setattr(git, "SECONDS", 0.2)
     assert git.commit_state() == {"commit": None, "dirty": None}
     assert "of which commit they are: git has not answered for 0.2 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", git.OF_ANOTHER)
+def test_the_repository_of_a_hook_is_not_taken_for_this_one(folder, tmp_path_factory, monkeypatch, name):
+    """Git leaves these variables to what it starts."""
+    commit, other = run("rev-parse", "HEAD"), tmp_path_factory.mktemp("other")
+    run("init", "--quiet", str(other))
+    run("-C", str(other), "commit", "--quiet", "--allow-empty", "--message", "another")
+    places = {"GIT_WORK_TREE": other, "GIT_INDEX_FILE": other / "index", "GIT_OBJECT_DIRECTORY": other / ".git" / "objects"}
+    monkeypatch.setenv(name, str(places.get(name, other / ".git")))
+    assert git.commit_state() == {"commit": commit, "dirty": False}

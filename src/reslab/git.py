@@ -17,6 +17,9 @@ SETTINGS = {
     "GIT_TERMINAL_PROMPT": "0",  # for a clone that is not whole, whose server wants a password
 }
 
+# Of the repository in which git has started another program, such as a hook: of this folder git would tell that one's commit.
+OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+
 
 class NoCommit(UserError):
     """Nothing that git or DVC knows has this name."""
@@ -28,8 +31,9 @@ class _CannotTell(Exception):
 
 def _git(*arguments: str) -> str:
     pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "encoding": "utf-8", "errors": "surrogateescape"}
+    environment = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER} | SETTINGS
     try:
-        done = subprocess.run(["git", *arguments], check=False, env=os.environ | SETTINGS, timeout=SECONDS, **pipes)
+        done = subprocess.run(["git", *arguments], check=False, env=environment, timeout=SECONDS, **pipes)
     except (FileNotFoundError, PermissionError) as error:
         raise _CannotTell("git is not installed") from error
     except OSError as error:
