@@ -53,6 +53,12 @@ def test_classes_that_look_alike_are_refused(tmp_path, form):
         dataset(tmp_path / "raw", source(tmp_path, form, FILES | twice)).fetch()
 
 
+def test_a_class_that_is_spelt_otherwise_in_test_is_named_so_that_the_two_can_be_told_apart(tmp_path):
+    odd = {"train/caf\xe9/1.png": png(7), "test/cafe\u0301/1.png": png(7)}
+    with pytest.raises(UserError, match=r"'cafe.u0301' and 'caf.xe9' are one name, written in two ways in Unicode; rename one"):
+        dataset(tmp_path / "raw", source(tmp_path, "in", FILES | odd)).fetch()
+
+
 @pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u202e", "\u2067", "\x85"])
 def test_names_that_break_or_turn_a_line_are_refused(tmp_path, sign):
     odd = {f"{split}/a{sign}b/1.png": png(7) for split in ("train", "test")}

@@ -137,11 +137,11 @@ def check_classes(places: dict[str, tuple[str, str]]) -> None:
     for split, found in classes.items():
         if not found:
             raise UserError(f"no images in {split}/; {LAYOUT}")
+    _check_spelling(classes["train"] | classes["test"])  # first: below, two such names would look the same
     if classes["train"] != classes["test"]:
         odd = sorted(classes["train"] ^ classes["test"])
         some = ", ".join(shown(name)[1:-1] for name in odd[:5])
         raise UserError(f"train/ and test/ must hold the same classes; only in one of them: {some}")
-    _check_spelling(classes["train"])
     if len(classes["train"]) < 2:
         raise UserError(f"only one class in train/ ({shown(*classes['train'])[1:-1]}); at least two are needed")
 

@@ -15,6 +15,7 @@ ENCRYPTED, PATCHED, UTF8_NAME = 0x41, 0x20, 0x800  # bits of a member's flags
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads bzip2 and lzma without a limit to the memory
 MAX_TARGET_BYTES = 4096
 LONGEST_END = 22 + 0xFFFF  # bytes of the record at a zip's end, with its comment
+LARGE_END = 56 + 20  # of the two before it in a large archive
 MEMBER = b"PK\3\4"
 BESIDE = 14  # bytes of a member's own header before its checksum and sizes
 
@@ -83,10 +84,14 @@ def _problem(member: zipfile.ZipInfo) -> str:
 def _check_count(source: Path, found: int) -> None:
     """Raise BadZipFile if the end of the zip counts other members: a damaged length can swallow the entry that follows."""
     with source.open("rb") as file:
-        file.seek(max(0, source.stat().st_size - LONGEST_END))
+        file.seek(max(0, source.stat().st_size - LONGEST_END - LARGE_END))
         tail = file.read()
-    (counted,) = struct.unpack_from("<H", tail, tail.rfind(b"PK\5\6") + 10)
-    if counted not in (0xFFFF, found & 0xFFFF):  # all ones: more than fit
+    end = tail.rfind(b"PK\5\6")
+    (counted,) = struct.unpack_from("<H", tail, end + 10)
+    large = tail[max(0, end - LARGE_END) : end]  # of an archive with more members than fit into two bytes
+    if counted == 0xFFFF and large.startswith(b"PK\6\6"):
+        (counted,) = struct.unpack_from("<Q", large, 32)
+    if counted not in (found, found & 0xFFFF):  # programs that know no large archives write the last two bytes
         raise zipfile.BadZipFile(f"{found} members where {counted} are counted")
 
 
