@@ -80,6 +80,14 @@ def test_what_an_address_means(monkeypatch, given, meant):
     assert tracking_uri(Path("/r")) == meant
 
 
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_store_in_memory_is_refused(tmp_path, monkeypatch, address):
+    """What is logged there is lost without a word."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(UserError, match="a database in memory, which is gone when this command ends; name a file"):
+        Store(tmp_path, "lost")
+
+
 def half_made(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE experiments (experiment_id INTEGER)")

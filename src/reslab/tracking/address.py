@@ -14,6 +14,7 @@ SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 SECRET_KEYS = re.compile(r"pass|pwd|secret|token|key|sig", re.IGNORECASE)
 IN_ADDRESS = re.compile(r"(?<=://)[^\s'\"]*@")  # user and password, also with signs that should have been quoted
 MASK = "***"
+IN_MEMORY = ":memory:"
 
 
 def tracking_uri(root: Path) -> str:
@@ -24,7 +25,7 @@ def tracking_uri(root: Path) -> str:
     scheme, _, rest = given.partition(":")
     if scheme.partition("+")[0] == "sqlite" and rest.startswith("///"):
         path, mark, query = rest[3:].partition("?")
-        named = path in ("", ":memory:") or path.startswith("file:")  # not a path
+        named = path in ("", IN_MEMORY) or path.startswith("file:")  # not a path
         return given if named else database_uri(root / unquote(path), scheme) + mark + query
     if scheme == "file" and not rest.startswith("/"):
         return (root / rest).as_uri()
@@ -47,12 +48,22 @@ def database_uri(path: Path, scheme: str = "sqlite") -> str:
 
 def database_path(uri: str) -> Path | None:
     """The file of an sqlite store; None for any other store, or one that is in memory."""
+    database = _database(uri)
+    return None if not database or database == IN_MEMORY or database.startswith("file:") else Path(database).resolve()
+
+
+def is_in_memory(uri: str) -> bool:
+    """Whether the store is an sqlite database that no file holds."""
+    return _database(uri) in ("", IN_MEMORY)
+
+
+def _database(uri: str) -> str | None:
+    """What an sqlite address names, "" if nothing; None for an address of another kind."""
     if uri.partition(":")[0].partition("+")[0] != "sqlite":
         return None
     from sqlalchemy.engine import make_url
 
-    database = make_url(uri).database
-    return None if not database or database == ":memory:" or database.startswith("file:") else Path(database).resolve()
+    return make_url(uri).database or ""
 
 
 def is_http(uri: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reslab.errors import UserError, check_plain
-from reslab.tracking.address import VARIABLE, database_path, database_uri, is_http, without_secrets
+from reslab.tracking.address import VARIABLE, database_path, database_uri, is_http, is_in_memory, without_secrets
 
 if TYPE_CHECKING:  # mlflow takes seconds to import
     from mlflow.tracking import MlflowClient
@@ -32,6 +32,10 @@ def check(uri: str) -> None:
         else:
             _make_database(path)
         return
+    if is_in_memory(uri):
+        raise UserError(
+            f"{VARIABLE}={uri}: a database in memory, which is gone when this command ends; name a file, sqlite:///NAME.db"
+        )
     try:
         address = urlsplit(uri)
         host, port = address.hostname, address.port
