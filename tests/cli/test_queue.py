@@ -12,7 +12,7 @@ from reslab.cli.train import show, state, submitting, summary
 from reslab.errors import UserError
 from reslab.grid import cluster, queue, slurm, work
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import PROGRESS, SUBMITTED, Network
+from reslab.grid.networks import LOG, PROGRESS, SUBMITTED, Network
 from reslab.grid.queue import Queued
 from reslab.runs.jobs import Job
 
@@ -147,6 +147,20 @@ def test_damaged_notes_of_a_network_are_no_notes(programs, content, capsys):
     assert state(one, {"7_0": Queued("RUNNING")}) == "missing"
     show([one], {})
     assert "1 missing" in capsys.readouterr().out
+
+
+def test_a_pipe_in_place_of_a_note_is_not_waited_for(programs, capsys):
+    (one,) = networks(1)
+    one.folder.path.mkdir(parents=True)
+    for name in (SUBMITTED, PROGRESS, LOG):
+        os.mkfifo(one.folder.path / name)
+    show([one], {})
+    assert "1 missing" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"submitted\.json: is a pipe, a socket or a device"):
+        one.tell(SUBMITTED, {})
+    os.mkfifo(one.folder.path / "started")
+    with pytest.raises(UserError, match="started: is a pipe, a socket or a device"):
+        one.folder.first_start()
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"data": 3}', b'{"data": "x", "system": "y"}'])

@@ -12,7 +12,8 @@ import reslab
 from reslab import storage
 from reslab.config.start import as_written
 from reslab.config.study import Study
-from reslab.errors import UserError
+from reslab.errors import UserError, check_plain
+from reslab.runs.checksums import read_text
 from reslab.runs.folders import LOCK, SeedFolder
 from reslab.runs.identity import identity
 from reslab.runs.jobs import Job
@@ -60,8 +61,8 @@ class Network:
     def told(self, name: str) -> dict[str, Any]:
         """A small file about it, such as its progress; empty if there is none, or if it is damaged."""
         try:
-            found = json.loads((self.folder.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            found = json.loads(read_text(self.folder.path / name))
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -76,6 +77,8 @@ class Network:
 
     def tail(self) -> str:
         """The last line of its log."""
+        if not (self.folder.path / LOG).is_file():  # a pipe would be waited for
+            return ""
         try:
             with (self.folder.path / LOG).open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL))
@@ -87,6 +90,7 @@ class Network:
 
 def write_told(path: Path, told: dict[str, Any]) -> None:
     """Write a small file in one step."""
+    check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     storage.replace_text(path, json.dumps(told))
 

@@ -12,6 +12,7 @@ from reslab.environment import may_have_gpu
 from reslab.errors import UserError
 from reslab.grid.networks import PROGRESS, Network, ProgressFiles, write_told
 from reslab.runs import processes
+from reslab.runs.checksums import read_text
 from reslab.runs.jobs import Job
 
 WORK = "work.json"
@@ -29,7 +30,7 @@ def main(file: Path) -> None:
     if not file.exists():
         raise UserError(f"{file}: not on this machine; the project must lie on a file system that all nodes share")
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told = json.loads(read_text(file))
         job = Job(**told | {"data": Path(told["data"])})
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise UserError(f"{file}: damaged ({errors.first_line(error)}); `reslab train` writes it anew") from None
@@ -45,7 +46,7 @@ def train(job: Job) -> None:
     try:
         trained.train_in_processes(job)
     except Exception as error:
-        with suppress(OSError):  # the disk may be full: then that is what is said
+        with suppress(OSError, UserError):  # the disk may be full: then that is what is said
             Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": errors.first_line(error)})
         raise
 

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from reslab import stop, storage
 from reslab.environment import project_root
-from reslab.errors import UserError
+from reslab.errors import UserError, check_plain
 
 LOCK, STARTED = "lock", "started"
 DAY = 86400.0  # seconds by which another machine's clock may be ahead
@@ -48,7 +48,7 @@ class SeedFolder:
 
     def first_start(self) -> float:
         """When the training of this network first began, in seconds since 1970: also if that was killed before a checkpoint."""
-        file = self.path / STARTED
+        check_plain(file := self.path / STARTED)
         now = time.time()
         try:
             if 0 < (noted := float(file.read_text(encoding="ascii"))) <= now + DAY:
