@@ -29,6 +29,14 @@ def test_the_committed_page_is_the_one_that_the_code_makes(repository, made, nam
     assert len(made) == 5
 
 
+def test_pages_without_sentences_are_not_written(tmp_path):
+    """Python leaves all docstrings out with -OO, of which they are made."""
+    (tmp_path / "pyproject.toml").touch()
+    code = "import reslab.cli.docs as docs; docs.docs()"
+    done = call(tmp_path, sys.executable, "-OO", "-c", code, check=False)
+    assert "UserError: PYTHONOPTIMIZE=2 or python -OO: then the code has no sentences" in done.stderr.splitlines()[-1]
+
+
 def test_every_option_has_a_line_and_every_line_an_option(made):
     """Making the page raises an error for an option without a line."""
     listed = {(section, key) for section, lines in glossary.lines().items() for key in lines if section != "environment"}

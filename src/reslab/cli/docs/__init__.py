@@ -1,5 +1,6 @@
 """The pages of docs/ that are made from the code and the kept results, and the same reference at the command line."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ def docs() -> None:
     """Write the pages of docs/ that are made from the code: configuration, models, architecture, results."""
     if not Path("pyproject.toml").exists():
         raise UserError("pyproject.toml: no such file here; run from the root of the repository")
+    if sys.flags.optimize > 1:
+        raise UserError("PYTHONOPTIMIZE=2 or python -OO: then the code has no sentences for the pages; unset it")
     for name, text in pages(Path()).items():
         replace_text(Path(name), text)
         print(f"wrote {name}")
