@@ -1,7 +1,9 @@
 """Files of a trained study that were damaged, edited or swapped: every stage and command that reads one refuses it by name."""
 
+import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,38 @@ def test_damaged_prepared_data_trains_and_scores_nothing(project):
         for command in (EVALUATE, ("describe.py", "own-tau", "m.json"), ("check.py", "data/prepared", "c.txt")):
             refused(stage_here(project, *command), "data/prepared", "; delete data/prepared and run `dvc repro preprocess`")
         path.write_bytes(whole)
+
+
+def as_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def as_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def as_terabyte(path: Path) -> None:
+    """With its own beginning; a copy, for a link into DVC's cache stays whole there."""
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole)
+    os.truncate(path, 2**40)
+
+
+@pytest.mark.parametrize("harm", [as_pipe, as_device, as_terabyte])
+def test_data_and_weights_that_have_no_end_are_refused_at_once(project, monkeypatch, harm):
+    monkeypatch.chdir(project)
+    for name in ("data/prepared/train_images.npy", f"{NETWORK}/model.safetensors"):
+        kept = Path(name).read_bytes()
+        harm(Path(name))
+        began = time.monotonic()
+        with pytest.raises(UserError, match="data/"):
+            reslab("score", NETWORK)
+        assert time.monotonic() - began < 5
+        Path(name).unlink()
+        Path(name).write_bytes(kept)
 
 
 WHOSE = "data/runs/.*/seed[01]: (was trained with other settings|holds seed)"

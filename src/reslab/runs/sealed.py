@@ -49,7 +49,9 @@ def read(path: Path, *, failed: str, mend: str, older: bool = False) -> Sealed:
     try:
         with path.open("rb") as file:
             header = _header(file, path)
-            description = json.loads(json.loads(header[LENGTH:])["__metadata__"][METADATA_KEY])
+            told = json.loads(header[LENGTH:])
+            description = json.loads(told["__metadata__"][METADATA_KEY])
+            _check_size(path, header, told)
             marks = [description.pop(key, None) for key in (FORMAT, CHECKSUM)]
             if marks != [None, None]:
                 _check(marks, header, file)
@@ -57,11 +59,18 @@ def read(path: Path, *, failed: str, mend: str, older: bool = False) -> Sealed:
         raise UserError(f"{path}: {failed} (no such file); {mend}") from None
     except OSError as error:
         raise UserError(f"{path}: {failed} ({error.strerror}); {mend}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: {failed} ({first_line(error)}); {mend}") from None
     if marks == [None, None]:
         accept_older(path, description, mend=mend, older=older)
     return Sealed(description, marks[1])
+
+
+def _check_size(path: Path, header: bytes, told: dict[str, Any]) -> None:
+    """Raise ValueError unless the file ends with its tensors: to read a sparse terabyte behind them would take minutes."""
+    end = max((tensor["data_offsets"][1] for name, tensor in told.items() if name != "__metadata__"), default=0)
+    if path.stat().st_size != len(header) + end:
+        raise ValueError("its size is not what its header says")
 
 
 def _check(marks: list[Any], header: bytes, file: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reslab.environment import memory_bytes
 from reslab.runs import checksums
 
 
@@ -34,6 +35,10 @@ def checksum(arrays: dict[str, np.ndarray]) -> str:
 
 
 def _read(path: Path, expected: str) -> np.ndarray:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no plain file")
+    if path.stat().st_size > memory_bytes():  # to read a sparse terabyte would take minutes
+        raise ValueError(f"{path.name} is larger than this machine's memory")
     if checksums.of_file(path) != expected:
         raise ValueError(f"the checksum of {path.name} differs")
     return np.load(path, allow_pickle=False)
