@@ -69,6 +69,26 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage):
         checkpoint.restore(path, *parts())
 
 
+def _pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(_pipe, "is a pipe, a socket or a device"), (lambda path: os.truncate(path, 2**40), "does not end as it was written")],
+)
+def test_what_cannot_be_read_to_its_end_is_not_read(tmp_path, damage, message):
+    """A pipe would be waited for, and a terabyte of nothing hashed for minutes; the checkpoint before it serves."""
+    path = tmp_path / "checkpoint.pt"
+    for _ in range(2):
+        checkpoint.save(path, *parts(), Log())
+    damage(path)
+    with pytest.raises(UserError, match=message):
+        checkpoint.read(path)
+    assert checkpoint.restore(path, *parts()).resumed == 1
+
+
 def test_weights_round_trip_with_metadata_and_equal_bytes(tmp_path):
     model = parts()[0].model
     for name in ("a", "b"):

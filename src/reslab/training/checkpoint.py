@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from reslab import stop, storage
-from reslab.errors import UserError, first_line, new_file
+from reslab.errors import UserError, check_plain, first_line, new_file
 from reslab.training.log import Log
 from reslab.training.schedule.schedules import Schedule
 from reslab.training.step import TrainingStep
@@ -25,6 +25,7 @@ SECONDS_WITHIN_EPOCH = 60.0  # at least between checkpoints within an epoch: the
 
 
 CHECKSUM_BYTES = 32  # a sha256, after torch's archive: torch does not look behind its end
+ZIP_END, ZIP_END_BYTES = b"PK\x05\x06", 22  # of that archive: what is longer need not be read to be refused
 
 
 @storage.writes
@@ -110,9 +111,14 @@ def _newest(path: Path, owner: str) -> dict[str, Any]:
 
 def read(path: Path) -> dict[str, Any]:
     """The state that a checkpoint holds, every byte of it verified; raises UserError for a damaged file."""
+    check_plain(path)
     try:
         with path.open("rb") as file:
             checksum, left = hashlib.sha256(), path.stat().st_size - CHECKSUM_BYTES
+            file.seek(max(left - ZIP_END_BYTES, 0))
+            if file.read(len(ZIP_END)) != ZIP_END:
+                raise UserError(f"{path}: damaged checkpoint (it does not end as it was written)")
+            file.seek(0)
             while left > 0 and (block := file.read(min(left, 2**20))):
                 checksum.update(block)
                 left -= len(block)
