@@ -45,7 +45,7 @@ def peer(tmp_path):
 def check_networks_at_once_and_race(results):
     """What the quick preset found of several networks, and of the time to an accuracy."""
     packed = results["packings"]["packed"]["summary"]
-    assert list(packed) == ["tuned, in turn", "ours x 2", "tuned, 2 processes"]
+    assert list(packed) == ["conventional, in turn", "ours x 2", "conventional, 2 processes"]
     assert 0.2 < packed["ours x 2"]["over_reference_cpu"]["ratio"] < 5
     raced = results["races"]["race"]["summary"]
     assert list(raced) == ["ours-eager", "tuned"]
