@@ -1,5 +1,6 @@
 """What the project's own store has already is not logged again, and costs no loading of MLflow."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -75,3 +76,11 @@ def test_logging_again_loads_no_mlflow(logged):
     root, trained = logged
     done = subprocess.run([sys.executable, "-c", LOG_AGAIN, root, trained.folder], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("False False\n", "")
+
+
+def test_a_pipe_beside_the_store_is_not_waited_for(logged):
+    os.mkfifo(pipe := logged[0] / "mlflow.db-journal")
+    try:
+        assert not is_logged(logged[0], "study", logged[1])
+    finally:
+        pipe.unlink()

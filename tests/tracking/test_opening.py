@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import small_disk
+from filelock import FileLock
 from mlflow.tracking import MlflowClient
 from project import free_port
 from test_live import LIVE, ended
@@ -20,7 +21,7 @@ from test_tracking import network
 
 from reslab.errors import UserError
 from reslab.runs.reports import Began
-from reslab.tracking import BackgroundLog, Store, attempt, opening, patience, tracking_uri
+from reslab.tracking import BackgroundLog, Store, attempt, mlflow_store, opening, patience, tracking_uri
 from reslab.tracking.address import without_secrets
 
 ODD = "a b#c?d%41e"
@@ -29,7 +30,9 @@ ODD = "a b#c?d%41e"
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     """A project in an odd folder; its store is made once."""
-    return tmp_path_factory.mktemp("root") / ODD
+    folder = tmp_path_factory.mktemp("root") / ODD
+    folder.mkdir()
+    return folder
 
 
 def test_a_relative_address_counts_from_the_project_whatever_it_is_called(root, tmp_path, monkeypatch):
@@ -114,6 +117,14 @@ def test_a_database_that_cannot_be_opened_is_said_at_once(tmp_path, capfd, make)
     assert line.startswith(f"warning: a-s0 not logged to MLflow ({tmp_path}/mlflow.db: ")
 
 
+@pytest.mark.parametrize("part", ["-journal", "-wal", "-shm"])
+def test_a_pipe_beside_the_database_is_not_waited_for(tmp_path, part):
+    half_made(tmp_path / "mlflow.db")
+    os.mkfifo(tmp_path / f"mlflow.db{part}")
+    with pytest.raises(UserError, match=rf"mlflow\.db{part}: is a pipe, a socket or a device"):
+        Store(tmp_path, "piped")
+
+
 def test_a_read_only_database_is_said(tmp_path):
     half_made(tmp_path / "made.db")
     with closing(sqlite3.connect(tmp_path / "made.db")) as database:
@@ -133,6 +144,17 @@ def test_a_locked_database_is_said(tmp_path, monkeypatch):
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(UserError, match=r"mlflow\.db: database is locked"):
             Store(tmp_path, "locked")
+
+
+def test_a_lock_that_is_not_given_back_is_not_waited_for(root, monkeypatch):
+    """A database that is there needs no minute: nobody makes it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    monkeypatch.setattr(mlflow_store, "SECONDS_FOR_THE_OTHERS", 0.1)
+    monkeypatch.setattr(mlflow_store, "SECONDS_FOR_A_MAKER", 600)
+    monkeypatch.chdir(root)
+    Store(root, "locked")
+    with FileLock(root / ".mlflow.lock", is_singleton=False), pytest.raises(TimeoutError, match=r"\.mlflow\.lock"):
+        Store(root, "locked")
 
 
 def test_who_is_killed_while_it_makes_the_database_leaves_none(tmp_path):
@@ -190,6 +212,30 @@ def test_a_server_that_does_not_answer_is_asked_once_for_all_networks(tmp_path, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "warning: resnet20-s0, resnet20-s1 not logged to MLflow (no answer for 1 s); `reslab relog` will log it"
     assert len(taken) <= 2  # a look whether it is there, and one request
+
+
+def test_a_place_for_files_that_does_not_answer_is_given_up(root, tmp_path, monkeypatch, capsys, silent):
+    """The database is a file here, and what it says of the files leads to a server."""
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(patience, "SECONDS", 0.5)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    store = Store(root, "far")
+    store.client.create_experiment("farther", silent[0].replace("http", "ftp"))
+    assert not attempt(lambda: Store(root, "farther").log(network(tmp_path / "a")), "a-s0")
+    assert "a-s0 not logged to MLflow (no answer for 0 s)" in capsys.readouterr().err
+
+
+def test_a_database_that_another_program_goes_on_reading_is_given_up(root, tmp_path, monkeypatch, capsys):
+    """MLflow would wait for 20 seconds, at each change."""
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(patience, "SECONDS", 0.5)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    store = Store(root, "read")
+    with closing(sqlite3.connect(root / "mine.db", isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM experiments").fetchall()
+        assert not attempt(lambda: store.log(network(tmp_path / "a")), "a-s0")
+    assert "a-s0 not logged to MLflow (no answer for 0 s)" in capsys.readouterr().err
 
 
 def test_requests_go_through_the_proxy_that_is_named(monkeypatch, silent):

@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from reslab.errors import UserError
+from reslab.tracking import opening
 from reslab.tracking.address import FILE, VARIABLE
 from reslab.tracking.networks import PARENT, RUN_KEY, STATUS, TrainedNetwork, experiment_key
 
@@ -30,7 +32,8 @@ def is_logged(root: Path, study: str, network: TrainedNetwork) -> bool:
         return False
     keys = {"study": study, "network": network.key, "experiment": experiment_key(network.experiment, network.record)}
     try:
+        opening.check_parts(path)
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as store:
             return store.execute(FIND, keys).fetchone() is not None
-    except sqlite3.Error:
+    except (sqlite3.Error, UserError):
         return False

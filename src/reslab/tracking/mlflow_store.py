@@ -13,9 +13,9 @@ from filelock import FileLock
 from reslab.errors import UserError
 from reslab.runs.reports import EpochEnded
 from reslab.tracking import networks, opening, views
-from reslab.tracking.address import is_http, tracking_uri
+from reslab.tracking.address import database_path, is_http, is_remote, tracking_uri
 from reslab.tracking.networks import KIND, PARENT, RUN_KEY, STATUS, TrainedNetwork
-from reslab.tracking.patience import watched
+from reslab.tracking.patience import Watched, watched
 from reslab.tracking.results import ExperimentResult
 from reslab.tracking.study_runs import StudyRuns, complete
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # mlflow takes seconds to import
     from mlflow.entities import Metric, Run
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on training runs, not on GenAI pages
-SECONDS_FOR_THE_OTHERS = 60  # one that makes the database takes a few
+SECONDS_FOR_A_MAKER, SECONDS_FOR_THE_OTHERS = 60, 9  # a database is made in a few seconds, on a busy machine in more
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -42,10 +42,11 @@ class Store:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         # Two processes that create the database, an experiment or its run at once break or double it: one at a time.
-        self.lock = FileLock(root / ".mlflow.lock", timeout=SECONDS_FOR_THE_OTHERS)
+        self.lock = FileLock(root / ".mlflow.lock", timeout=SECONDS_FOR_A_MAKER if _to_be_made(uri) else SECONDS_FOR_THE_OTHERS)
         with self.lock:
             watched(opening, uri).check(uri)
-            self.client = watched(opening.client(uri), uri)
+            # A file as well: MLflow waits 20 seconds for each lock of another process, and artifacts may go through a network.
+            self.client = Watched(opening.client(uri), counted=is_remote(uri))
             self.experiment_id = self._experiment()
         self.runs = StudyRuns(self.client, self.experiment_id)
 
@@ -217,6 +218,12 @@ class LiveRun:
     experiment: str
     epochs: set[int]
     ended: int = 0  # milliseconds since 1970
+
+
+def _to_be_made(uri: str) -> bool:
+    """Whether the store is an sqlite file that is not there yet."""
+    path = database_path(uri)
+    return path is not None and not path.exists()
 
 
 def _metrics(network: TrainedNetwork) -> "Iterator[Metric]":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # mlflow takes seconds to import
     from mlflow.tracking import MlflowClient
 
 SECONDS = 3  # for a connection; and for a lock of another process to go
+PARTS = ("", "-journal", "-wal", "-shm")  # the files of an sqlite database; the last three are those of an unfinished change
 
 
 def check(uri: str) -> None:
@@ -26,7 +27,7 @@ def check(uri: str) -> None:
     An sqlite file that is not there yet is made.
     """
     if path := database_path(uri):
-        check_plain(path)
+        check_parts(path)
         if path.exists() and path.stat().st_size:
             _check_database(path)
         else:
@@ -47,6 +48,12 @@ def check(uri: str) -> None:
         if port:
             _connect(host, port)
         _log_in(uri)
+
+
+def check_parts(path: Path) -> None:
+    """Raise UserError for a pipe in place of a database's files: SQLite would wait for its other end."""
+    for part in PARTS:
+        check_plain(path.with_name(path.name + part))
 
 
 def _connect(host: str, port: int) -> None:

@@ -25,8 +25,8 @@ class _Calls:
         self.answers, self.seconds = 0, 0.0
 
     @contextmanager
-    def under_way(self, allowed: float = 0.0) -> Iterator[None]:
-        """A call, or a part of one; it may take some seconds that are not counted."""
+    def under_way(self, allowed: float = 0.0, *, counted: bool = True) -> Iterator[None]:
+        """A call, or a part of one; it may take some seconds that are not counted, or not be `counted` among the answers at all."""
         if self.since is not None:
             yield
             return
@@ -35,7 +35,8 @@ class _Calls:
             yield
         finally:
             waited, self.since = self.waited(), None
-            self.seconds, self.answers = self.seconds + waited, self.answers + 1
+            if counted:
+                self.seconds, self.answers = self.seconds + waited, self.answers + 1
 
     def waited(self) -> float:
         """Seconds of the call that is under way."""
@@ -47,16 +48,16 @@ _calls = _Calls()
 
 
 class Watched:
-    """A client of MLflow whose calls are watched."""
+    """A client of MLflow whose calls are watched, each by itself; `counted`: also all of them together."""
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    def __init__(self, client: Any, *, counted: bool = True) -> None:
+        self.client, self.counted = client, counted
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.client, name)
 
         def call(*arguments: Any, **options: Any) -> Any:
-            with _calls.under_way():
+            with _calls.under_way(counted=self.counted):
                 return method(*arguments, **options)
 
         return call

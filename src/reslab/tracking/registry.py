@@ -45,6 +45,7 @@ def register(store: Store, network: TrainedNetwork, classifier: Any, example: An
     import mlflow.pytorch
 
     run_id = store.log(network)
+    store.client.list_artifacts(run_id)  # asked before: a place for files that is silent is given up here, and waited for below
     end_time = store.client.get_run(run_id).info.end_time
     mlflow.set_tracking_uri(store.uri)
     with mlflow.start_run(run_id=run_id):
