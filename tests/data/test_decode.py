@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 from pictures import jpeg
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from torchvision import transforms
 
 from reslab.data.decode import FORMATS, Form, Unreadable, as_evaluated, centre, corners, decode, opened, shape, window
@@ -122,6 +122,20 @@ def test_a_lying_jpeg_is_decoded_smaller_on_the_right_sides():
     assert opened(content, 3, least=(101, 100)).size == (200, 400)
 
 
+@pytest.mark.parametrize("where", ["Raw profile type exif", "XML:com.adobe.xmp"])
+def test_a_png_stands_upright_also_as_the_notes_of_other_programs_say(where):
+    """ImageMagick keeps a photograph's EXIF as text, others its orientation as XMP."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    profile = f"\nexif\n{len(exif.tobytes()):8d}\n{exif.tobytes().hex()}\n"
+    out, notes = io.BytesIO(), PngImagePlugin.PngInfo()
+    notes.add_itxt(where, profile if where.startswith("Raw") else '<rdf:Description tiff:Orientation="6"/>')
+    pil(jpeg(3, (60, 44))).save(out, "PNG", pnginfo=notes)
+    assert shape(out.getvalue()) == opened(out.getvalue(), 3).size[::-1] == (60, 44)
+    upright = ImageOps.exif_transpose(Image.open(out)).convert("RGB")
+    np.testing.assert_array_equal(np.asarray(opened(out.getvalue(), 3)), np.asarray(upright))
+
+
 def test_a_photograph_with_damaged_exif_is_a_whole_photograph():
     content = stored("JPEG", pil(jpeg(3, (60, 44))), 6)
     place = content.index(b"Exif\0\0") + 6
@@ -171,6 +185,17 @@ def test_a_jpeg_of_endless_scans_is_refused():
         opened(content[:-2] + 5000 * scan + content[-2:], 3)
 
 
+@pytest.mark.parametrize("size", [(65_535, 1), (1, 65_535), (30_000, 2)])
+def test_a_line_of_pixels_is_refused_before_it_is_resized(size):
+    """To a shorter side of 256 it would take gigabytes."""
+    out = io.BytesIO()
+    Image.new("L", size).save(out, "PNG")
+    for read in (centre, corners):
+        with pytest.raises(Unreadable, match=rf"an image of {size[0]:,} x {size[1]:,} pixels, which resized would have"):
+            read(out.getvalue(), Form(224, 256, 1))
+    assert decode(out.getvalue(), size=(8, 8), channels=1, name="x").shape == (1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -189,6 +214,46 @@ def test_a_ppm_that_is_read_byte_by_byte_is_not_waited_for(content, message):
         return
     with pytest.raises(Unreadable, match=message):
         centre(content, FORM)
+
+
+def planar_tiff(planes: np.ndarray, *, listed: int | None = None) -> bytes:
+    """A TIFF of colours (3, H, W) in separate planes, one strip each, of which only some may be listed."""
+    count, height, width = planes.shape
+    bits, data, strips = planes.itemsize * 8, planes.tobytes(), listed or count
+    offset, lengths = 8 + len(data), [planes[0].nbytes] * strips
+    lists = (
+        struct.pack("<HHH", *[bits] * 3)
+        + bytes(2)
+        + struct.pack(f"<{2 * strips}I", *range(8, offset, planes[0].nbytes)[:strips], *lengths)
+    )
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, offset), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [
+        (273, 4, strips, offset + 8),
+        (277, 3, 1, 3),
+        (278, 4, 1, height),
+        (279, 4, strips, offset + 8 + 4 * strips),
+        (284, 3, 1, 2),
+    ]
+    head = b"II*\0" + struct.pack("<I", offset + len(lists)) + data + lists
+    return head + struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+
+
+def test_colours_of_a_tiff_in_separate_planes_are_right_or_refused():
+    """Of 16 bits PIL would make other colours, and of planes that are missing black."""
+    colours = np.random.default_rng(0).integers(256, size=(3, 8, 9), dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(opened(planar_tiff(colours), 3)).transpose(2, 0, 1), colours)
+    with pytest.raises(Unreadable, match="a TIFF of 16 bits in separate planes"):
+        opened(planar_tiff(colours.astype("<u2") * 257), 3)
+    with pytest.raises(Unreadable, match="a TIFF whose list of strips or tiles is cut off"):
+        opened(planar_tiff(colours, listed=2), 3)
+
+
+def test_a_tiff_is_turned_by_its_tag_alone():
+    """PIL would turn it by XMP too, but only after it has told its size: windows would be cut from elsewhere."""
+    out, tags = io.BytesIO(), TiffImagePlugin.ImageFileDirectory_v2()
+    tags[700], tags.tagtype[700] = b'<rdf:Description tiff:Orientation="6"/>', 7
+    pil(jpeg(3, (60, 44))).save(out, "TIFF", tiffinfo=tags)
+    assert shape(out.getvalue()) == opened(out.getvalue(), 3).size[::-1] == (44, 60)
 
 
 def grey_tiff(values: np.ndarray, *, bits: int = 16, meaning: int = 1, signs: int = 1) -> bytes:

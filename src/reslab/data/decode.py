@@ -29,10 +29,13 @@ TURNS = {  # EXIF orientation -> how to turn the pixels upright
     8: Image.Transpose.ROTATE_90,
 }
 JPEG_START, START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
-BITS, SIGNS, MEANING = 258, 339, 262  # tags of a TIFF
-UNSIGNED, SIGNED, WHITE_IS_ZERO = 1, 2, 0
+BITS, SIGNS, MEANING, PLANES = 258, 339, 262, 284  # tags of a TIFF
+PARTS, ROWS = 273, 278  # where its strips are, and the rows of each
+TILES, TILE = 324, (322, 323)  # where its tiles are, and their width and height
+UNSIGNED, SIGNED, WHITE_IS_ZERO, APART = 1, 2, 0, 2
 PPM, COMMENT = re.compile(rb"P[1-7fFyx]"), re.compile(rb"#[^\r\n]*")
 LONGEST_HEADER, LONGEST_TEXT = 4096, 2**23  # bytes of a PPM
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million
 MAX_SCANS = 100  # of a progressive JPEG; about ten are usual, and each goes over all pixels however few bytes it has
 LYING = {turn for number, turn in TURNS.items() if number >= 5}  # height and width change places
 
@@ -149,6 +152,8 @@ def _resized(image: Image.Image, shorter: int) -> Image.Image:
     if short == shorter:
         return image
     longer = int(shorter * long / short)
+    if shorter * longer > MAX_PIXELS:  # one row of 65,535 pixels would take gigabytes
+        raise Unreadable(f"an image of {width:,} x {height:,} pixels, which resized would have {shorter * longer:,}")
     return image.resize((shorter, longer) if width <= height else (longer, shorter), BILINEAR)
 
 
@@ -179,6 +184,8 @@ def _open(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
         raise ValueError(f"a JPEG of over {MAX_SCANS} scans")
+    if image.format == "TIFF":  # by its tag alone, which PIL's size heeds: by XMP it would be turned after it has told its size
+        image.info.pop("xmp", None)
     return image
 
 
@@ -198,10 +205,8 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     """How the pixels of an image that is not decoded yet must be turned; None if they stand as they are, or EXIF is damaged."""
     if image.format == "TIFF":  # PIL turns it while decoding
         return None
-    if image.format == "PNG" and "exif" not in image.info:  # PIL would decode all pixels to look behind them
-        return None
-    try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    try:  # not by image.getexif: of a PNG that decodes all pixels to look behind them
+        return TURNS.get(Image.Image.getexif(image).get(ExifTags.Base.Orientation))
     except Exception:  # noqa: BLE001 - as above; a photograph with damaged EXIF is a whole photograph
         return None
 
@@ -225,3 +230,18 @@ def _check_tiff(image: Image.Image) -> None:
         raise ValueError(f"a TIFF of {max(bits)} bits a pixel; save it with 8 or 16 bits")
     if SIGNED in signs or (image.mode.startswith("I;16") and meaning == WHITE_IS_ZERO):
         raise ValueError("a TIFF of signed or inverted numbers; save it with 8 or 16 bits, 0 for black")
+    planes = len(image.getbands()) if image.tag_v2.get(PLANES) == APART else 1
+    if bits == {16} and image.tag_v2.get(PLANES) == APART:
+        raise ValueError("a TIFF of 16 bits in separate planes; save it with 8 bits, or with the colours together")
+    if len(image.tag_v2.get(TILES, image.tag_v2.get(PARTS, ()))) < planes * _parts_of_a_plane(image):
+        raise ValueError("a TIFF whose list of strips or tiles is cut off")
+
+
+def _parts_of_a_plane(image: Image.Image) -> int:
+    """The strips or tiles that a TIFF must have; its size is that of its pixels as they lie."""
+    tags = image.tag_v2
+    width, height = tags[256], tags[257]
+    if TILES in tags:
+        across, down = (tags[tag] for tag in TILE)
+        return ceil(width / across) * ceil(height / down)
+    return ceil(height / min(tags.get(ROWS, height), height))
