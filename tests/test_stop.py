@@ -203,6 +203,30 @@ def test_ctrl_c_while_libraries_are_loaded_is_one_line():
     assert (done.returncode, done.stderr) == (-signal.SIGINT, f"stopped by SIGINT: {stop.GO_ON}\n")
 
 
+LOST = """
+import os, signal, time
+from reslab import errors
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+
+def stage():
+    Last()
+    time.sleep(600)
+
+errors.run(stage)
+"""
+
+
+def test_a_stop_that_python_cannot_raise_where_it_comes_is_made_again():
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, preexec_fn=heed_signals, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, f"stopped by SIGTERM: {stop.GO_ON}\n")
+    assert time.monotonic() - began < stop.SECONDS
+
+
 def test_a_command_leaves_the_handlers_of_its_process_alone():
     before = [signal.getsignal(number) for number in stop.SIGNALS]
     with stop.listening(), stop.cooperating():

@@ -71,6 +71,17 @@ def say(line: object) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def _unraisable(told: "sys.UnraisableHookArgs") -> None:
+    """What Python cannot raise, as in a callback of C code: a request to stop that was lost there is not shown, but made again."""
+    if isinstance(told.exc_value, Stopped):
+        _request.interrupted = False
+    else:
+        _usual(told)
+
+
+_usual, sys.unraisablehook = sys.unraisablehook, _unraisable
+
+
 def requested() -> bool:
     """Whether this process has been asked to stop."""
     return _request.stopped is not None
