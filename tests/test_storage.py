@@ -177,6 +177,8 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path):
     storage.replace_text(pipe, "text")
     assert (os.read(reader, 10), pipe.is_fifo()) == (b"text", True)
     os.close(reader)
+    with pytest.raises(OSError, match=r"a pipe or a socket that nobody reads; remove it: .*pipe"):
+        storage.replace_text(pipe, "text")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def replace_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) in one step: the one that was there stays whole if the process is killed or the disk is full."""
     target = path.resolve()  # a link stays a link
     if path.exists() and not path.is_file():  # /dev/null and /dev/stdout are no files to be replaced
-        path.write_text(text, encoding="utf-8")
+        _write_into(path, text)
         return
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
@@ -49,6 +49,19 @@ def replace_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
         if target.exists():
             draft.chmod(target.stat().st_mode & 0o7777)
+
+
+def _write_into(path: Path, text: str) -> None:
+    """Write a text into a device or a pipe; raises OSError for a pipe that nobody reads, for which opening it would wait."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "it is a pipe or a socket that nobody reads; remove it", str(path)) from error
+        raise
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Keeping the results of a study when another one takes its place."""
 
 import contextlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ from commands import reslab
 from project import call
 
 from reslab.cli.docs import gallery
-from reslab.cli.results import keep
+from reslab.cli.results import keep, refresh
 from reslab.errors import UserError
 
 
@@ -119,6 +120,30 @@ def test_a_device_in_place_of_a_result_is_not_copied_for_ever(repository, metric
     (metrics / place).symlink_to("/dev/zero")
     with pytest.raises(UserError, match=rf"{place}: is a pipe, a socket or a device"):
         keep(repository / "params.yaml", metrics, tmp_path / "results")
+
+
+def sparse(path: Path) -> None:
+    """A terabyte that takes no room, until it is copied."""
+    path.touch()
+    os.truncate(path, 2**40)
+
+
+@pytest.mark.parametrize("place", ["report.html", "plots/more.svg", "history/resnet020-bn.csv"])
+@pytest.mark.parametrize("put", [os.mkfifo, sparse])
+def test_neither_a_pipe_nor_a_terabyte_is_copied_when_a_kept_study_is_made_again(repository, metrics, tmp_path, place, put):
+    keep(repository / "params.yaml", metrics, tmp_path / "results")
+    (folder := tmp_path / "results" / "digits-tau").joinpath(place).unlink(missing_ok=True)
+    put(folder / place)
+    with pytest.raises(UserError, match=rf"{place}: (is a pipe|damaged .larger than 256 MiB)"):
+        refresh(["digits-tau"], tmp_path / "results")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["digits-tau"]
+
+
+def test_results_may_be_a_link_to_another_disk(repository, metrics, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    keep(repository / "params.yaml", metrics, tmp_path / "results")
+    assert "](../results/digits-tau/report.html)" in (tmp_path / "docs" / "results.md").read_text()
 
 
 LAYERS = """experiment,series

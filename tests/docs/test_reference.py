@@ -1,6 +1,8 @@
 """The pages that are made from the code: they are up to date, and what they say of options and imports is true."""
 
+import os
 import re
+import shutil
 import sys
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -107,6 +109,26 @@ def test_the_imports_are_those_that_import_linter_finds(repository):
 def test_every_room_is_on_a_floor(repository):
     parts = {path.stem for path in (repository / "src" / "reslab").iterdir() if path.stem[0] not in "_."}
     assert parts == set(architecture.rooms(repository)) - {"stages"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "not the one of this repository"), (b"[tool", "not the one of this"), (b"\xff", "not UTF-8 text"), (None, "is a pipe")],
+)
+def test_a_pyproject_that_is_not_ours_is_named(tmp_path, content, said):
+    path = tmp_path / "pyproject.toml"
+    os.mkfifo(path) if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"pyproject\.toml: .*{said}"):
+        architecture.floors(tmp_path)
+
+
+def test_a_file_that_is_no_python_is_named_with_its_line(repository, tmp_path):
+    for name in ("src", "stages"):
+        shutil.copytree(repository / name, tmp_path / name)
+    shutil.copy2(repository / "pyproject.toml", tmp_path)
+    (tmp_path / "stages" / "more.py").write_text("x = 1\ndef\n")
+    with pytest.raises(UserError, match=r"stages/more\.py, line 2: invalid syntax"):
+        architecture.arrows(tmp_path)
 
 
 def test_only_the_arrows_that_no_path_implies_are_drawn(repository):

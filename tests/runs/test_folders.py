@@ -87,3 +87,11 @@ def test_a_damaged_note_of_the_first_start_is_written_anew(root, note):
     (folder.path / "started").write_text(note, encoding="utf-8")
     first = folder.first_start()
     assert first > 1.7e9 and folder.first_start() == first
+
+
+def test_a_note_of_a_terabyte_is_not_read(root):
+    (folder := folders.SeedFolder.of("abc", 0)).path.mkdir(parents=True)
+    (note := folder.path / "started").touch()
+    os.truncate(note, 2**40)
+    assert folder.first_start() > 1.7e9
+    assert note.stat().st_size < 40

@@ -20,9 +20,9 @@ from reslab.cli.options import Params, kept_names
 from reslab.config.schema import unknown
 from reslab.config.start import as_written
 from reslab.config.study import Study
-from reslab.errors import UserError, check_plain
+from reslab.errors import UserError
 from reslab.runs import table_checksums
-from reslab.runs.checksums import read_bytes, read_text
+from reslab.runs.checksums import AGAIN, check_small, read_bytes, read_text
 from reslab.runs.network_files import checksum_of, experiment_record
 from reslab.stop import children
 from reslab.storage import remove, replace_text
@@ -139,12 +139,12 @@ def _copy(study: Study, metrics: Path, folder: Path) -> None:
         shutil.copytree(metrics / "layers", folder / "layers")
 
 
-def _made(path: Path) -> Path:
+def _made(path: Path, mend: str = AGAIN) -> Path:
     """The path; raises UserError if nothing is there, or if it is or holds what copying would wait for."""
     if not path.exists():
         raise UserError(f"{path}: no such file; run `dvc repro`")
     for each in (path, *path.rglob("*")):
-        check_plain(each)
+        check_small(each, mend=mend)
     return path
 
 
@@ -172,7 +172,7 @@ def refresh(
         if name not in known:
             raise UserError(unknown(name, known, "study"))
         with _replaced(known[name]) as draft:
-            shutil.copytree(known[name], draft)
+            shutil.copytree(_made(known[name], gallery.MEND), draft)
             _aggregate(draft, known[name])
     _write_gallery(results)
 

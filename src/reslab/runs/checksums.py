@@ -29,12 +29,17 @@ def of_value(value: Any) -> str:
     return of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
+def check_small(path: Path, *, mend: str = AGAIN) -> None:
+    """Raise UserError for what is no file of a run and would be read for ever: a pipe, a device, a file that is far too large."""
+    check_plain(path)
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise UserError(f"{path}: damaged (larger than {MOST_BYTES >> 20} MiB); {mend}")
+
+
 def read_bytes(path: Path, checksum: str | None = None, *, mend: str = AGAIN) -> bytes:
     """The content of a small file; raises UserError if it is missing, too large, or has another `checksum` than this one."""
-    check_plain(path)
+    check_small(path, mend=mend)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: damaged (larger than {MOST_BYTES >> 20} MiB); {mend}")
         content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro`") from None

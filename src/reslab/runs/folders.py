@@ -14,6 +14,7 @@ from reslab.environment import project_root
 from reslab.errors import UserError, check_plain
 
 LOCK, STARTED = "lock", "started"
+LONGEST_NOTE = 40  # characters of a time; a longer one is damaged
 DAY = 86400.0  # seconds by which another machine's clock may be ahead
 POLL = 0.005  # seconds between two attempts to take the lock
 
@@ -51,7 +52,9 @@ class SeedFolder:
         check_plain(file := self.path / STARTED)
         now = time.time()
         try:
-            if 0 < (noted := float(file.read_text(encoding="ascii"))) <= now + DAY:
+            with file.open(encoding="ascii") as note:
+                noted = float(note.read(LONGEST_NOTE))
+            if 0 < noted <= now + DAY:
                 return noted
         except (OSError, ValueError):  # not there yet, or half written
             pass

@@ -12,6 +12,7 @@ from reslab.cli.text import print_paragraph, print_rows
 from reslab.config.schema import unknown
 from reslab.config.study import STUDY_KEYS
 from reslab.errors import UserError
+from reslab.runs.checksums import read_text
 from reslab.storage import replace_text
 
 SECTIONS = (*STUDY_KEYS, *glossary.SECTIONS, *glossary.NAMED)
@@ -34,7 +35,7 @@ def pages(root: Path) -> dict[str, str]:
     from reslab.cli.docs import architecture, configuration, drawing, gallery, markdown, models
 
     plan = architecture.floors(root), architecture.rooms(root), architecture.reduced(architecture.arrows(root))
-    around = (root / architecture.PAGE).read_text(encoding="utf-8")
+    around = read_text(root / architecture.PAGE, mend=architecture.MEND)
     return {
         configuration.PAGE: configuration.page(),
         models.PAGE: models.page(),

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reslab.cli.docs import markdown
+from reslab.errors import UserError, first_line
+from reslab.runs.checksums import read_text
 
 PAGE = "docs/architecture.md"
 DRAWING = "docs/architecture.svg"
 MARKS = ("<!-- rooms: made by `reslab docs` -->", "<!-- end of rooms -->")
+MEND = "take it from git"
 PACKAGE = "reslab"
 STAGES = "stages"  # scripts beside the package, on its top floor
 Arrows = dict[str, set[str]]  # room -> the rooms that it imports
@@ -28,7 +31,11 @@ class Room:
 
 def floors(root: Path) -> list[list[str]]:
     """The rooms of each floor, top first, as the first contract of pyproject.toml has them."""
-    contract = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0]
+    path = root / "pyproject.toml"
+    try:
+        contract = tomllib.loads(read_text(path, mend=MEND))["tool"]["importlinter"]["contracts"][0]
+    except (tomllib.TOMLDecodeError, LookupError, TypeError) as error:
+        raise UserError(f"{path}: not the one of this repository ({first_line(error)}); {MEND}") from error
     found = [[name.strip().removeprefix(f"{PACKAGE}.") for name in layer.split("|")] for layer in contract["layers"]]
     return [[STAGES, *found[0]], *found[1:]]
 
@@ -48,7 +55,14 @@ def _room(name: str, root: Path) -> Room:
 
 
 def _sentence(path: Path) -> str:
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split("\n")[0]
+    return ast.get_docstring(_parsed(path)).split("\n")[0]
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(read_text(path, mend=MEND))
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {first_line(error)}") from error
 
 
 def arrows(root: Path) -> Arrows:
@@ -61,7 +75,7 @@ def arrows(root: Path) -> Arrows:
 
 def _imported(path: Path) -> Iterator[str]:
     """The rooms that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

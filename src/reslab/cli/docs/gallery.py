@@ -1,5 +1,6 @@
 """docs/results.md: every kept study with its table, its curves and a link to its page."""
 
+import os
 from pathlib import Path
 
 from reslab import config
@@ -30,12 +31,12 @@ LINKS = {
 
 def page(results: Path, docs: Path) -> str:
     """The whole page, to be put into `docs`, for the studies kept in `results`."""
-    place = results.resolve().relative_to(docs.resolve().parent)
+    place = Path(os.path.relpath(results, docs)).as_posix()  # as they are named: either may be a link to another disk
     studies = {folder: config.load(folder / "params.yaml") for folder in kept(results)}
     parts = [INTRODUCTION]
     if studies:
         parts.append(markdown.table([_row(folder, study) for folder, study in studies.items()]))
-    return "\n\n".join([*parts, *(_section(folder, study, f"../{place}/{study.name}") for folder, study in studies.items())]) + "\n"
+    return "\n\n".join([*parts, *(_section(folder, study, f"{place}/{folder.name}") for folder, study in studies.items())]) + "\n"
 
 
 def kept(results: Path) -> list[Path]:
