@@ -97,17 +97,21 @@ def _begun_here(commit: str) -> list[Side]:
     """A commit and the experiments of DVC that began at it; after `dvc exp run` the workspace is one of them, and listed once."""
     begun = [read_commit(name, other) for name, other in git.experiments(baseline=commit).items()]
     if not begun:
-        others = list(git.experiments())  # `git commit` leaves them behind
-        began = (
-            f" ({', '.join(others[:MOST_NAMES])}{' and more' if len(others) > MOST_NAMES else ''} began at others)"
-            if others
-            else ""
+        raise UserError(
+            f"DVC has no experiments of this commit{_elsewhere()}: make some with `dvc exp run`, or name what to compare"
         )
-        raise UserError(f"DVC has no experiments of this commit{began}: make some with `dvc exp run`, or name what to compare")
-    first = [read_commit(HEAD, commit)] if git.has(commit, f"{METRICS}/runs") else []  # results need not be committed
     workspace = read_side(WORKSPACE)
-    known = [side.networks for side in [*first, *begun]] if first else []
-    return [*first, *([] if workspace.networks in known else [workspace]), *begun]
+    if not git.has(commit, f"{METRICS}/runs"):  # results need not be committed
+        return [workspace, *begun]
+    begun.insert(0, read_commit(HEAD, commit))
+    return begun if workspace.networks in [side.networks for side in begun] else [begun[0], workspace, *begun[1:]]
+
+
+def _elsewhere() -> str:
+    """The experiments that `git commit` has left behind, in brackets."""
+    names = list(git.experiments())
+    more = " and more" if len(names) > MOST_NAMES else ""
+    return f" ({', '.join(names[:MOST_NAMES])}{more} began at others)" if names else ""
 
 
 def read_side(name: str) -> Side:
