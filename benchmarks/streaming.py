@@ -24,7 +24,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
 from loops.loaders import loaders
-from reslab.data.decode import Form, window
+from reslab.data.form import Form
+from reslab.data.window import window
 from reslab.environment import cpu_count
 from reslab.errors import run
 

@@ -6,11 +6,11 @@ import struct
 
 import numpy as np
 import pytest
-from pictures import jpeg
+from pictures import jpeg, stored
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from torchvision import transforms
 
-from reslab.data.decode import FORMATS, Form, Unreadable, as_evaluated, centre, corners, decode, opened, shape, window
+from reslab.data.decode import FORMATS, Form, Unreadable, as_evaluated, centre, corners, decode, opened, shape
 from reslab.errors import UserError
 
 SIZES = [(48, 40), (40, 57), (33, 33), (300, 41), (36, 64), (500, 400)]
@@ -36,30 +36,6 @@ def test_the_corners_are_torchvisions(size):
     np.testing.assert_array_equal(corners(content, FORM), np.stack([np.asarray(crop) for crop in expected]))
 
 
-@pytest.mark.parametrize("box", [(0, 0, 40, 48), (3, 5, 20, 30), (0, 0, 32, 32), (7, 2, 32, 32), (39, 47, 1, 1)])
-def test_a_window_is_torchvisions_resized_crop(box):
-    """To the bit, where nothing is decoded smaller."""
-    content = jpeg(0, (48, 40))
-    top, left, height, width = box
-    cut = window(content, FORM, top=top, left=left, height=height, width=width)
-    expected = transforms.functional.resized_crop(pil(content), top, left, height, width, size=[32, 32])
-    np.testing.assert_array_equal(cut, np.asarray(expected))
-
-
-def test_a_large_jpeg_is_decoded_smaller_but_never_too_small():
-    content = jpeg(0, (1000, 601))
-    assert opened(content, 3).size == (1000, 601)
-    assert opened(content, 3, least=(125, 75)).size == (125, 76)
-    assert opened(content, 3, least=(126, 75)).size == (250, 151)
-    assert opened(content, 3, least=(501, 100)).size == (1000, 601)
-    whole = {"top": 0, "left": 0, "height": 601, "width": 1000}
-    expected = np.asarray(pil(content).resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
-    assert np.abs(window(content, FORM, **whole) - expected).mean() < 2
-    edge = window(content, FORM, top=301, left=500, height=300, width=500)
-    expected = np.asarray(pil(content).crop((500, 301, 1000, 601)).resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
-    assert np.abs(edge - expected).mean() < 2
-
-
 def test_grey():
     content = jpeg(0, (48, 40))
     grey = centre(content, Form(32, 36, 1))
@@ -73,8 +49,6 @@ def test_what_cannot_be_read_is_said(content):
     for read in (centre, corners):
         with pytest.raises(Unreadable):
             read(content, FORM)
-    with pytest.raises(Unreadable):
-        window(content, FORM, top=0, left=0, height=9, width=9)
     for resize in (None, 36):
         with pytest.raises(UserError, match=r"cannot read image 'x\.jpg'"):
             as_evaluated(content, [3, 32, 32], resize, name="x.jpg")
@@ -85,16 +59,6 @@ def test_without_a_resize_the_whole_image_is_taken():
     np.testing.assert_array_equal(
         as_evaluated(content, [3, 32, 32], None, name="x"), decode(content, size=(32, 32), channels=3, name="x")
     )
-
-
-def stored(form: str, image: Image.Image, orientation: int | None) -> bytes:
-    """An image as a camera stores it: its pixels as they lie, and how to turn them."""
-    out, exif = io.BytesIO(), Image.Exif()
-    if orientation is not None:
-        exif[ExifTags.Base.Orientation] = orientation
-    lossless = {"lossless": True} if form == "WEBP" else {}
-    image.save(out, form, exif=exif, **lossless)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP", "JPEG", "AVIF"])
@@ -111,15 +75,6 @@ def test_images_stand_upright_as_their_exif_says(form, orientation):
     upright.save(plain, "PNG")
     np.testing.assert_array_equal(centre(content, FORM), centre(plain.getvalue(), FORM))
     np.testing.assert_array_equal(corners(content, FORM), corners(plain.getvalue(), FORM))
-    box = {"top": 3, "left": 7, "height": 20, "width": 26}
-    np.testing.assert_array_equal(window(content, FORM, **box), window(plain.getvalue(), FORM, **box))
-
-
-def test_a_lying_jpeg_is_decoded_smaller_on_the_right_sides():
-    content = stored("JPEG", pil(jpeg(3, (400, 200))), 6)
-    assert opened(content, 3, least=(100, 100)).size == (100, 200)
-    assert opened(content, 3, least=(50, 200)).size == (100, 200)
-    assert opened(content, 3, least=(101, 100)).size == (200, 400)
 
 
 @pytest.mark.parametrize("where", ["Raw profile type exif", "XML:com.adobe.xmp"])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from reslab.data import decode
 from reslab.data.decode import FORMATS, Form, Unreadable
+from reslab.data.window import window
 
 
 def encoded(form: str, mode: str = "RGB", **options) -> bytes:
@@ -45,7 +46,7 @@ READERS = {
     "shape": lambda content, form: decode.shape(content),
     "centre": decode.centre,
     "corners": decode.corners,
-    "window": lambda content, form: decode.window(content, form, top=0, left=0, height=3, width=3),
+    "window": lambda content, form: window(content, form, top=0, left=0, height=3, width=3),
 }
 
 

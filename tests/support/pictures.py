@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from reslab.config.schema import bind
 from reslab.data import prepared
@@ -19,6 +19,16 @@ def jpeg(seed: int, size: tuple[int, int], shade: int = 0) -> bytes:
     coarse = np.random.default_rng(seed).integers(shade, shade + 128, (6, 6, 3), dtype=np.uint8)
     out = io.BytesIO()
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def stored(form: str, image: Image.Image, orientation: int | None) -> bytes:
+    """An image as a camera stores it: its pixels as they lie, and how to turn them."""
+    out, exif = io.BytesIO(), Image.Exif()
+    if orientation is not None:
+        exif[ExifTags.Base.Orientation] = orientation
+    lossless = {"lossless": True} if form == "WEBP" else {}
+    image.save(out, form, exif=exif, **lossless)
     return out.getvalue()
 
 

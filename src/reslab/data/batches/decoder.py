@@ -85,7 +85,8 @@ class Decoder(Dataset):
         return images
 
     def _view(self, content: bytes, request: Request, i: int) -> np.ndarray:
-        from reslab.data.decode import centre, corners, window
+        from reslab.data.decode import centre, corners
+        from reslab.data.window import window
 
         if request.view == "window":
             top, left, height, width = map(int, request.boxes[i])
