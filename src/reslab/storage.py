@@ -39,7 +39,7 @@ def writes(function: Callable[P, R]) -> Callable[P, R]:
 @writes
 def replace_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) in one step: the one that was there stays whole if the process is killed or the disk is full."""
-    target = path.resolve()  # a link stays a link
+    target = Path(os.path.realpath(path))  # a link stays a link, unless it leads in a circle
     if path.exists() and not path.is_file():  # /dev/null and /dev/stdout are no files to be replaced
         _write_into(path, text)
         return

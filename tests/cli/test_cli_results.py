@@ -1,6 +1,7 @@
 """Keeping the results of a study when another one takes its place."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from project import call
 from reslab.cli.docs import gallery
 from reslab.cli.results import keep, refresh
 from reslab.errors import UserError
+from reslab.runs import table_checksums
 
 
 def test_results_are_kept_beside_those_of_other_studies(repository, metrics, tmp_path):
@@ -113,9 +115,17 @@ def test_results_that_are_part_of_a_container_s_image_are_replaced(tmp_path):
     assert (done.stdout, done.stderr) == ("old small\nnew small\n", "")
 
 
+def as_of_an_older_version(path: Path) -> None:
+    """Take the marks of its checksum from a record."""
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({key: record[key] for key in record if key not in ("file_format", "file_checksum")}))
+
+
 @pytest.mark.parametrize("place", ["report.html", "plots/more.svg", "history/resnet020-bn.csv"])
 def test_a_device_in_place_of_a_result_is_not_copied_for_ever(repository, metrics, tmp_path, place):
-    (metrics / "tables" / "checksums.json").unlink()  # of results of an older version
+    (metrics / "tables" / "checksums.json").unlink()
+    for path in [*(metrics / "runs").iterdir(), *(metrics / "environments").iterdir()]:
+        as_of_an_older_version(path)
     (metrics / place).unlink(missing_ok=True)
     (metrics / place).symlink_to("/dev/zero")
     with pytest.raises(UserError, match=rf"{place}: is a pipe, a socket or a device"):
@@ -159,6 +169,7 @@ def test_layers_are_kept_if_they_are_this_studys(repository, metrics, tmp_path, 
     (metrics / "layers").mkdir()
     (metrics / "layers" / "growth.csv").write_text(LAYERS.format(names="\n".join(f"{name},tau" for name in names)))
     (metrics / "layers" / "growth.md").write_text("growth")
+    table_checksums.write(metrics / "layers")
     keep(repository / "params.yaml", metrics, tmp_path / "results")
     kept = (tmp_path / "results" / "digits-tau" / "layers" / "growth.md").exists()
     assert kept == (whose == "this study's")

@@ -39,15 +39,6 @@ def test_what_was_read_is_not_read_again_until_it_changes(folder, monkeypatch):
         overview.of(NAMES, folder)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 3}'])
-def test_a_damaged_cache_is_read_as_none(folder, content):
-    first = overview.of(NAMES, folder)
-    kept = folder / "cache" / "reslab" / overview.KEPT
-    key = next(iter(overview._kept()))
-    kept.write_text(content.replace("x", key))
-    assert overview.of(NAMES, folder) == first
-
-
 @pytest.mark.parametrize("name", ["wilber-gamma", library.DEFAULTS])
 @pytest.mark.parametrize(("put", "message"), [(os.mkfifo, "not a file"), (lambda path: os.truncate(path, 2**40), "too many")])
 def test_a_study_that_cannot_be_read_is_neither_waited_for_nor_taken_into_memory(folder, name, put, message):

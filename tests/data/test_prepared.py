@@ -8,6 +8,7 @@ import pytest
 from reslab.data import prepared
 from reslab.data.prepared.splits import Arrays
 from reslab.errors import UserError
+from reslab.runs import records
 
 
 def test_round_trip(small_images, tmp_path):
@@ -76,3 +77,30 @@ def test_missing_or_damaged_data_says_what_to_run(small_images, tmp_path):
         (tmp_path / "test_labels.npy").write_bytes(content)
         with pytest.raises(UserError, match="dvc repro preprocess"):
             prepared.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train", ""),
+        ("train", True),
+        ("test", -1),
+        ("validation", 1.5),
+        ("files", 3),
+        ("image_shape", [3, 8]),
+        ("image_shape", [3, 8, 0]),
+        ("image_shape", "3x8x8"),
+        ("class_names", []),
+        ("class_names", ["a", 2.0]),
+        ("mean", [[]]),
+        ("std", 0.5),
+    ],
+)
+def test_facts_that_none_can_have_are_refused_although_their_checksum_is_right(tmp_path, key, value):
+    facts = {"class_names": ["a", "b"], "image_shape": [1, 8, 8], "train": 4, "validation": 0, "test": 2, "files": {}}
+    records.write_record(tmp_path / prepared.FACTS, facts)
+    assert prepared.read_facts(tmp_path) == facts
+    records.write_record(tmp_path / prepared.FACTS, facts | {key: value})
+    for read in (prepared.read_facts, prepared.load):
+        with pytest.raises(UserError, match=rf"dataset\.json: damaged \({key} is .*\); "):
+            read(tmp_path)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 STAGES = ("names", "fetch", "preprocess", "check", "describe", "train", "evaluate", "aggregate", "layers")
 # These decide whether, where and how visibly something is computed, never what comes out.
 NO_RESULT = (
+    "reslab.cache",
     "reslab.config",
     "reslab.environment",
     "reslab.errors",

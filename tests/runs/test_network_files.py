@@ -107,6 +107,18 @@ def test_what_is_no_record_is_refused_in_one_line(tmp_path, text):
     assert len(str(caught.value)) < len(str(path)) + 300
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", str(2**63), "9" * 4000, "[" * 200 + "]" * 200])
+def test_what_no_record_can_hold_is_refused_although_its_checksum_is_right(tmp_path, number):
+    path, content = tmp_path / "record.json", f'"file_format": 2, "value": {number}'
+    checksum = checksums.of_value(json.loads(f"{{{content}}}"))
+    path.write_text(f'{{{content}, "file_checksum": "{checksum}"}}')
+    with pytest.raises(UserError, match=r"record\.json: damaged record .*; delete it and run `dvc repro`"):
+        records.read_record(path)
+    path.write_text(f'{{"identity": "a", "value": {number}}}')  # of an older version
+    with pytest.raises(UserError, match=r"record\.json: damaged record"):
+        records.read_record(path, older=True)
+
+
 def test_what_an_older_version_wrote_is_read_only_where_that_is_allowed_and_a_line_says_so(tmp_path, capsys):
     checksums.note_unverified.cache_clear()
     path = tmp_path / "runs" / "a.json"
@@ -237,6 +249,9 @@ def write_one(folder, **changes):
         ("parameters", "many"),
         ("seconds", [1]),
         ("device", 7),
+        ("device", None),
+        ("torch", None),
+        ("python", "\ud800"),
     ],
 )
 def test_a_record_that_holds_what_none_can_is_refused_although_its_checksum_is_right(key, value, tmp_path):

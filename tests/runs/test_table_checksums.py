@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from reslab.errors import UserError
-from reslab.runs import table_checksums
+from reslab.runs import records, table_checksums
 
 OTHERS = {"summary.json": "{}", "report.html": "<p>25 %", "plots/curves.svg": "<svg/>", "curves/curves.csv": "epoch\n1\n"}
 TABLE = "experiment,n,mean\nplain,2,0.25\n"
@@ -101,6 +101,17 @@ def test_a_dropped_experiment_and_tables_of_an_older_version_are_read(tables, ca
     assert "from before files carried checksums" in capsys.readouterr().err
     shutil.rmtree(tables)
     table_checksums.check(tables)
+
+
+def test_lost_checksums_are_no_older_version(tables, tmp_path):
+    """Without them any table could be swapped."""
+    records.write_record(tmp_path / "runs" / "plain.json", {"experiment": "plain", "runs": []})
+    (tables / table_checksums.NAME).unlink()
+    again = r"checksums\.json: lost since the tables were made; run `dvc repro -f aggregate`$"
+    with pytest.raises(UserError, match=again):
+        table_checksums.check(tables)
+    with pytest.raises(UserError, match=r"lost since the tables were made; take it from git$"):
+        table_checksums.check_those(tables, ["tables/results.csv"], mend="take it from git")
 
 
 def test_the_layer_study_is_as_it_was_made_or_was_not_made(tables):

@@ -1,17 +1,15 @@
 """Counts of networks, kept from one command to the next in the user's cache: a known network is not built to know its size."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from pathlib import Path
 
 import reslab
+from reslab import cache
 from reslab.config import plugins
 from reslab.environment import user_cache
-from reslab.storage import replace_text
 
 KEPT = "counts"
 
@@ -28,7 +26,7 @@ class ForwardWork:
     norms: int  # layers of batch norm
 
 
-@cache
+@functools.cache
 def network_work(model: str, image_shape: tuple[int, int, int], classes: int, *, shared: bool = False) -> ForwardWork:
     """One forward pass of a network, its `{name: ..., **options}` given as JSON; counted once for each state of the code.
 
@@ -38,10 +36,10 @@ def network_work(model: str, image_shape: tuple[int, int, int], classes: int, *,
     own = plugins.names_in({"model": json.loads(model)})
     parts = [model, image_shape, classes, shared, *(list(_code(name)) for name in own)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    known = _read(kept)
+    known = cache.read(kept)
     if key not in known:
         known[key] = asdict(_count(json.loads(model), image_shape, classes, shared=shared))
-        _write(kept, known)
+        cache.write(kept, known)
     return ForwardWork(**known[key])
 
 
@@ -52,27 +50,13 @@ def _code(name: str) -> tuple[str, str]:
     return name, checksums_of([name])[name]
 
 
-@cache
+@functools.cache
 def _file() -> Path:
     """The file for the families as they are today, and for what is counted: both are part of its name."""
     digest = hashlib.sha256(" ".join(field.name for field in fields(ForwardWork)).encode())
     for path in sorted(Path(reslab.__path__[0], "models").rglob("*.py")):
         digest.update(path.read_bytes())
-    return user_cache() / KEPT / f"{digest.hexdigest()[:16]}.json"
-
-
-def _read(path: Path) -> dict[str, dict]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or damaged: it is counted anew
-        return {}
-
-
-def _write(path: Path, known: Mapping[str, dict]) -> None:
-    """Keep the counts, if the cache can be written; another process may do the same, and the last one wins."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, json.dumps(known))
+    return user_cache() / KEPT / f"{digest.hexdigest()[:16]}"
 
 
 def _count(model: dict, image_shape: tuple[int, int, int], classes: int, *, shared: bool) -> ForwardWork:

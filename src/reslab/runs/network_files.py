@@ -1,5 +1,6 @@
 """What train leaves of a network: weights, history, and a record that holds the checksums of both."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ MACHINE = (  # what another machine changes in a run although it computes the sa
 )  # fmt: skip
 WEIGHTS, HISTORY, RECORD = "model.safetensors", "history.csv", "record.json"
 NEEDED = {"identity": str, "seed": int, "status": str, "config": dict}  # of a record, by whoever reads one
+HALF = re.compile("[\ud800-\udfff]")  # what UTF-8 cannot write
 STATUSES, KILLED = ("finished", "diverged"), "killed"  # the last of one that was told to stop, and may go on
 KINDS: dict[str, Any] = {  # of what readers take from a record, where it is there: the checksum of an edited one may be right
     **dict.fromkeys(("identity", "status", "dataset_checksum", "precision", "layout", "device", "torch", "commit"), str),
@@ -46,12 +48,23 @@ def read(
 def check_values(run: dict[str, Any], path: Path, *, mend: str, statuses: Sequence[str] = STATUSES) -> None:
     """Raise UserError if the record of a network holds what no version wrote: a number as text, an error beyond 100 %."""
     for key, value in run.items():
-        if value is not None and key in KINDS and (not isinstance(value, KINDS[key]) or isinstance(value, bool)):
+        if not _can_be(key, value):
             raise UserError(f"{path}: damaged record ({key} is {shown(value)}); {mend}")
         if value is not None and key.endswith("_error") and not 0 <= value <= 1:
             raise UserError(f"{path}: damaged record ({key} is {shown(value)}, not from 0 to 1); {mend}")
     if run["status"] not in statuses:
         raise UserError(f"{path}: damaged record (status is {shown(run['status'])}, none of {', '.join(statuses)}); {mend}")
+
+
+def _can_be(key: str, value: Any) -> bool:
+    """Whether a version may have written this: of words only the commit may be missing, and none is half a character."""
+    if isinstance(value, str) and HALF.search(value):
+        return False
+    if key not in KINDS:
+        return True
+    if value is None:
+        return KINDS[key] is not str or key == "commit"
+    return isinstance(value, KINDS[key]) and not isinstance(value, bool)
 
 
 def write_experiment(path: Path, experiment: str, runs: Sequence[dict[str, Any]], *, checksums: dict[str, str]) -> None:

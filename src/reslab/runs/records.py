@@ -18,6 +18,7 @@ from reslab.storage import writes
 METADATA_KEY = "reslab"  # of a safetensors file; one key only: several are written in random order, and equal runs give equal bytes
 FORMAT, CHECKSUM = "file_format", "file_checksum"
 LATEST = 2  # 1 had neither mark
+LARGEST, DEEPEST = 2**63, 60  # whole numbers stay below; levels: a study's sections have 50 (config/yaml.py)
 FIRST_KEYS = {"identity", "experiment", "config"}  # of format 1; a file of format 2 begins with its marks, even if they are damaged
 
 
@@ -42,19 +43,47 @@ def read_record(path: Path, *, mend: str = AGAIN, older: bool = False) -> dict[s
 
     `older`: also one of format 1, which has no checksum; a line on stderr says so.
     """
+    record = _read(path, mend)
+    if is_unmarked(record):
+        accept_older(path, record, mend=mend, older=older)
+    return {key: value for key, value in record.items() if key not in (FORMAT, CHECKSUM)}
+
+
+def is_marked(path: Path, *, mend: str = AGAIN) -> bool:
+    """Whether a version wrote this record that gives checksums; raises UserError for a missing or damaged one."""
+    return not is_unmarked(_read(path, mend))
+
+
+def _read(path: Path, mend: str) -> dict[str, Any]:
     content = checksums.read_bytes(path, mend=mend)
     try:
         record = json.loads(content.decode(), parse_constant=_refuse)
         if not isinstance(record, dict):
             raise ValueError("no JSON object")
-        unmarked = not {FORMAT, CHECKSUM} & record.keys()
-        if not unmarked:
+        _check_bounds(record, DEEPEST)
+        if not is_unmarked(record):
             check_marks(record)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged record ({first_line(error)}); {mend}") from None
-    if unmarked:
-        accept_older(path, record, mend=mend, older=older)
-    return {key: value for key, value in record.items() if key not in (FORMAT, CHECKSUM)}
+    return record
+
+
+def is_unmarked(record: dict[str, Any]) -> bool:
+    """Whether a record has neither mark of the versions that give checksums."""
+    return not {FORMAT, CHECKSUM} & record.keys()
+
+
+def _check_bounds(value: Any, levels: int) -> None:
+    """Raise ValueError for what no record holds, although JSON can say it: numbers beyond all others, endless nesting."""
+    if isinstance(value, dict | list):
+        if not levels:
+            raise ValueError(f"more than {DEEPEST} levels")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_bounds(item, levels - 1)
+    elif isinstance(value, int) and abs(value) >= LARGEST:
+        raise ValueError(f"a whole number of {value.bit_length()} bits; they end at 2**63 - 1")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number that is not finite")
 
 
 def check_marks(record: dict[str, Any]) -> None:

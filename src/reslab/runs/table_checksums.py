@@ -6,7 +6,7 @@ from typing import Any
 
 from reslab.errors import UserError, shown
 from reslab.runs import checksums
-from reslab.runs.records import read_record, write_record
+from reslab.runs.records import is_marked, read_record, write_record
 
 NAME = "checksums.json"  # in the folder of the tables
 AGAIN = "run `dvc repro -f aggregate`"
@@ -70,6 +70,8 @@ def check_those(tables: Path, names: Iterable[str], *, mend: str) -> None:
 
 def _read(tables: Path, mend: str) -> dict[str, Any] | None:
     if not (tables / NAME).exists():
+        if any(is_marked(path) for path in sorted((tables.parent / "runs").glob("*.json"))):
+            raise UserError(f"{tables / NAME}: lost since the tables were made; {mend}")
         checksums.note_unverified(tables)
         return None
     listed = read_record(tables / NAME, mend=mend)

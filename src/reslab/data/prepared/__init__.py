@@ -1,15 +1,17 @@
 """The dataset as preprocess stores it: the splits, as arrays or as files, with statistics and a checksum."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from reslab.data.prepared import arrays, files
 from reslab.data.prepared.splits import AGAIN, Dataset, Files, Split
-from reslab.errors import UserError, first_line
+from reslab.errors import UserError, first_line, shown
 from reslab.runs.records import read_record, write_record
 from reslab.storage import writes
 
@@ -73,4 +75,25 @@ def read_facts(folder: Path) -> dict:
     """What is known of the dataset in a folder; raises UserError if it is missing or damaged."""
     if not (folder / FACTS).is_file():
         raise UserError(f"{folder}: prepared data missing or damaged (no {FACTS}); run `dvc repro preprocess`")
-    return read_record(folder / FACTS, mend=AGAIN)
+    facts = read_record(folder / FACTS, mend=AGAIN)
+    for key, fits in KINDS.items():
+        if key in facts and not fits(facts[key]):
+            raise UserError(f"{folder / FACTS}: damaged ({key} is {shown(facts[key])}); {AGAIN}")
+    return facts
+
+
+def _is_count(value: Any, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are(kind: type) -> Callable[[Any], bool]:
+    return lambda values: isinstance(values, list) and values != [] and all(type(value) is kind for value in values)
+
+
+KINDS: dict[str, Callable[[Any], bool]] = {  # the checksum of an edited file may be right
+    **dict.fromkeys(("train", "validation", "test"), _is_count),
+    "image_shape": lambda shape: _are(int)(shape) and len(shape) == 3 and all(_is_count(side, least=1) for side in shape),
+    "class_names": _are(str),
+    **dict.fromkeys(("mean", "std"), _are(float)),
+    "files": lambda files: isinstance(files, dict),
+}
