@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from orphans import is_running
 
-from reslab.cli.train import show, state, submitting, summary
+from reslab.cli.train import show, submitting
 from reslab.errors import UserError
 from reslab.grid import cluster, queue, slurm, work
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import LOG, PROGRESS, SUBMITTED, Network
-from reslab.grid.queue import Queued
+from reslab.grid.queue import Queued, Ticket
+from reslab.grid.states import state, summary
 from reslab.runs.jobs import Job
 
 SILENT = 'sleep 1000 &\necho $$ $! > "$0.pids"\nwait'
@@ -53,10 +54,10 @@ def networks(count: int) -> list[Network]:
 
 @pytest.mark.parametrize("name", ["squeue", "scancel"])
 def test_a_command_of_slurm_that_does_not_answer_is_ended_and_named(programs, name):
-    program(programs, "squeue", "echo '7_0|PENDING|Priority'")
+    program(programs, "squeue", "echo '7_0|PENDING|0|reslab-1|Priority'")
     started = program(programs, name, SILENT)
     (one,) = networks(1)
-    one.tell(SUBMITTED, {"job": "7_0"})
+    one.tell(SUBMITTED, {"job": "7_0", "name": "reslab-1", "user": "0"})
     with pytest.raises(UserError, match=rf"^{name}: no answer within 0.5 s; are Slurm's controller and munge running"):
         slurm.cancel([one])
     assert is_gone(started)
@@ -114,14 +115,17 @@ def test_jobs_that_cannot_be_noted_are_ended(programs, monkeypatch):
 
 def test_why_a_job_waits_is_told(programs, capsys, monkeypatch):
     monkeypatch.setenv("SQUEUE_USERS", "me")  # would hide the jobs of others
-    lines = ("CLUSTER: one", "7_0|PENDING|JobHeldUser", "7_1|PENDING|QOSMaxWallDurationPerJobLimit", "7_2|PENDING|Priority")
-    lines += ("7_3|RUNNING|None", "7_4|PENDING|ReqNodeNotAvail, UnavailableNodes:a|b")
+    lines = ("PENDING|0|one|JobHeldUser", "PENDING|0|one|QOSMaxWallDurationPerJobLimit", "PENDING|0|one|Priority")
+    lines += ("RUNNING|0|one|None", "PENDING|0|one|ReqNodeNotAvail, UnavailableNodes:a|b", "FAILED|0|one|NonZeroExitCode")
+    lines = ["CLUSTER: one", *(f"7_{number}|{line}" for number, line in enumerate(lines))]
     program(programs, "squeue", f"test -z \"$SQUEUE_USERS\" && printf '%s\\n' {' '.join(map(repr, lines))}")
     found = networks(5)
     for seed, network in enumerate(found):
-        network.tell(SUBMITTED, {"job": f"7_{seed}"})
+        network.tell(SUBMITTED, {"job": f"7_{seed}", "name": "one", "user": "0"})
     known = queue.jobs()
-    assert known["7_3"] == Queued("RUNNING") and known["7_4"].reason.endswith("UnavailableNodes:a|b")
+    assert len(known) == 5  # one has ended
+    assert known[Ticket("7_3", "one", "0")] == Queued("RUNNING")
+    assert known[Ticket("7_4", "one", "0")].reason.endswith("UnavailableNodes:a|b")
     assert summary(found, known) == (
         "1 running, 1 waiting, 1 waiting (JobHeldUser: `scontrol release JOB` lets it start), 1 waiting"
         " (QOSMaxWallDurationPerJobLimit: Slurm will not start it; `reslab train --cancel`, then ask for less in cluster.yaml),"
@@ -144,7 +148,7 @@ def test_damaged_notes_of_a_network_are_no_notes(programs, content, capsys):
     for name in (SUBMITTED, PROGRESS):
         one.tell(name, {})
         (one.folder.path / name).write_bytes(content)
-    assert state(one, {"7_0": Queued("RUNNING")}) == "missing"
+    assert state(one, {Ticket("7_0", "one", "0"): Queued("RUNNING")}) == "missing"
     show([one], {})
     assert "1 missing" in capsys.readouterr().out
 

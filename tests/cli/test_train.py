@@ -11,12 +11,12 @@ import pytest
 import slurm_cluster
 from project import call
 
-from reslab.cli.train import state
 from reslab.errors import UserError
 from reslab.grid import cluster, queue, slurm
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import PROGRESS, SUBMITTED, Network
-from reslab.grid.queue import Queued
+from reslab.grid.queue import Queued, Ticket
+from reslab.grid.states import state
 from reslab.runs.jobs import Job
 
 SLURM = "engine: slurm\nhours: 0.5\nat_once: 2\ngpus: 1\n"
@@ -58,13 +58,16 @@ def test_the_state_of_a_network(tmp_path, monkeypatch):
     assert state(network, {}) == "stopped"
     network.tell(PROGRESS, {"doing": "failed", "why": "no"})
     assert state(network, {}) == "failed"
-    network.tell(SUBMITTED, {"job": "7_0"})
-    found = [state(network, {"7_0": Queued(each)}) for each in ("PENDING", "RUNNING", "REQUEUED")]
+    network.tell(SUBMITTED, {"job": "7_0", "name": "reslab-1", "user": "0"})
+    ticket = Ticket("7_0", "reslab-1", "0")
+    found = [state(network, {ticket: Queued(each)}) for each in ("PENDING", "RUNNING", "REQUEUED")]
     assert found == ["waiting", "running", "waiting"]
+    for other in (ticket._replace(name="reslab-2"), ticket._replace(user="1")):  # on a cluster whose numbers started again
+        assert state(network, {other: Queued("RUNNING")}) == "failed"
     with network.folder.locked():
         assert state(network, {}) == "running"
     network.folder.finished.mkdir()
-    assert state(network, {"7_0": Queued("RUNNING")}) == "done"
+    assert state(network, {ticket: Queued("RUNNING")}) == "done"
 
 
 def histories(project: Path) -> dict[str, bytes]:
@@ -134,14 +137,18 @@ def test_a_job_whose_node_goes_down_waits_and_starts_again(cluster_here, monkeyp
     job = slurm_cluster.ask(cluster_here, "sbatch", "--parsable", *asked, "--wrap", f"echo >> {begun}; exec sleep 600").strip()
     wait_for_lines(begun, 1)
     slurm_cluster.lose_node(folder, cluster_here)
-    assert queue.jobs()[job].waits
+    assert by_number()[job].waits
     slurm_cluster.bring_node_back(folder, cluster_here)
     start_now(job, os.environ | cluster_here)
     wait_for_lines(begun, 2)
-    assert queue.jobs()[job].state == "RUNNING"
+    assert by_number()[job].state == "RUNNING"
     queue.ask("scancel", job)
-    while job in queue.jobs():
+    while job in by_number():
         time.sleep(0.1)
+
+
+def by_number() -> dict[str, Queued]:
+    return {ticket.number: job for ticket, job in queue.jobs().items()}
 
 
 def wait_for_lines(file: Path, count: int) -> None:

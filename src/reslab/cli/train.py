@@ -21,8 +21,9 @@ from reslab.config.study import Study
 from reslab.errors import UserError, cut
 from reslab.grid import cluster, local, queue, slurm
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import LOST, PROGRESS, Network, of_study
-from reslab.grid.queue import Queued
+from reslab.grid.networks import PROGRESS, Network, of_study
+from reslab.grid.queue import Queued, Ticket
+from reslab.grid.states import state, summary, to_do
 from reslab.report.tables.cells import number
 from reslab.runs.folders import checkpoints
 from reslab.stop import children
@@ -110,42 +111,24 @@ def estimated(missing: list[Network], hours: dict[str, float | None], chosen: Cl
     print(f"{len(missing)} networks would be started, {readable(total * 3600)} of computing in all{price}.")
 
 
-def jobs_of(chosen: Cluster) -> dict[str, Queued]:
+def jobs_of(chosen: Cluster) -> dict[Ticket, Queued]:
     """The cluster's jobs; none where there is no cluster."""
     return queue.jobs() if chosen.engine == "slurm" else {}
 
 
-def state(network: Network, jobs: dict[str, Queued]) -> str:
-    """What is known of a network: done, waiting, running, failed, stopped, or missing."""
-    if network.finished:
-        return "done"
-    job = jobs.get(network.job_number)
-    if job is not None and job.waits:
-        return "waiting"
-    if job is not None or network.training_here():
-        return "running"
-    doing = network.told(PROGRESS).get("doing")
-    return "failed" if doing == "failed" else "stopped" if doing in LOST else "missing"
-
-
-def to_do(networks: list[Network], jobs: dict[str, Queued]) -> list[Network]:
-    """The networks that nobody trains and that are not finished."""
-    return [network for network in networks if state(network, jobs) in ("failed", "stopped", "missing")]
-
-
-def show(networks: list[Network], jobs: dict[str, Queued]) -> None:
+def show(networks: list[Network], jobs: dict[Ticket, Queued]) -> None:
     """Print the state of each network, with its progress or the last line of its log."""
     rows = []
     for network in networks:
         found, progress = state(network, jobs), network.told(PROGRESS)
-        job = network.job_number
+        job = network.ticket
         rows.append(
             {
                 "experiment": network.job.experiment,
                 "seed": number(network.job.seed, "{}"),
                 "state": found,
                 "epoch": cut(f"{progress['epoch']} of {progress.get('epochs')}") if "epoch" in progress and found != "done" else "",
-                "job": job if found in ("waiting", "running") else "",
+                "job": job.number if found in ("waiting", "running") else "",
                 "last words": jobs[job].reason if found == "waiting" else last_words(network, found),
             }
         )
@@ -156,13 +139,6 @@ def show(networks: list[Network], jobs: dict[str, Queued]) -> None:
 def last_words(network: Network, found: str) -> str:
     """Why a network that does not train has ended, or the last line of its log."""
     return cut(str(network.told(PROGRESS).get("why") or network.tail())) if found in ("failed", "stopped", "missing") else ""
-
-
-def summary(networks: list[Network], jobs: dict[str, Queued]) -> str:
-    """How many networks are in each state, and why some wait for more than their turn."""
-    found = [(state(network, jobs), network.job_number) for network in networks]
-    counts = Counter((name, jobs[job].told if name == "waiting" else "") for name, job in found)
-    return ", ".join(f"{count} {name}" + (f" ({why})" if why else "") for (name, why), count in sorted(counts.items()))
 
 
 def end(networks: list[Network], chosen: Cluster) -> None:

@@ -13,6 +13,7 @@ from reslab import storage
 from reslab.config.start import as_written
 from reslab.config.study import Study
 from reslab.errors import UserError, check_plain
+from reslab.grid.queue import Ticket
 from reslab.runs.checksums import read_text
 from reslab.runs.folders import LOCK, SeedFolder
 from reslab.runs.identity import identity
@@ -67,9 +68,10 @@ class Network:
         return found if isinstance(found, dict) else {}
 
     @property
-    def job_number(self) -> str:
-        """The number of the job that it was last given to; empty if there is none."""
-        return str(self.told(SUBMITTED).get("job", ""))
+    def ticket(self) -> Ticket:
+        """The job that it was last given to; all empty if there is none."""
+        told = self.told(SUBMITTED)
+        return Ticket(*(str(told.get(name, "")) for name in ("job", "name", "user")))
 
     def tell(self, name: str, told: dict[str, Any]) -> None:
         """Write a small file about it."""

@@ -22,7 +22,20 @@ NEVER = (
     "partitiontimelimit", "partitionnodelimit", "partitionconfig", "perjob", "badconstraints", "notallowed", "invalid",
     "neversatisfied",
 )  # fmt: skip
+CANCELLED = "CANCELLED"  # by a person
+ENDED = (
+    CANCELLED, "BOOT_FAIL", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
+    "RECONFIG_FAIL", "REVOKED", "TIMEOUT",
+)  # fmt: skip
 FILTERS = ("SQUEUE_", "SCANCEL_")  # variables that would hide jobs of other users from squeue, or ask questions
+
+
+class Ticket(NamedTuple):
+    """What tells a job from all others: numbers may start again, and two clusters may share a file system."""
+
+    number: str
+    name: str
+    user: str  # by number
 
 
 class Queued(NamedTuple):
@@ -51,14 +64,19 @@ class Queued(NamedTuple):
         return self.reason
 
 
-def jobs() -> dict[str, Queued]:
-    """The jobs that wait or run, by number; raises UserError if Slurm does not answer."""
+def jobs() -> dict[Ticket, Queued]:
+    """The jobs that wait or run; raises UserError if Slurm does not answer."""
+    return {ticket: job for ticket, job in known().items() if job.state not in ENDED}
+
+
+def known() -> dict[Ticket, Queued]:
+    """The jobs that wait or run, and those that ended minutes ago; raises UserError if Slurm does not answer."""
     found = {}
-    for line in ask("squeue", "--noheader", "--array", "--format=%i|%T|%r").splitlines():
-        number, separator, rest = line.strip().partition("|")
-        if separator:  # the others name a cluster
-            state, _, reason = rest.partition("|")
-            found[number] = Queued(state, "" if reason == NO_REASON else cut(reason))
+    for line in ask("squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%U|%j|%r").splitlines():
+        number, *others = line.strip().split("|", 4)
+        if len(others) == 4:  # the other lines name a cluster
+            state, user, name, reason = others
+            found[Ticket(number, name, user)] = Queued(state, "" if reason == NO_REASON else cut(reason))
     return found
 
 
@@ -116,9 +134,9 @@ def _end_all_but(earlier: set[psutil.Process]) -> None:
 
 @contextmanager
 def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
-    """Raise UserError within if a command that a library runs does not answer, and end all that was started within.
+    """A context for a call of a library that runs a command: after `seconds`, kill what was started in it and raise UserError.
 
-    Only in the main thread, where every command is.
+    For the main thread only, which is the one that gets signals.
     """
     earlier = _descendants()
 

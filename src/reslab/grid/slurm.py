@@ -2,11 +2,12 @@
 
 import math
 import os
+import secrets
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from reslab.grid.work import handed
 from reslab.runs.folders import checkpoints
 from reslab.stop import children
 
+NAME = "reslab"  # how a job's name begins
 FOLDER = "grid"  # of checkpoints/: submitit's own files
 SECONDS_TO_SAVE = 30  # for a network that is told to stop, before Slurm ends it
+SECONDS_BETWEEN_LOOKS = 0.1
 WARNING_SECONDS = 90  # before the end of a job's time: submitit asks Slurm for the signal
 MOST_REQUEUES = 10_000
 MAY_HAVE = "; it may have submitted jobs all the same: `squeue --me` shows them, `scancel` ends them"
@@ -48,11 +51,25 @@ class Work:
 
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(SECONDS_TO_SAVE)
-            except subprocess.TimeoutExpired:
+            if not ends_within(SECONDS_TO_SAVE, self.process.pid):
                 self.process.kill()
         return submitit.helpers.DelayedSubmission(Work(self.file, self.log))
+
+
+def ends_within(seconds: float, child: int) -> bool:
+    """Whether a child process ends in time, which a handler of signals may ask.
+
+    Popen.wait cannot be asked there: the handler interrupts one that holds its lock, and would wait until its time is over.
+    """
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return True
+        except ChildProcessError:  # it has ended, and Popen.wait knows
+            return True
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return False
 
 
 def project_of(file: Path) -> Path:
@@ -77,12 +94,13 @@ def submit(networks: list[Network], cluster: Cluster) -> list[str]:
     executor = submitit.SlurmExecutor(
         folder=checkpoints() / FOLDER, max_num_timeout=MOST_REQUEUES, python=shlex.quote(sys.executable)
     )
-    executor.update_parameters(**asked(cluster))
+    name = f"{NAME}-{secrets.token_hex(4)}"  # of this submission only
+    executor.update_parameters(**asked(cluster) | {"job_name": name})
     work = [Work(handed(network), network.folder.path / LOG) for network in networks]
     jobs = [job.job_id for job in submit_each(executor, work)]
     try:
         for network, job in zip(networks, jobs, strict=True):
-            network.tell(SUBMITTED, {"job": job, "user": os.environ.get("USER", "")})
+            network.tell(SUBMITTED, {"job": job, "name": name, "user": str(os.getuid())})
     except BaseException as error:  # a full disk: what is not noted would be submitted a second time
         end_unnoted(jobs, error)
         raise
@@ -115,7 +133,6 @@ def submit_each(executor: Any, work: list[Work]) -> list[Any]:
 def asked(cluster: Cluster) -> dict[str, Any]:
     """What Slurm is asked for, in sbatch's words."""
     wanted: dict[str, Any] = {
-        "job_name": "reslab",
         "time": max(1, math.ceil(cluster.hours * 60)),
         "nodes": 1,
         "ntasks_per_node": 1,
@@ -141,7 +158,7 @@ def cancel(networks: list[Network]) -> list[str]:
     """End the jobs of networks that wait or run; returns their numbers."""
     known = queue.jobs()
     under_way = [network for network in networks if not network.finished]  # of the others, a job may be about to end
-    jobs = [job for network in under_way if (job := network.job_number) in known]
+    jobs = [network.ticket.number for network in under_way if network.ticket in known]
     if jobs:
         queue.ask("scancel", *jobs)
     return jobs

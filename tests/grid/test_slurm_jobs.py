@@ -1,0 +1,94 @@
+"""Jobs of a real Slurm, none of which gets as far as training: their setup takes its time."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import slurm_cluster
+
+from reslab.grid import queue, slurm
+from reslab.grid.cluster import Cluster
+from reslab.grid.networks import SUBMITTED, Network
+from reslab.grid.slurm import Work
+from reslab.grid.states import state
+from reslab.runs.jobs import Job
+
+TAKES_LONG = Cluster(engine="slurm", setup=["sleep 600"])
+
+
+@pytest.fixture(scope="module")
+def a_cluster(tmp_path_factory):
+    slurm_cluster.skip_without()
+    pytest.importorskip("submitit")
+    folder = tmp_path_factory.mktemp("slurm")
+    yield slurm_cluster.start(folder)
+    slurm_cluster.stop(folder)
+
+
+@pytest.fixture
+def here(a_cluster, tmp_path, monkeypatch) -> Path:
+    """A project's folder and its cluster, which nothing is left on afterwards."""
+    monkeypatch.setenv("SLURM_CONF", a_cluster["SLURM_CONF"])
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    yield tmp_path
+    subprocess.run(["scancel", "--user=root"], check=True)
+    until(lambda: not queue.jobs())
+
+
+def until(happened) -> None:
+    """Wait for something; the test's time limit ends it."""
+    while not happened():
+        time.sleep(0.1)
+
+
+def networks(count: int) -> list[Network]:
+    return [Network(Job("plain", {}, "abc", seed, Path(), {}, 1)) for seed in range(count)]
+
+
+def sbatch(*arguments: str) -> str:
+    """Submit a job of somebody else; returns its number."""
+    command = ["sbatch", "--parsable", "--output=/dev/null", *arguments, "--wrap", "sleep 600"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_job_of_somebody_else_with_the_same_number_is_left_alone(here):
+    """As on a cluster whose numbers have started again, or on another cluster with the same file system."""
+    mine, other = networks(2)
+    slurm.submit([mine], TAKES_LONG)
+    number = sbatch("--job-name=reslab")
+    other.tell(SUBMITTED, mine.told(SUBMITTED) | {"job": number})
+    found = queue.jobs()
+    assert [state(network, found) for network in (mine, other)] in (["waiting", "missing"], ["running", "missing"])
+    assert slurm.cancel([mine, other]) == [mine.ticket.number]
+    until(lambda: mine.ticket not in queue.jobs())
+    assert [ticket.number for ticket in queue.jobs()] == [number]
+
+
+def test_a_job_that_is_told_to_stop_ends_as_soon_as_its_network_has(tmp_path, monkeypatch):
+    """The signal interrupts the thread that waits for the network, in which the network is then waited for."""
+    pytest.importorskip("submitit")
+    network = tmp_path / "network"
+    network.write_text("#!/bin/sh\ntrap 'exit 3' TERM\nwhile :; do sleep 0.1; done\n")
+    network.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(network))
+    work, took = Work(tmp_path / "checkpoints" / "a" / "seed0" / "work.json", tmp_path / "log.txt"), []
+    work.file.parent.mkdir(parents=True)
+
+    def told(*_) -> None:
+        began = time.monotonic()
+        work.checkpoint()
+        took.append(time.monotonic() - began)
+
+    before = signal.signal(signal.SIGUSR2, told)
+    try:
+        threading.Timer(1, os.kill, [os.getpid(), signal.SIGUSR2]).start()
+        with pytest.raises(SystemExit) as ended:
+            work()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ended.value.code == 3 and took[0] < 10
