@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from orphans import is_running
 
-from reslab.cli.train import show, submitting
+from reslab.cli.train import show
 from reslab.errors import UserError
-from reslab.grid import cluster, queue, slurm, work
+from reslab.grid import cluster, queue, slurm, watch, work
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import LOG, PROGRESS, SUBMITTED, Network
 from reslab.grid.queue import Queued, Ticket
 from reslab.grid.states import state, summary
+from reslab.grid.watch import Again
 from reslab.runs.jobs import Job
 
 SILENT = 'sleep 1000 &\necho $$ $! > "$0.pids"\nwait'
@@ -27,6 +28,7 @@ def programs(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    program(folder, "scontrol", "echo 'MaxArraySize            = 2'")
     monkeypatch.setattr(queue, "SECONDS", 0.5)
     monkeypatch.setattr(queue, "SECONDS_TO_SUBMIT", 0.5)
     return folder
@@ -113,6 +115,50 @@ def test_jobs_that_cannot_be_noted_are_ended(programs, monkeypatch):
         slurm.submit(networks(2), Cluster(engine="slurm"))
 
 
+def test_arrays_that_were_submitted_before_one_is_refused_go_on(programs):
+    pytest.importorskip("submitit")
+    for name in ("srun", "squeue"):
+        program(programs, name, "")
+    program(programs, "scontrol", "echo 'MaxArraySize            = 2'")
+    program(
+        programs, "sbatch", 'test -e "$0.once" && { echo "QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }\ntouch "$0.once"; echo job 7'
+    )
+    found = networks(3)
+    told = "QOSMaxSubmitJobPerUserLimit.*; 2 jobs were submitted before, 7_0 to 7_1, and go on; `reslab train` submits the others"
+    with pytest.raises(UserError, match=told):
+        slurm.submit(found, Cluster(engine="slurm"))
+    assert [network.ticket.number for network in found] == ["7_0", "7_1", ""]
+
+
+def test_a_queue_that_fails_for_a_while_is_asked_again(programs, monkeypatch, capsys):
+    monkeypatch.setattr(watch, "SECONDS_BETWEEN_LOOKS", 0.05)
+    (one,) = networks(1)
+    one.folder.finished.mkdir(parents=True)
+    failing = program(programs, "squeue", 'echo x >> "$0.asked"; test $(wc -l < "$0.asked") -gt 3 || { echo no >&2; exit 1; }')
+    watch.wait_for([one], lambda early: [])
+    assert capsys.readouterr().err == "squeue: no; asking again for 10 minutes\n1 done; Ctrl-C leaves the jobs running\n"
+    Path(f"{failing}.asked").write_text("")
+    monkeypatch.setattr(watch, "PATIENCE", 0.0)
+    with pytest.raises(UserError, match=r"^squeue: no; the cluster's jobs go on; `reslab train --status` shows them"):
+        watch.wait_for([one], lambda early: [])
+
+
+def test_a_network_that_ends_early_is_submitted_again_while_it_gets_further(programs):
+    failing, stopped, *cancelled = found = networks(4)
+    tickets = [Ticket(f"7_{number}", "one", "0") for number in range(2)]
+    failing.tell(PROGRESS, {"doing": "failed", "fraction": 0.5})
+    for network, ticket in zip(cancelled, tickets, strict=True):
+        network.tell(SUBMITTED, {"job": ticket.number, "name": "one", "user": "0"})
+    again = Again()
+    again.note(found, {tickets[0]: Queued("CANCELLED"), tickets[1]: Queued("PENDING")})
+    again.note(found, {})  # Slurm has forgotten the first, and by now the second was cancelled before it began
+    due = []
+    for fraction in (0.0, 0.1, 0.2, 0.3, 0.3, 0.3):
+        stopped.tell(PROGRESS, {"doing": "training", "fraction": fraction})
+        due.append([network.job.seed for network in again.due(found, {})])
+    assert due == [[0, 1], [0, 1], [1], [1], [1], []]
+
+
 def test_why_a_job_waits_is_told(programs, capsys, monkeypatch):
     monkeypatch.setenv("SQUEUE_USERS", "me")  # would hide the jobs of others
     lines = ("PENDING|0|one|JobHeldUser", "PENDING|0|one|QOSMaxWallDurationPerJobLimit", "PENDING|0|one|Priority")
@@ -195,7 +241,7 @@ def test_what_sbatch_would_misread_is_refused(tmp_path, text):
 
 
 def test_a_submission_of_another_that_does_not_end_is_named(programs, monkeypatch):
-    monkeypatch.setattr("reslab.cli.train.SECONDS_TO_SUBMIT", 0.2)
+    monkeypatch.setattr(slurm, "SECONDS_OF_ANOTHER", 0.2)
     (programs.parent / "checkpoints").mkdir()
-    with submitting(), pytest.raises(UserError, match="another `reslab train` has been submitting"), submitting():
+    with slurm.submitting(), pytest.raises(UserError, match="another `reslab train` has been submitting"), slurm.submitting():
         pass

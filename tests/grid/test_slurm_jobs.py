@@ -1,5 +1,6 @@
 """Jobs of a real Slurm, none of which gets as far as training: their setup takes its time."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 import slurm_cluster
 
-from reslab.grid import queue, slurm
+from reslab.errors import UserError
+from reslab.grid import queue, slurm, watch
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import SUBMITTED, Network
 from reslab.grid.slurm import Work
 from reslab.grid.states import state
 from reslab.runs.jobs import Job
 
+LARGEST_ARRAY = 3
 TAKES_LONG = Cluster(engine="slurm", setup=["sleep 600"])
 
 
@@ -26,7 +29,7 @@ def a_cluster(tmp_path_factory):
     slurm_cluster.skip_without()
     pytest.importorskip("submitit")
     folder = tmp_path_factory.mktemp("slurm")
-    yield slurm_cluster.start(folder)
+    yield slurm_cluster.start(folder, f"MaxArraySize={LARGEST_ARRAY}\n")
     slurm_cluster.stop(folder)
 
 
@@ -67,6 +70,35 @@ def test_a_job_of_somebody_else_with_the_same_number_is_left_alone(here):
     assert slurm.cancel([mine, other]) == [mine.ticket.number]
     until(lambda: mine.ticket not in queue.jobs())
     assert [ticket.number for ticket in queue.jobs()] == [number]
+
+
+def test_more_networks_than_an_array_may_have_keep_to_at_once_together(here):
+    """Two arrays of one call, and another call's."""
+    told = here / "told"
+    lines = [f"echo 1 >> {told}", "sleep 0.2", f"echo -1 >> {told}", "exit 0"]
+    found, asked = networks(5), Cluster(engine="slurm", at_once=1, setup=lines)
+    numbers = slurm.submit(found[:4], asked) + slurm.submit(found[4:], asked)
+    assert len({number.partition("_")[0] for number in numbers}) == 3
+    until(lambda: not queue.jobs())
+    running = list(itertools.accumulate(map(int, told.read_text().split())))
+    assert len(running) == 10 and max(running) == 1  # the node has room for two
+
+
+def test_what_ends_early_is_submitted_again_unless_it_was_cancelled(here, monkeypatch, capsys):
+    """A job that ends before its network begins, and others that two users have ended."""
+    monkeypatch.setattr(watch, "SECONDS_BETWEEN_LOOKS", 0.2)
+    failing, cancelled, ended = networks(3)
+    begun = here / "begun"
+    asked = Cluster(engine="slurm", setup=[f"echo >> {begun}", "exit 1"])
+    for network in (cancelled, ended):
+        slurm.submit([network], TAKES_LONG)
+    slurm.cancel([cancelled])
+    queue.ask("scancel", ended.ticket.number)
+    slurm.submit([failing], asked)
+    with pytest.raises(UserError, match="not all networks are finished"):
+        watch.wait_for([failing, cancelled, ended], lambda early: slurm.submit_missing(early, asked))
+    assert len(begun.read_text().splitlines()) == 3
+    assert capsys.readouterr().err.count("ended early: 1 missing; submitted again as ") == 2
 
 
 def test_a_job_that_is_told_to_stop_ends_as_soon_as_its_network_has(tmp_path, monkeypatch):

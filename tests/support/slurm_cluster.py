@@ -52,12 +52,12 @@ def skip_without() -> None:
         pytest.skip("only root can start Slurm's controller and node")
 
 
-def start(folder: Path) -> dict[str, str]:
-    """Start munge, a controller and a node; returns the environment of their users."""
+def start(folder: Path, settings: str = "") -> dict[str, str]:
+    """Start munge, a controller and a node, with further lines of slurm.conf; returns the environment of their users."""
     for name in ("spool", "state"):
         (folder / name).mkdir()
     text = CONFIGURATION.format(folder=folder, host=host_name(), port=free_port(), node_port=free_port())
-    (folder / "slurm.conf").write_text(text)
+    (folder / "slurm.conf").write_text(text + settings)
     for number in range(2):  # Slurm only keeps count of them
         (folder / f"gpu{number}").touch()
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")

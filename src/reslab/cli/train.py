@@ -1,10 +1,7 @@
 """`reslab train`: the study's missing networks on this machine or on a cluster, in any order; `dvc repro` then collects them."""
 
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +16,7 @@ from reslab.cli.split import targets
 from reslab.cli.text import print_rows, readable
 from reslab.config.study import Study
 from reslab.errors import UserError, cut
-from reslab.grid import cluster, local, queue, slurm
+from reslab.grid import cluster, local, queue, slurm, watch
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import PROGRESS, Network, of_study
 from reslab.grid.queue import Queued, Ticket
@@ -27,11 +24,6 @@ from reslab.grid.states import state, summary, to_do
 from reslab.report.tables.cells import number
 from reslab.runs.folders import checkpoints
 from reslab.stop import children
-
-SECONDS_TO_SUBMIT = 300  # for another user's jobs
-SECONDS_BETWEEN_LOOKS = 10.0  # at the cluster's jobs
-LEAVES = "; Ctrl-C leaves the jobs running"
-GO_ON = "the cluster's jobs go on; `reslab train --status` shows them, `reslab train --cancel` ends them"
 
 
 @app.command(rich_help_panel=USE)
@@ -165,42 +157,11 @@ def here(networks: list[Network], missing: list[Network], chosen: Cluster, wait:
 
 def on_cluster(networks: list[Network], missing: list[Network], chosen: Cluster, wait: bool) -> None:
     """Submit jobs, one user at a time, and wait for them."""
-    checkpoints().mkdir(parents=True, exist_ok=True)
-    with submitting(), stop.cooperating():  # what was submitted is also noted
-        mine = to_do(missing, queue.jobs())  # another user may have submitted some of them meanwhile
-        jobs = slurm.submit(mine, chosen) if mine else []
+    jobs = slurm.submit_missing(missing, chosen)
     print(f"submitted {len(jobs)} jobs" + (f": {jobs[0]} to {jobs[-1]}" if jobs else ""), flush=True)
     if wait:
         try:
-            wait_for(networks)
+            watch.wait_for(networks, lambda early: slurm.submit_missing(early, chosen))
         except stop.Stopped:
-            print(GO_ON, file=sys.stderr)
+            print(watch.GO_ON, file=sys.stderr)
             raise SystemExit(130) from None
-
-
-@contextmanager
-def submitting() -> Iterator[None]:
-    """A context that one process of all users is in; raises UserError if another one is in it for minutes."""
-    lock = FileLock(checkpoints() / ".submitting.lock", timeout=SECONDS_TO_SUBMIT)
-    try:
-        with lock:
-            yield
-    except Timeout:
-        raise UserError(f"another `reslab train` has been submitting for {SECONDS_TO_SUBMIT // 60} minutes; end it first") from None
-
-
-def wait_for(networks: list[Network]) -> None:
-    """Wait until no job of these networks is left, with a line whenever something has changed; raises UserError if one failed."""
-    before = ""
-    while True:
-        jobs = queue.jobs()
-        found = Counter(state(network, jobs) for network in networks)
-        if (line := summary(networks, jobs)) != before:
-            print(line + (LEAVES if not before else ""), file=sys.stderr, flush=True)
-            before = line
-        if not found["waiting"] and not found["running"]:
-            break
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    if found["done"] < len(networks):
-        raise UserError("not all networks are finished; `reslab train --status` says why, `reslab train` starts them again")
-    print("all networks are finished; `dvc repro` collects them")

@@ -23,6 +23,7 @@ from reslab.runs.reports import Began, Report
 
 DESCRIPTIONS = Path("metrics/models")
 PROGRESS, SUBMITTED, LOG = "progress.json", "submitted.json", "log.txt"
+CANCELLED = "cancelled"  # in the note of a network's job
 TAIL = 2000  # characters of a log that are looked at
 LOST = ("training", "preparing")  # what the progress of a network says that ended without a word
 
@@ -72,6 +73,17 @@ class Network:
         """The job that it was last given to; all empty if there is none."""
         told = self.told(SUBMITTED)
         return Ticket(*(str(told.get(name, "")) for name in ("job", "name", "user")))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `reslab train --cancel` has ended the job that it was last given to."""
+        return self.told(SUBMITTED).get(CANCELLED) is True
+
+    @property
+    def fraction(self) -> float:
+        """How much of its training is done, from 0 to 1, as far as is known."""
+        found = self.told(PROGRESS).get("fraction")
+        return found if isinstance(found, float) else 0.0
 
     def tell(self, name: str, told: dict[str, Any]) -> None:
         """Write a small file about it."""

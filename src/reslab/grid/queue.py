@@ -1,6 +1,7 @@
 """What Slurm says of its jobs. Its commands are given a limit: without munge or its controller they may never answer."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,7 @@ NEVER = (
     "partitiontimelimit", "partitionnodelimit", "partitionconfig", "perjob", "badconstraints", "notallowed", "invalid",
     "neversatisfied",
 )  # fmt: skip
+USUAL_ARRAY = 1001  # jobs
 CANCELLED = "CANCELLED"  # by a person
 ENDED = (
     CANCELLED, "BOOT_FAIL", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
@@ -78,6 +80,12 @@ def known() -> dict[Ticket, Queued]:
             state, user, name, reason = others
             found[Ticket(number, name, user)] = Queued(state, "" if reason == NO_REASON else cut(reason))
     return found
+
+
+def largest_array() -> int:
+    """The most jobs that this Slurm takes in one array."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
+    return max(1, int(found[1])) if found else USUAL_ARRAY
 
 
 def ask(*command: str) -> str:

@@ -1,5 +1,6 @@
 """The engine `slurm`: one job of an array for each network, submitted by submitit, saved and queued again when its time is over."""
 
+import hashlib
 import math
 import os
 import secrets
@@ -8,20 +9,26 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from reslab import stop
 from reslab.environment import project_root
 from reslab.errors import UserError, first_line, one_line
 from reslab.grid import queue
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import LOG, SUBMITTED, Network
+from reslab.grid.networks import CANCELLED, LOG, SUBMITTED, Network
+from reslab.grid.states import to_do
 from reslab.grid.work import handed
 from reslab.runs.folders import checkpoints
 from reslab.stop import children
 
-NAME = "reslab"  # how a job's name begins
 FOLDER = "grid"  # of checkpoints/: submitit's own files
+SECONDS_OF_ANOTHER = 300  # to submit jobs: another user, or another `reslab train`
 SECONDS_TO_SAVE = 30  # for a network that is told to stop, before Slurm ends it
 SECONDS_BETWEEN_LOOKS = 0.1
 WARNING_SECONDS = 90  # before the end of a job's time: submitit asks Slurm for the signal
@@ -87,15 +94,49 @@ def check_here() -> None:
         raise UserError("engine slurm needs submitit: pip install --editable '.[slurm]'") from None
 
 
+def submit_missing(networks: list[Network], cluster: Cluster) -> list[str]:
+    """Submit those of the networks that nobody else has submitted meanwhile; returns the jobs' numbers."""
+    checkpoints().mkdir(parents=True, exist_ok=True)
+    with submitting():
+        return submit(to_do(networks, queue.jobs()), cluster)
+
+
+@contextmanager
+def submitting() -> Iterator[None]:
+    """A context that one process of all users is in; raises UserError if another one is in it for minutes."""
+    lock = FileLock(checkpoints() / ".submitting.lock", timeout=SECONDS_OF_ANOTHER)
+    try:
+        with lock, stop.cooperating():  # what was submitted is also noted
+            yield
+    except Timeout:
+        raise UserError(
+            f"another `reslab train` has been submitting for {SECONDS_OF_ANOTHER // 60} minutes; end it first"
+        ) from None
+
+
 def submit(networks: list[Network], cluster: Cluster) -> list[str]:
     """Submit a job for each network and note it in its folder; returns the jobs' numbers."""
+    most, jobs = queue.largest_array() if len(networks) > 1 else 1, []
+    for first in range(0, len(networks), most):
+        try:
+            jobs += submit_array(networks[first : first + most], cluster)
+        except UserError as error:
+            if not jobs:
+                raise
+            told = f"{len(jobs)} jobs were submitted before, {jobs[0]} to {jobs[-1]}, and go on; `reslab train` submits the others"
+            raise UserError(f"{error}; {told}") from error
+    return jobs
+
+
+def submit_array(networks: list[Network], cluster: Cluster) -> list[str]:
+    """Submit one array with a job for each network."""
     import submitit
 
     executor = submitit.SlurmExecutor(
         folder=checkpoints() / FOLDER, max_num_timeout=MOST_REQUEUES, python=shlex.quote(sys.executable)
     )
-    name = f"{NAME}-{secrets.token_hex(4)}"  # of this submission only
-    executor.update_parameters(**asked(cluster) | {"job_name": name})
+    name = f"{name_of_project()}-{secrets.token_hex(4)}"  # of this submission only
+    executor.update_parameters(**asked(cluster) | turns(len(networks), cluster.at_once) | {"job_name": name})
     work = [Work(handed(network), network.folder.path / LOG) for network in networks]
     jobs = [job.job_id for job in submit_each(executor, work)]
     try:
@@ -105,6 +146,26 @@ def submit(networks: list[Network], cluster: Cluster) -> list[str]:
         end_unnoted(jobs, error)
         raise
     return jobs
+
+
+def name_of_project() -> str:
+    """How the names of all jobs of this project begin."""
+    return f"reslab-{hashlib.sha256(os.fsencode(checkpoints())).hexdigest()[:8]}"
+
+
+def turns(count: int, at_once: int | None) -> dict[str, Any]:
+    """How many of an array's `count` jobs run at once, and what they wait for, so that never more than `at_once` of the project do.
+
+    They share with the project's earlier jobs, whoever submitted them: an array gets the room that those leave, or else waits until
+    all of them have ended.
+    """
+    if at_once is None:
+        return {"array_parallelism": count}
+    earlier = [ticket.number for ticket in queue.jobs() if ticket.name.startswith(f"{name_of_project()}-")]
+    if (room := at_once - len(earlier)) > 0:
+        return {"array_parallelism": room}
+    arrays = dict.fromkeys(number.partition("_")[0] for number in earlier)
+    return {"array_parallelism": at_once, "dependency": ":".join(["afterany", *arrays])}
 
 
 def end_unnoted(jobs: list[str], why: BaseException) -> None:
@@ -138,7 +199,6 @@ def asked(cluster: Cluster) -> dict[str, Any]:
         "ntasks_per_node": 1,
         "cpus_per_task": cluster.cpus * cluster.processes,
         "signal_delay_s": WARNING_SECONDS,
-        "array_parallelism": cluster.at_once or 256,
         "additional_parameters": {"requeue": True, "open_mode": "append"},
         "setup": [f"export PYTHONPATH={shlex.quote(python_path())}", *cluster.setup],
     }
@@ -157,8 +217,11 @@ def python_path() -> str:
 def cancel(networks: list[Network]) -> list[str]:
     """End the jobs of networks that wait or run; returns their numbers."""
     known = queue.jobs()
-    under_way = [network for network in networks if not network.finished]  # of the others, a job may be about to end
-    jobs = [network.ticket.number for network in under_way if network.ticket in known]
+    # Of a network that is finished, a job may be about to end
+    under_way = [network for network in networks if not network.finished and network.ticket in known]
+    jobs = [network.ticket.number for network in under_way]
+    for network in under_way:  # before it ends: another `reslab train` may wait for it, and would submit it again
+        network.tell(SUBMITTED, network.told(SUBMITTED) | {CANCELLED: True})
     if jobs:
         queue.ask("scancel", *jobs)
     return jobs
