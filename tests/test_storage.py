@@ -28,6 +28,8 @@ WRITERS = {
     "release": "archive.write(path, {'x': large / 'weights'})",
     "table": "stage('aggregate')['write_csv'](pd.DataFrame({'x': range(90_000)}), path)",
     "figure": "style.save(figure(), path.with_suffix('.svg'))",
+    "figure for a paper": "style.save(figure(), path.with_suffix('.pdf'))",
+    "trace": "trace(path)",
     "prepared data": "path.mkdir(), prepared.save(dataset(), path, name='x', validation=0)",
     "fetched data": "stage('fetch')['fetch'](path, params)",
     "fetched from a mirror": "stage('fetch')['fetch'](path, mirror())",
@@ -41,7 +43,7 @@ sys.path.append({support!r})
 import numpy as np, pandas as pd, torch
 from reslab.data import prepared
 from reslab.data.prepared.splits import Arrays, Dataset
-from reslab.errors import one_line
+from reslab.errors import new_file, one_line
 from reslab.report import predictions
 from reslab.report.figures import style
 from reslab.runs import records
@@ -78,6 +80,12 @@ def figure():
     for line in range(9):
         axes.plot(np.random.default_rng(line).random(9_000))
     return drawn
+def trace(path):
+    with torch.profiler.profile() as watching:
+        for _ in range(2_000):
+            torch.zeros(1) + 1
+    with new_file(path) as draft:
+        watching.export_chrome_trace(str(draft))
 def dataset():
     images = np.zeros((4000, 1, 16, 16), np.uint8)
     return Dataset(Arrays(images, np.arange(4000) % 4), Arrays(images, np.arange(4000) % 4), list("abcd"))

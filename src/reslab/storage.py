@@ -73,20 +73,31 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         draft.replace(path)
     except OSError as error:
-        if str(draft) in (error.filename, error.filename2):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+        if str(draft) not in (error.filename, error.filename2):
+            raise
+        why = (error.errno == errno.ENOENT and _refused(draft)) or error
+        raise OSError(why.errno, why.strerror, str(path)) from error
     finally:
-        with suppress(OSError):  # a read-only place refuses to remove also what is not there
-            draft.unlink(missing_ok=True)
+        for left in (draft, *path.parent.glob(f"{draft.name}*")):  # some libraries add to the name while they write
+            with suppress(OSError):  # a read-only place refuses to remove also what is not there
+                left.unlink(missing_ok=True)
+
+
+def _refused(draft: Path) -> OSError | None:
+    """Why a library left no draft and did not say it: what the system says to whoever writes a mebibyte there."""
+    try:
+        draft.write_bytes(bytes(LEAST))
+    except OSError as error:
+        return error
+    return None
 
 
 def _remove_drafts(folder: Path) -> None:
     """Remove what processes of this machine left half written in a folder when they were killed."""
-    for draft in folder.glob(f".{platform.node()}.*{DRAFT}"):
+    for draft in folder.glob(f".{platform.node()}.*{DRAFT}*"):
         import psutil  # takes a while to load, and there is hardly ever a draft
 
-        pid = draft.name.removesuffix(DRAFT).rpartition(".")[2]
+        pid = draft.name.rpartition(DRAFT)[0].rpartition(".")[2]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             with suppress(OSError):  # another process was faster; or the folder is read-only, which its writer will say
                 draft.unlink()
@@ -180,6 +191,8 @@ def _number(error: Exception, path: Path | None) -> int | None:
     words = next((number for number, text in IN_WORDS.items() if text.search(str(error))), None)
     if words is not None:
         return words
+    if not isinstance(error, OSError) and isinstance(error.__context__, Exception):
+        return _number(error.__context__, path)  # of the error after which a library failed to close its file
     if not isinstance(error, OSError | RuntimeError):
         return None
     is_full = _is_full(path) if path is not None else any(map(_is_full, places()))
