@@ -38,7 +38,8 @@ from reslab.report.tables.results import (
 )
 from reslab.report.trained_as import runs_of
 from reslab.runs import table_checksums
-from reslab.storage import remove, writes
+from reslab.runs.folders import remove_output
+from reslab.storage import writes
 from reslab.tracking import Store, attempt, read_results
 
 NAMED = 6  # networks in a message
@@ -171,7 +172,7 @@ def write_for_dvc(digests: digest.Digests, predictions: Path, study: config.Stud
     """Write what only DVC's own plots show: the confusion matrices as rows, the sheets of mistakes in one folder."""
     few = {key: found for key, found in digests.items() if len(found.confusion) <= MATRIX}
     write_csv(digest.confusions(few, mistakes=False), metrics / "curves" / "confusion.csv", float_format="%.6g")
-    remove(sheets)
+    remove_output(sheets, "*.png")
     sheets.mkdir(parents=True)
     for name in study.experiments:
         if (sheet := predictions / name / "mistakes.png").is_file():

@@ -14,10 +14,13 @@ from reslab.report.predictions import Predictions, agreement, save
 from reslab.report.predictions.mistakes import most_confident, sheet
 from reslab.report.predictions.scores import class_errors, confused, confusion, reliability, score
 from reslab.runs import checksums, network_files, records
-from reslab.storage import remove, writes
+from reslab.runs.folders import remove_output
+from reslab.storage import writes
 from reslab.training.execution import hardware
 from reslab.weights.network import read_network
 from reslab.weights.predict import predict_held_out
+
+MISTAKES = "mistakes.png"
 
 
 def tables(found: Predictions, split: str) -> dict[str, pd.DataFrame]:
@@ -72,7 +75,7 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
     stored = [read_network(folder, older=False) for folder in folders]
     records_read = [trained(folder) for folder in folders]
     hardware.prepare(device, precision=stored[0].precision.name, fast=False, numeric=stored[0].numerics)
-    remove(output)
+    remove_output(output, "seed*/test*", "seed*/validation*", MISTAKES)
     scored, finished, epochs = [], [], []
     for folder, (record, rows), found in zip(folders, records_read, predict_held_out(stored, loaded, device), strict=True):
         agreement.check(experiment, record, found)
@@ -84,7 +87,7 @@ def main(experiment: str, runs: Path, summary: Path, history: Path, output: Path
         finished += [found["test"]] if record["status"] != "diverged" else []
         epochs += [{"seed": record["seed"]} | row for row in rows]
     if finished:
-        draw_mistakes(experiment, finished, loaded, output / "mistakes.png")
+        draw_mistakes(experiment, finished, loaded, output / MISTAKES)
     history.parent.mkdir(parents=True, exist_ok=True)
     listed = {history.name: records.write_history(history, epochs)}
     network_files.write_experiment(summary, experiment, scored, checksums=listed)

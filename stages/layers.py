@@ -5,10 +5,12 @@ At initialisation and after training; at further depths (`report.layers.depths`)
 
 from pathlib import Path
 
-from reslab import config, storage
+from reslab import config
 from reslab.config.study import Study
 from reslab.environment import project_root
 from reslab.errors import located, run
+from reslab.runs import table_checksums
+from reslab.runs.folders import remove_output
 
 NOT_MEASURED = "not_measured.txt"
 HOW = (
@@ -19,7 +21,7 @@ HOW = (
 def leave_out(*folders: Path) -> None:
     """Write nothing but how to get the layer study, which takes no time and loads no torch."""
     for folder in folders:
-        storage.remove(folder)
+        remove_output(folder, "*.csv", "*.md", "*.svg", table_checksums.NAME, NOT_MEASURED)
         folder.mkdir(parents=True)
         (folder / NOT_MEASURED).write_text(HOW, encoding="utf-8")
     print(HOW, end="")
@@ -31,7 +33,6 @@ def measure(study: Study, runs: Path, rows: Path, metrics: Path, params: Path, d
     from reslab.report.figures.growth import plot_growth, plot_responses
     from reslab.report.statistics.growth import growth, has_depths
     from reslab.report.tables.growth import growth_markdown
-    from reslab.runs import table_checksums
     from reslab.tracking import Store, attempt
     from reslab.training.execution import hardware
     from reslab.weights.layers import INITIAL, TRAINED, measured

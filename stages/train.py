@@ -15,11 +15,12 @@ from pathlib import Path
 
 import reslab
 from reslab import config, git, stop, storage
+from reslab.config.start import describes
 from reslab.environment import PROCESSES, by_torchrun, count_from_environment, cpu_count, may_have_gpu, project_root
-from reslab.errors import run
+from reslab.errors import UserError, run
 from reslab.runs import network_files, processes, records
 from reslab.runs.environments import differing
-from reslab.runs.folders import SeedFolder, output_locked
+from reslab.runs.folders import SeedFolder, output_locked, remove_output
 from reslab.runs.identity import identity
 from reslab.runs.jobs import Job
 from reslab.runs.processes import Listener, Listeners
@@ -38,6 +39,8 @@ def main(
 ) -> None:
     """Train EXPERIMENT by its DESCRIPTION for every seed of the study, and put the networks into OUTPUT."""
     study, described = config.load(params), records.read_record(description)
+    if not describes(described, study.experiment(experiment)):
+        raise UserError(f"{description}: does not describe {experiment} as it is now; run `dvc repro describe`")
     wish = numerics.chosen(study.experiment(experiment).train.numerics)
     numerics.pin(wish)  # before torch is loaded, here or in a process that inherits it
     on_gpu = may_have_gpu() and has_gpu()
@@ -58,7 +61,7 @@ def train_into(output: Path, jobs: list[Job], ranks: Ranks, *, project: str, on_
     experiment, key = jobs[0].experiment, jobs[0].identity
     log = BackgroundLog(project_root(), project)
     with output_locked(output), display(experiment, [job.seed for job in jobs]) as shown, log:
-        storage.remove(output)
+        remove_output(output, *(f"seed*/{name}" for name in network_files.OF_NETWORK))
         try:
             with stop.cooperating():
                 for job in train_all(jobs, Listeners(shown, log), ranks, on_gpu=on_gpu):

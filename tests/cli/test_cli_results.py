@@ -162,6 +162,17 @@ resnet110-nobn@depth218,tau
 """
 
 
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_script_that_is_no_file_is_not_waited_for(repository, metrics, tmp_path, monkeypatch, put):
+    keep(repository / "params.yaml", metrics, tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stages").mkdir()
+    put(tmp_path / "stages" / "aggregate.py")
+    with pytest.raises(UserError, match=r"stages/aggregate\.py: is a pipe, a socket or a device"):
+        refresh(["digits-tau"])
+    assert (tmp_path / "results" / "digits-tau" / "tables" / "results.md").exists()
+
+
 @pytest.mark.parametrize("whose", ["this study's", "another's"])
 def test_layers_are_kept_if_they_are_this_studys(repository, metrics, tmp_path, whose):
     names = [path.stem for path in (metrics / "runs").iterdir()] if whose == "this study's" else ["resnet020"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import NO_MLFLOW, reslab, stage, stage_here
-from project import records
+from project import edit, records
 
 from reslab import config
 from reslab.data import prepared
@@ -198,3 +198,33 @@ def test_a_study_that_was_edited_has_no_results_before_it_is_trained(project, mo
             with pytest.raises(UserError, match=r"was trained with other settings than params\.yaml has for .*; run `dvc repro`"):
                 reslab(*command)
         refused(stage_here(project, "aggregate.py", "metrics"), "metrics/runs/plain-tau.json: was trained with other settings")
+
+
+ELSEWHERE = {
+    "the project": (*TRAIN[:-1], "."),
+    "the data": (*TRAIN[:-1], "data"),
+    "the code": (*TRAIN[:-1], "src"),
+    "predictions in place of networks": (*EVALUATE[:-1], "data/runs/own-tau"),
+    "predictions in the project": (*EVALUATE[:-1], "."),
+    "layers": ("layers.py", "data/runs", "data", "metrics/layers"),
+    "layers in the project": ("layers.py", "data/runs", "data/layers", "."),
+    "sheets of mistakes": ("aggregate.py", "metrics", "--sheets", "data/runs"),
+}
+
+
+@pytest.mark.parametrize("arguments", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_stage_that_is_called_with_another_folder_does_not_empty_it(project, arguments):
+    def files():
+        return {path for path in project.rglob("*") if not {"tables", "curves", ".git"} & {*path.parts} and path.suffix != ".lock"}
+
+    before = files()
+    refused(stage_here(project, *arguments, **NO_MLFLOW), ": holds ", ", which is not made here; give another folder")
+    assert before <= files()
+
+
+def test_a_description_of_another_experiment_trains_nothing_under_this_name(project):
+    """MLflow would show its numbers."""
+    said = "metrics/models/plain-tau.json: does not describe own-tau as it is now; run `dvc repro describe`"
+    refused(stage_here(project, "train.py", "own-tau", "metrics/models/plain-tau.json", "data/runs/own-tau"), said)
+    edit(project, "params.yaml", "epochs: 2", "epochs: 3")
+    refused(stage_here(project, *TRAIN), "metrics/models/own-tau.json: does not describe own-tau as it is now")

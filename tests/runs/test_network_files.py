@@ -58,6 +58,15 @@ def test_a_whole_folder_of_another_network_is_refused(seeds):
             network_files.check_finished(seeds[1], **asked)
 
 
+def test_a_record_that_lists_other_files_fits_none(seeds):
+    """A history that its record does not tell of may be any."""
+    path = seeds[0] / "record.json"
+    told = records.read_record(path)
+    records.write_record(path, told | {"checksums": {"history.json": told["checksums"]["history.csv"]}})
+    with pytest.raises(UserError, match=r"history\.csv: damaged, or not the file that its record tells of"):
+        network_files.read(seeds[0])
+
+
 @pytest.mark.parametrize("content", ["", "epoch,test_error\n", "epoch,test_error\n1\n", "\0", "a,a\n1,x\n"])
 def test_an_empty_or_cut_history_is_refused(seeds, content):
     (seeds[0] / "history.csv").write_text(content)

@@ -179,7 +179,8 @@ def refresh(
 
 def _aggregate(draft: Path, folder: Path) -> None:
     """Make the tables of a kept study again in a draft of its folder, which the messages name."""
-    command = [sys.executable, "stages/aggregate.py", str(draft), "--params", str(draft / "params.yaml"), "--kept"]
+    check_small(script := Path("stages/aggregate.py"), mend="take it from git")
+    command = [sys.executable, str(script), str(draft), "--params", str(draft / "params.yaml"), "--kept"]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
     done = children.run(command, check=False, **pipes)
     print(done.stderr.replace(str(draft), str(folder)), end="", file=sys.stderr)

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 from pydantic import Field
 
 from reslab.config.schema import STRICT, check
+
+if TYPE_CHECKING:
+    from reslab.config.study import Experiment
 
 
 class InitFrom(pydantic.BaseModel):
@@ -22,6 +25,12 @@ class InitFrom(pydantic.BaseModel):
 def init_from(value: Any, where: str) -> InitFrom | None:
     """What `init_from` says, as a path or as `{path: ..., sha256: ...}`; raises UserError."""
     return None if value is None else check(InitFrom, {"path": value} if isinstance(value, str) else value, where)
+
+
+def describes(described: Mapping[str, Any], experiment: "Experiment") -> bool:
+    """Whether a description is of an experiment as the study has it."""
+    config = described.get("config")
+    return isinstance(config, dict) and as_written(config) == as_written(experiment.sections)
 
 
 def as_written(sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 import reslab
 from reslab import storage
-from reslab.config.start import as_written
+from reslab.config.start import describes
 from reslab.config.study import Study
 from reslab.errors import UserError, check_plain
 from reslab.grid.queue import Ticket
@@ -125,7 +125,7 @@ def of_study(study: Study, data: Path, code: dict, *, processes: int = 1, descri
     for name, experiment in study.experiments.items():
         path = descriptions / f"{name}.json"
         described = read_record(path) if path.exists() else {}
-        if not described or as_written(described["config"]) != as_written(experiment.sections):
+        if not describes(described, experiment):
             told = "does not describe" if described else "is missing for"
             raise UserError(f"{path}: {told} {name} as it is now; run `dvc repro describe`")
         key = identity(described, sources, processes=processes)

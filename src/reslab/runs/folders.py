@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from reslab import stop, storage
 from reslab.environment import project_root
-from reslab.errors import UserError, check_plain
+from reslab.errors import UserError, check_plain, shown
 
 LOCK, STARTED = "lock", "started"
 LONGEST_NOTE = 40  # characters of a time; a longer one is damaged
@@ -95,6 +95,18 @@ def output_locked(output: Path) -> Iterator[None]:
     output.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(output.parent / f".{output.name}.lock"):
         yield
+
+
+def remove_output(output: Path, *made: str) -> None:
+    """Remove the output folder of a stage, which makes it anew.
+
+    Raises UserError if a file in it is none of those that the stage makes, given as patterns such as `seed*/record.json`: a stage
+    that is called by hand with another folder must not empty that.
+    """
+    for path in output.rglob("*"):
+        if not path.is_dir() and not path.name.startswith(".") and not any(path.match(f"{output}/{pattern}") for pattern in made):
+            raise UserError(f"{output}: holds {shown(str(path.relative_to(output)))}, which is not made here; give another folder")
+    storage.remove(output)
 
 
 def prune(*, keep_days: float, dry_run: bool) -> list[Path]:

@@ -15,7 +15,7 @@ MACHINE = (  # what another machine changes in a run although it computes the sa
     "seconds", "images_per_second", "started", "resumed", "device", "threads", "torch", "cuda", "python", "numerics", "engine",
     "at_once", "commit", "dirty",
 )  # fmt: skip
-WEIGHTS, HISTORY, RECORD = "model.safetensors", "history.csv", "record.json"
+OF_NETWORK = WEIGHTS, HISTORY, RECORD = "model.safetensors", "history.csv", "record.json"
 NEEDED = {"identity": str, "seed": int, "status": str, "config": dict}  # of a record, by whoever reads one
 HALF = re.compile("[\ud800-\udfff]")  # what UTF-8 cannot write
 STATUSES, KILLED = ("finished", "diverged"), "killed"  # the last of one that was told to stop, and may go on
@@ -125,9 +125,12 @@ def _runs(path: Path, *, older: bool) -> dict[str, Any]:
 
 
 def checksum_of(record: dict[str, Any], name: str) -> str | None:
-    """The checksum that a record holds of a file; None in the record of a version that wrote none."""
+    """The checksum that a record holds of a file; None in the record of a version that wrote none.
+
+    One that holds those of other files gets an empty one, which no file has.
+    """
     listed = record.get("checksums")
-    return listed.get(name) if isinstance(listed, dict) else None
+    return listed.get(name, "") if isinstance(listed, dict) else None
 
 
 def check_weights(weights: Path, found: sealed.Sealed, *, mend: str = AGAIN, older: bool = False) -> None:
