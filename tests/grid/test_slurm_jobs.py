@@ -84,6 +84,16 @@ def test_more_networks_than_an_array_may_have_keep_to_at_once_together(here):
     assert len(running) == 10 and max(running) == 1  # the node has room for two
 
 
+def test_several_networks_have_one_job(here):
+    asked = TAKES_LONG.model_copy(update={"networks_per_job": 2, "at_once": 2})
+    found = networks(3)
+    first, second = slurm.submit(found, asked)
+    assert [network.ticket.number for network in found] == [first, first, second]
+    until(lambda: [state(network, queue.jobs()) for network in found] == ["running", "running", "waiting"])
+    assert slurm.cancel(found) == [first, second]
+    until(lambda: not queue.jobs())
+
+
 def test_what_ends_early_is_submitted_again_unless_it_was_cancelled(here, monkeypatch, capsys):
     """A job that ends before its network begins, and others that two users have ended."""
     monkeypatch.setattr(watch, "SECONDS_BETWEEN_LOOKS", 0.2)

@@ -29,10 +29,17 @@ class Cluster(pydantic.BaseModel):
     partition: Word | None = None
     account: Word | None = None
     hours: Annotated[float, Field(gt=0, le=87_600)] = 24.0  # later the network is stopped, saved and queued again
+    networks_per_job: Annotated[int, Field(ge=1, le=100)] = 1  # together on one GPU, in one process
     gpus: Annotated[int, Field(ge=0, le=1000)] = 0  # of each process
     cpus: Count = 1  # of each process
     memory_gb: Annotated[float, Field(gt=0, le=1e6)] | None = None
     setup: list[str] = Field(default_factory=list)  # shell lines before it starts, such as `module load cuda`
+
+    @pydantic.model_validator(mode="after")
+    def _one_process(self) -> "Cluster":
+        if self.networks_per_job > 1 and self.processes > 1:
+            raise ValueError("networks_per_job: several networks share one process; with them, processes is 1")
+        return self
 
 
 def read(path: Path) -> Cluster:

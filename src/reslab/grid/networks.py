@@ -90,13 +90,14 @@ class Network:
         write_told(self.folder.path / name, told)
 
     def tail(self) -> str:
-        """The last line of its log."""
-        if not (self.folder.path / LOG).is_file():  # a pipe would be waited for
+        """The last line of its log, which it may share with the other networks of its job."""
+        log = Path(str(self.told(SUBMITTED).get("log") or self.folder.path / LOG))
+        if not log.is_file():  # a pipe would be waited for
             return ""
         try:
-            with (self.folder.path / LOG).open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL))
-                lines = log.read().decode(errors="replace").strip().splitlines()
+            with log.open("rb") as opened:
+                opened.seek(max(0, opened.seek(0, os.SEEK_END) - TAIL))
+                lines = opened.read().decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
         return lines[-1] if lines else ""
@@ -132,3 +133,12 @@ def of_study(study: Study, data: Path, code: dict, *, processes: int = 1, descri
         jobs = [Job(name, described, key, seed, data, code, at_once=1, processes=processes) for seed in study.seeds]
         found += [Network(job) for job in jobs]
     return found
+
+
+def alike(networks: list[Network]) -> list[list[Network]]:
+    """The networks in one list for each kind of what a process sets for all that it trains: numerics, precision and speed."""
+    found: dict[tuple, list[Network]] = {}
+    for network in networks:
+        train = network.job.description.get("config", {}).get("train", {})
+        found.setdefault(tuple(train.get(name) for name in ("numerics", "precision", "fast")), []).append(network)
+    return list(found.values())

@@ -1,4 +1,4 @@
-"""The engine `slurm`: one job of an array for each network, submitted by submitit, saved and queued again when its time is over."""
+"""The engine `slurm`: arrays of jobs, submitted by submitit, each of which saves and is queued again when its time is over."""
 
 import hashlib
 import math
@@ -21,7 +21,7 @@ from reslab.environment import project_root
 from reslab.errors import UserError, first_line, one_line
 from reslab.grid import queue
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import CANCELLED, LOG, SUBMITTED, Network
+from reslab.grid.networks import CANCELLED, LOG, SUBMITTED, Network, alike
 from reslab.grid.states import to_do
 from reslab.grid.work import handed
 from reslab.runs.folders import checkpoints
@@ -37,7 +37,7 @@ MAY_HAVE = "; it may have submitted jobs all the same: `squeue --me` shows them,
 
 
 class Work:
-    """What a job does: train a network in a process of its own, which saves and ends when the job's time is over."""
+    """What a job does: train its networks in a process of their own, which saves and ends when the job's time is over."""
 
     def __init__(self, file: Path, log: Path) -> None:
         self.file, self.log, self.process = file, log, None
@@ -115,11 +115,12 @@ def submitting() -> Iterator[None]:
 
 
 def submit(networks: list[Network], cluster: Cluster) -> list[str]:
-    """Submit a job for each network and note it in its folder; returns the jobs' numbers."""
-    most, jobs = queue.largest_array() if len(networks) > 1 else 1, []
-    for first in range(0, len(networks), most):
+    """Submit the networks' jobs and note them in their folders; returns the jobs' numbers."""
+    packs = [pack for some in alike(networks) for pack in parts(some, cluster.networks_per_job)]
+    jobs: list[str] = []
+    for array in parts(packs, queue.largest_array() if len(packs) > 1 else 1):
         try:
-            jobs += submit_array(networks[first : first + most], cluster)
+            jobs += submit_array(array, cluster)
         except UserError as error:
             if not jobs:
                 raise
@@ -128,20 +129,25 @@ def submit(networks: list[Network], cluster: Cluster) -> list[str]:
     return jobs
 
 
-def submit_array(networks: list[Network], cluster: Cluster) -> list[str]:
-    """Submit one array with a job for each network."""
+def parts(whole: list[Any], size: int) -> list[list[Any]]:
+    """A list in parts of `size`; the last may be shorter."""
+    return [whole[first : first + size] for first in range(0, len(whole), size)]
+
+
+def submit_array(packs: list[list[Network]], cluster: Cluster) -> list[str]:
+    """Submit one array: a job for each pack of networks."""
     import submitit
 
     executor = submitit.SlurmExecutor(
         folder=checkpoints() / FOLDER, max_num_timeout=MOST_REQUEUES, python=shlex.quote(sys.executable)
     )
     name = f"{name_of_project()}-{secrets.token_hex(4)}"  # of this submission only
-    executor.update_parameters(**asked(cluster) | turns(len(networks), cluster.at_once) | {"job_name": name})
-    work = [Work(handed(network), network.folder.path / LOG) for network in networks]
-    jobs = [job.job_id for job in submit_each(executor, work)]
+    executor.update_parameters(**asked(cluster) | turns(len(packs), cluster) | {"job_name": name})
+    jobs = [job.job_id for job in submit_each(executor, [Work(handed(pack), pack[0].folder.path / LOG) for pack in packs])]
     try:
-        for network, job in zip(networks, jobs, strict=True):
-            network.tell(SUBMITTED, {"job": job, "name": name, "user": str(os.getuid())})
+        for pack, job in zip(packs, jobs, strict=True):
+            for network in pack:
+                network.tell(SUBMITTED, {"job": job, "name": name, "user": str(os.getuid()), "log": str(pack[0].folder.path / LOG)})
     except BaseException as error:  # a full disk: what is not noted would be submitted a second time
         end_unnoted(jobs, error)
         raise
@@ -153,19 +159,20 @@ def name_of_project() -> str:
     return f"reslab-{hashlib.sha256(os.fsencode(checkpoints())).hexdigest()[:8]}"
 
 
-def turns(count: int, at_once: int | None) -> dict[str, Any]:
-    """How many of an array's `count` jobs run at once, and what they wait for, so that never more than `at_once` of the project do.
+def turns(count: int, cluster: Cluster) -> dict[str, Any]:
+    """How many of an array's `count` jobs run at once, and what they wait for: never more than `at_once` networks of the project.
 
     They share with the project's earlier jobs, whoever submitted them: an array gets the room that those leave, or else waits until
     all of them have ended.
     """
-    if at_once is None:
+    if cluster.at_once is None:
         return {"array_parallelism": count}
+    most = max(1, cluster.at_once // cluster.networks_per_job)
     earlier = [ticket.number for ticket in queue.jobs() if ticket.name.startswith(f"{name_of_project()}-")]
-    if (room := at_once - len(earlier)) > 0:
+    if (room := most - len(earlier)) > 0:
         return {"array_parallelism": room}
     arrays = dict.fromkeys(number.partition("_")[0] for number in earlier)
-    return {"array_parallelism": at_once, "dependency": ":".join(["afterany", *arrays])}
+    return {"array_parallelism": most, "dependency": ":".join(["afterany", *arrays])}
 
 
 def end_unnoted(jobs: list[str], why: BaseException) -> None:
@@ -219,7 +226,7 @@ def cancel(networks: list[Network]) -> list[str]:
     known = queue.jobs()
     # Of a network that is finished, a job may be about to end
     under_way = [network for network in networks if not network.finished and network.ticket in known]
-    jobs = [network.ticket.number for network in under_way]
+    jobs = list(dict.fromkeys(network.ticket.number for network in under_way))
     for network in under_way:  # before it ends: another `reslab train` may wait for it, and would submit it again
         network.tell(SUBMITTED, network.told(SUBMITTED) | {CANCELLED: True})
     if jobs:

@@ -1,14 +1,15 @@
-"""The work of a job, `python -m reslab.grid.work FILE`: a network in a process of its own, or those of a GPU together."""
+"""The work of a process: a network, or several of them. A job of Slurm runs `python -m reslab.grid.work FILE`."""
 
 import json
 import os
 import sys
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reslab import errors, stop
-from reslab.environment import may_have_gpu
+from reslab.environment import DECODERS, cpu_count, may_have_gpu
 from reslab.errors import UserError
 from reslab.grid.networks import PROGRESS, Network, ProgressFiles, write_told
 from reslab.runs import processes
@@ -18,62 +19,106 @@ from reslab.runs.jobs import Job
 WORK = "work.json"
 
 
-def handed(network: Network) -> Path:
-    """A file that says what `main` is to train."""
-    path = network.folder.path / WORK
-    write_told(path, asdict(network.job) | {"data": str(network.job.data)})
+@dataclass(frozen=True)
+class Bundle:
+    """Networks that one process trains: together on a GPU, or one after the other, each over all `gpus`."""
+
+    gpus: tuple[str, ...]  # as RESLAB_DEVICE names one, or CUDA_VISIBLE_DEVICES several; none: what this process sees
+    jobs: tuple[Job, ...]
+    at_once: int = 1
+    decoders: int = 1  # processes that decode the images of each
+    seed: int = 0  # of no meaning: a pool's jobs have one
+
+
+def handed(networks: list[Network]) -> Path:
+    """A file in the first network's folder that says what `main` is to train."""
+    path = networks[0].folder.path / WORK
+    jobs = [asdict(network.job) | {"data": str(network.job.data), "at_once": len(networks)} for network in networks]
+    write_told(path, {"jobs": jobs})
     return path
 
 
 def main(file: Path) -> None:
-    """Train the network that FILE tells of, or go on with it."""
+    """Train the networks that FILE tells of, or go on with them."""
     if not file.exists():
         raise UserError(f"{file}: not on this machine; the project must lie on a file system that all nodes share")
     try:
-        told = json.loads(read_text(file))
-        job = Job(**told | {"data": Path(told["data"])})
+        first, *others = [Job(**told | {"data": Path(told["data"])}) for told in json.loads(read_text(file))["jobs"]]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise UserError(f"{file}: damaged ({errors.first_line(error)}); `reslab train` writes it anew") from None
-    processes.report_to(ProgressFiles())
     with stop.cooperating():
-        train(job)
-
-
-def train(job: Job) -> None:
-    """Train a network; if it cannot be trained, its progress says so."""
-    from reslab.weights import trained
-
-    try:
-        trained.train_in_processes(job)
-    except Exception as error:
-        with suppress(OSError, UserError):  # the disk may be full: then that is what is said
-            Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": errors.first_line(error)})
-        raise
+        if others:
+            count = 1 + len(others)
+            train_on(Bundle((), (first, *others), count, max(1, (cpu_count() - 1) // count)))
+        else:
+            train_here(first)
 
 
 def train_here(job: Job) -> None:
-    """Train a network in a process of a pool."""
-    processes.report_to(ProgressFiles())
+    """Train a network by this process, or by as many as its job says."""
+    processes.report_also_to(ProgressFiles())
     train(job)
 
 
-def train_on(bundle: "Bundle") -> None:
-    """Train several networks on one GPU, together as far as they have room."""
-    from reslab.runs.shared_gpu import run_together
-    from reslab.training.execution import hardware
+def train(job: Job) -> None:
+    """Train a network whose progress is noted."""
     from reslab.weights import trained
 
-    processes.report_to(ProgressFiles())
-    os.environ["RESLAB_DEVICE"] = bundle.device
-    for _ in run_together(trained.train_network, list(bundle.jobs), device=hardware.choose_device(), most=bundle.at_once):
-        pass
+    with noted_if_failed(job):
+        trained.train_in_processes(job)
 
 
-class Bundle:
-    """The networks of one GPU."""
+def train_in_turn(job: Job, take_turn: Callable[[], None]) -> None:
+    """Train a network that shares this process with others."""
+    from reslab.weights import trained
 
-    def __init__(self, device: str, jobs: list[Job], at_once: int) -> None:
-        self.device, self.jobs, self.at_once, self.seed = device, jobs, at_once, 0
+    with noted_if_failed(job):
+        trained.train_network(job, take_turn)
+
+
+@contextmanager
+def noted_if_failed(job: Job) -> Iterator[None]:
+    """Let a network's progress say why it cannot be trained."""
+    try:
+        yield
+    except Exception as error:
+        from reslab.runs.spread import in_plain_words
+
+        why = errors.cut(in_plain_words(error) or f"{type(error).__name__}: {errors.telling_line(error)}")
+        with suppress(OSError, UserError):  # the disk may be full: then that is what is said
+            Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": why})
+        raise
+
+
+def train_on(bundle: Bundle) -> None:
+    """Train several networks on one GPU, together as far as they have room."""
+    from reslab.runs.shared_gpu import MOST, run_together
+    from reslab.training.execution import hardware
+
+    processes.report_also_to(ProgressFiles())
+    if bundle.gpus:
+        (os.environ["RESLAB_DEVICE"],) = bundle.gpus
+    os.environ.setdefault(DECODERS, str(bundle.decoders))
+    most = min(MOST, bundle.at_once)
+    with stop.cooperating():
+        for _ in run_together(train_in_turn, list(bundle.jobs), device=hardware.choose_device(), most=most):
+            pass
+
+
+def train_over(bundle: Bundle) -> None:
+    """Train networks one after the other, each over several GPUs; raises the first one's error when the others have ended."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(bundle.gpus)  # torch looks for GPUs later
+    processes.report_also_to(ProgressFiles())
+    failure = None
+    for job in bundle.jobs:
+        try:
+            train(job)
+        except processes.LostProcess:  # what killed one may be after the others
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 def has_gpu() -> bool:

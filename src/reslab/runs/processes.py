@@ -62,6 +62,18 @@ def report_to(listener: Listener) -> None:
     _Channel.send = lambda report: _tell(report, listener)
 
 
+def report_also_to(listener: Listener) -> None:
+    """Hand the reports of this process to a listener, and to whoever hears them already."""
+    before = _Channel.send
+
+    def send(report: Report | Began) -> None:
+        _tell(report, listener)
+        if before is not None:
+            before(report)
+
+    _Channel.send = send
+
+
 class Reporter:
     """Reports the progress of one seed, which trains for `steps` steps in `epochs` epochs.
 
