@@ -231,9 +231,11 @@ def test_damaged_work_of_a_job_is_said(tmp_path, content):
         "hours: .inf",
         "memory_gb: 1.0e300",
         "gpus: 9999999",
+        "processes: 100000000",
+        "link: telephone",
     ],
 )
-def test_what_sbatch_would_misread_is_refused(tmp_path, text):
+def test_what_no_cluster_has_or_sbatch_would_misread_is_refused(tmp_path, text):
     path = tmp_path / "cluster.yaml"
     path.write_text(f"engine: slurm\n{text}\n")
     with pytest.raises(UserError, match=rf"cluster.yaml: cluster.{text.partition(':')[0]}"):

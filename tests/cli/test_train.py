@@ -27,6 +27,9 @@ def test_a_cluster_file_is_checked(tmp_path):
     path.write_text("engine: slurm\nprocessors: 3\n")
     with pytest.raises(UserError, match=r"cluster.yaml: cluster: .*processors"):
         cluster.read(path)
+    path.write_text("networks_per_job: 4\nprocesses: 2\n")
+    with pytest.raises(UserError, match=r"cluster.yaml: cluster.networks_per_job: .* give processes: 1"):
+        cluster.read(path)
     path.write_text("engine: pbs\n")
     with pytest.raises(UserError, match=r"cluster.engine.*local.*slurm"):
         cluster.read(path)
@@ -37,10 +40,16 @@ def test_a_cluster_file_is_checked(tmp_path):
 
 
 def test_what_slurm_is_asked_for():
+    """For two processes."""
     asked = slurm.asked(
         Cluster(engine="slurm", processes=2, gpus=1, cpus=4, hours=1.5, memory_gb=0.5, partition="gpu", setup=["x"])
     )
-    assert (asked["time"], asked["gres"], asked["cpus_per_task"], asked["mem"]) == (90, "gpu:2", 8, "512M")
+    assert (asked["time"], asked["gres"], asked["cpus_per_task"], asked["mem"]) == (
+        90,
+        "gpu:2",
+        8,
+        "1024M",
+    )  # all for two processes
     assert (asked["partition"], asked["setup"][1:], "account" in asked) == ("gpu", ["x"], False)
 
 

@@ -10,11 +10,12 @@ from filelock import FileLock, Timeout
 
 from reslab import config, git, stop
 from reslab.cli.app import USE, app
-from reslab.cli.cost import find_machine, study_costs
+from reslab.cli.cost import find_machine
 from reslab.cli.options import PREPARED, Params
 from reslab.cli.split import targets
 from reslab.cli.text import print_rows, readable
 from reslab.config.study import Study
+from reslab.cost.links import LINKS
 from reslab.errors import UserError, cut
 from reslab.grid import cluster, local, queue, slurm, watch
 from reslab.grid.cluster import Cluster
@@ -47,9 +48,9 @@ def train(
         return show(networks, jobs_of(chosen))
     if cancel:
         return end(networks, chosen)
-    hours = hours_of(study, chosen)
+    hours = hours_of(study, chosen)  # by which the longest come first
     if dry_run:
-        return estimated([network for network in networks if not network.finished], hours, chosen)
+        return estimated(networks, jobs_of(chosen), hours, chosen)
     missing = sorted(to_do(networks, jobs_of(chosen)), key=lambda network: -(hours.get(network.job.experiment) or 0.0))
     print(
         f"{study.name}: {len(networks)} networks, {sum(network.finished for network in networks)} finished, {len(missing)} to start"
@@ -75,16 +76,24 @@ def describe() -> None:
 
 
 def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
-    """The estimated hours of a network of each experiment; None where the machine is not measured."""
+    """The estimated hours of a network of each experiment, by as many processes as train it; None where no machine is measured."""
+    from reslab.cost.sharing import shared
+    from reslab.data.sizes import size_facts
+
     try:
-        found = study_costs(study, find_machine(chosen.machine), 1)
+        machine = find_machine(chosen.machine)
     except UserError:
+        if chosen.machine is not None:
+            raise
         return dict.fromkeys(study.experiments)
-    return {cost.name: cost.seconds / 3600 / chosen.processes for cost in found}
+    facts, link = size_facts(study.dataset, study.validation, PREPARED), LINKS[chosen.link]
+    experiments = study.experiments.items()
+    return {name: shared(each, facts, machine, chosen.processes, link).seconds / 3600 for name, each in experiments}
 
 
-def estimated(missing: list[Network], hours: dict[str, float | None], chosen: Cluster) -> None:
-    """Print what would be started, with hours and cost."""
+def estimated(networks: list[Network], jobs: dict[Ticket, Queued], hours: dict[str, float | None], chosen: Cluster) -> None:
+    """Print what would be started, with hours and cost, and how many others wait or run."""
+    missing = to_do(networks, jobs)
     counted = Counter(network.job.experiment for network in missing)
     rows = []
     for name, count in counted.items():
@@ -95,12 +104,16 @@ def estimated(missing: list[Network], hours: dict[str, float | None], chosen: Cl
         )
     if rows:
         print_rows(rows, csv=False)
+    others = sum(not network.finished for network in networks) - len(missing)
+    under_way = f" {others} more wait or run." if others else ""
     if any(hours[name] is None for name in counted):
+        print(f"{len(missing)} networks would be started.{under_way}")
         print("The times are not known: measure the machine with `reslab calibrate`, or name one in cluster.yaml (machine: ...).")
         return
     total = sum(hours[name] * count * chosen.processes for name, count in counted.items())
     price = f", {total * chosen.price:,.2f} {chosen.currency}".rstrip() if chosen.price else ""
-    print(f"{len(missing)} networks would be started, {readable(total * 3600)} of computing in all{price}.")
+    shared = " at most: those of a job share its GPU" if chosen.networks_per_job > 1 else ""
+    print(f"{len(missing)} networks would be started, {readable(total * 3600)} of computing in all{price}{shared}.{under_way}")
 
 
 def jobs_of(chosen: Cluster) -> dict[Ticket, Queued]:

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from reslab.config.schema import STRICT, Count, check
 from reslab.config.yaml import read_yaml
+from reslab.cost.links import LINKS
+from reslab.environment import MOST
 from reslab.errors import UserError, located
 
 FILE = Path("cluster.yaml")
@@ -21,25 +23,20 @@ class Cluster(pydantic.BaseModel):
 
     engine: Literal["local", "slurm"] = "local"
     at_once: Count | None = None  # networks; by default as many as the machine or the cluster has room for
-    processes: Count = 1  # that train a network together
+    processes: Annotated[int, Field(ge=1, le=MOST)] = 1  # that train a network together
     machine: str | None = None  # of machines/, for estimates
+    link: Literal[*LINKS] = "loopback"  # what connects a network's processes, for estimates
     price: Annotated[float, Field(ge=0, le=1e9)] = 0.0  # of an hour of one process's GPU or cores
     currency: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{0,10}$")] = ""
-    # What Slurm is asked for, of each network
+    # What Slurm is asked for
     partition: Word | None = None
     account: Word | None = None
     hours: Annotated[float, Field(gt=0, le=87_600)] = 24.0  # later the network is stopped, saved and queued again
     networks_per_job: Annotated[int, Field(ge=1, le=100)] = 1  # together on one GPU, in one process
     gpus: Annotated[int, Field(ge=0, le=1000)] = 0  # of each process
     cpus: Count = 1  # of each process
-    memory_gb: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    memory_gb: Annotated[float, Field(gt=0, le=1e6)] | None = None  # of each process
     setup: list[str] = Field(default_factory=list)  # shell lines before it starts, such as `module load cuda`
-
-    @pydantic.model_validator(mode="after")
-    def _one_process(self) -> "Cluster":
-        if self.networks_per_job > 1 and self.processes > 1:
-            raise ValueError("networks_per_job: several networks share one process; with them, processes is 1")
-        return self
 
 
 def read(path: Path) -> Cluster:
@@ -49,4 +46,7 @@ def read(path: Path) -> Cluster:
             raise UserError(f"{path}: no such file")
         return Cluster()
     with located(path):
-        return check(Cluster, read_yaml(path) or {}, "cluster")
+        chosen = check(Cluster, read_yaml(path) or {}, "cluster")
+        if chosen.networks_per_job > 1 and chosen.processes > 1:
+            raise UserError("cluster.networks_per_job: these networks share one process; give processes: 1")
+    return chosen

@@ -199,7 +199,7 @@ def submit_each(executor: Any, work: list[Work]) -> list[Any]:
 
 
 def asked(cluster: Cluster) -> dict[str, Any]:
-    """What Slurm is asked for, in sbatch's words."""
+    """What Slurm is asked for, in sbatch's words: a job has what `processes` need together."""
     wanted: dict[str, Any] = {
         "time": max(1, math.ceil(cluster.hours * 60)),
         "nodes": 1,
@@ -212,7 +212,7 @@ def asked(cluster: Cluster) -> dict[str, Any]:
     if cluster.gpus:
         wanted["gres"] = f"gpu:{cluster.gpus * cluster.processes}"
     if cluster.memory_gb:
-        wanted["mem"] = f"{math.ceil(cluster.memory_gb * 1024)}M"
+        wanted["mem"] = f"{math.ceil(cluster.memory_gb * 1024 * cluster.processes)}M"
     return wanted | {key: value for key in ("partition", "account") if (value := getattr(cluster, key)) is not None}
 
 
