@@ -186,6 +186,13 @@ def log_to_mlflow(study: config.Study, metrics: Path) -> None:
     opened.log_results(read_results(study, metrics))
 
 
+def print_tables(tables: Path) -> None:
+    """Print the tables that most readers want."""
+    for name in ("results", "published", "comparisons"):
+        if (path := tables / f"{name}.md").exists():
+            print(path.read_text(encoding="utf-8"))
+
+
 def main(
     metrics: Path,
     params: Path = Path("params.yaml"),
@@ -228,9 +235,8 @@ def main(
         write_for_dvc(digests, predictions, study, metrics, sheets)
         table_checksums.write(metrics / "tables", *OTHERS, table_checksums.CURVES)
         attempt(lambda: log_to_mlflow(study, metrics), "the results")
-    for name in ("results", "published", "comparisons"):
-        if (path := metrics / "tables" / f"{name}.md").exists():
-            print(path.read_text(encoding="utf-8"))
+        config.check_still(params, study, lambda now: now)
+    print_tables(metrics / "tables")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def describe(
         described = description(study.experiment(experiment), loaded)
     output.parent.mkdir(parents=True, exist_ok=True)
     records.write_record(output, described)
+    config.check_still(params, study, lambda now: now.experiment(experiment).sections)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def fetch(raw: Path, params: Path = Path("params.yaml")) -> None:
     study = config.load(params)
     for line in datasets.bound(study.dataset, f"{params}: dataset")(raw).fetch() or ():  # a dataset may have nothing to say
         print(line)
+    config.check_still(params, study, lambda now: now.dataset)
 
 
 if __name__ == "__main__":

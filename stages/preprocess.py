@@ -15,6 +15,7 @@ def preprocess(raw: Path, folder: Path, params: Path = Path("params.yaml")) -> N
     facts = prepared.save(images, folder, name=study.dataset["name"], validation=study.validation, workers=decoders(cpu_count()))
     shape = "x".join(map(str, facts["image_shape"]))
     counts = ", ".join(f"{facts[split]} {split}" for split in ("train", "validation", "test") if facts[split])
+    config.check_still(params, study, lambda now: (now.dataset, now.validation))
     print(f"{facts['name']}: {counts} images of {shape}, {len(facts['class_names'])} classes")
 
 

@@ -52,6 +52,7 @@ def main(
         jobs = [Job(experiment, described, key, seed, data, code, at_once, count) for seed in study.seeds]
         if ranks.first:
             train_into(output, jobs, ranks, project=study.name, on_gpu=on_gpu, asked=wish)
+            config.check_still(params, study, lambda now: now.seeds)
         else:
             follow(jobs, ranks)
 

@@ -183,3 +183,14 @@ def test_sections_and_their_record_are_the_same_whatever_checksum_was_found(star
     recorded = {"model": {"name": "resnet"} | ({"init_from": {"path": "data/imported/a", "sha256": "1" * 64}} if start else {})}
     assert as_written(written) == as_written(recorded | {"augment": []})
     assert as_written(written) != as_written({"model": {"name": "resnet", "init_from": "data/imported/b"}, "augment": []})
+
+
+def test_an_edit_of_what_was_loaded_is_noticed(tmp_path):
+    before = load(tmp_path, GOOD)
+    path = tmp_path / "params.yaml"
+    config.check_still(path, before, lambda now: now)
+    path.write_text(GOOD.replace("[0, 1]", "[0, 1, 2]"))
+    config.check_still(path, before, lambda now: (now.dataset, now.experiment("tau").sections))
+    for part in (lambda now: now, lambda now: now.seeds):
+        with pytest.raises(UserError, match=r"params\.yaml: was edited while this stage ran; run `dvc repro` again"):
+            config.check_still(path, before, part)

@@ -1,7 +1,7 @@
 """params.yaml as checked objects: a study and its experiments."""
 
 from reslab.config.report import Published
-from reslab.config.study import SECTIONS, STUDY_KEYS, Experiment, Study, from_sections, load, merge, parse
+from reslab.config.study import SECTIONS, STUDY_KEYS, Experiment, Study, check_still, from_sections, load, merge, parse
 from reslab.config.yaml import parse_yaml, read_yaml
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Experiment",
     "Published",
     "Study",
+    "check_still",
     "from_sections",
     "load",
     "merge",

@@ -1,6 +1,6 @@
 """params.yaml -> a checked Study: sections merged into experiments, every error with its path and what is allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,6 +60,15 @@ def load(path: Path) -> Study:
         document = read_yaml(path)
         check_for_dvc(path.read_text(encoding="utf-8"))
         return parse(document)
+
+
+def check_still(path: Path, before: Study, part: Callable[[Study], Any]) -> None:
+    """Raise UserError if this part of a params file was edited since it was loaded.
+
+    DVC notes for a stage what the file holds when the stage ends: the outputs would pass for those of the new settings.
+    """
+    if part(load(path)) != part(before):
+        raise UserError(f"{path}: was edited while this stage ran; run `dvc repro` again: what is finished is kept")
 
 
 def parse(document: Any) -> Study:
