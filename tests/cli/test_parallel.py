@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from orphans import assert_ends_with
 
-from reslab.cli.project import at_once
+from reslab.cli.project import at_once, parallel
+from reslab.cli.train import describe
+from reslab.errors import UserError
 
 WRITE = """
 import os, sys, time
@@ -65,3 +67,28 @@ def test_none_outlives_a_parent_that_is_told_to_stop(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)  # until the command, which has the pipe too, has ended
     assert said.startswith("stopped by SIGTERM: ")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+PUTS = {
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "no text": lambda path: path.write_bytes(b"[core]\nx = \xe4\n"),
+    "link to itself": link_to_itself,
+    "terabyte": lambda path: (path.touch(), os.truncate(path, 2**40)),
+}
+
+
+@pytest.mark.parametrize("start", [parallel, describe])
+@pytest.mark.parametrize("name", ["config", "config.local"])
+@pytest.mark.parametrize("put", PUTS.values(), ids=PUTS.keys())
+def test_a_configuration_that_dvc_cannot_read_is_named_before_dvc_waits_for_it(tmp_path, monkeypatch, start, name, put):
+    (tmp_path / ".dvc").mkdir()
+    put(tmp_path / ".dvc" / name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^\.dvc/{name}: .*"):
+        start()
+    assert not (tmp_path / "checkpoints").exists()

@@ -17,8 +17,10 @@ from reslab.cli.text import counted, milestones
 from reslab.environment import cpu_count
 from reslab.errors import UserError, located
 from reslab.runs import folders
+from reslab.runs.checksums import read_text
 from reslab.stop import children
 
+DVC_CONFIG = (Path(".dvc/config"), Path(".dvc/config.local"))
 SECONDS_BETWEEN_LOOKS = 0.1  # at processes that may have ended
 UNKNOWN_SIZE = (
     "the size of {} is unknown until it is fetched, so run `dvc repro preprocess` and check again for depths and other options"
@@ -58,6 +60,7 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
     """Train several experiments at once, then run the rest of the pipeline (`dvc repro`)."""
     if jobs < 1:
         raise UserError(f"jobs {jobs} is not allowed: at least 1")
+    check_dvc()
     children.run(["dvc", "repro", "check"])
     for stage in ("describe", "train"):
         listed = children.run(["dvc", "stage", "list", "--name-only", stage], capture_output=True, text=True)
@@ -68,6 +71,13 @@ def parallel(jobs: Annotated[int, typer.Option("--jobs", "-j", help="Experiments
         # Without --wait-for-lock about half of the concurrent `dvc repro` fail.
         at_once([["dvc", "--wait-for-lock", "repro", "-s", name] for name in listed.stdout.split()], jobs, environment)
     children.run(["dvc", "repro"])
+
+
+def check_dvc() -> None:
+    """Raise UserError for a configuration that DVC would wait for, or meet with a traceback."""
+    for path in DVC_CONFIG:
+        if os.path.lexists(path):
+            read_text(path, mend=f"take it from git (`git checkout {path}`) or write it anew")
 
 
 def at_once(commands: list[list[str]], most: int, environment: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from reslab import config, git, stop
 from reslab.cli.app import USE, app
 from reslab.cli.cost import find_machine
 from reslab.cli.options import PREPARED, Params
+from reslab.cli.project import check_dvc
 from reslab.cli.split import targets
 from reslab.cli.text import print_rows, readable
 from reslab.config.study import Study
@@ -64,6 +65,7 @@ def describe() -> None:
 
     One at a time: DVC would refuse another user's or another pod's.
     """
+    check_dvc()
     checkpoints().mkdir(parents=True, exist_ok=True)
     lock = FileLock(checkpoints() / ".describing.lock")
     try:
