@@ -75,3 +75,17 @@ def test_an_experiment_is_described_and_trained_as_the_settings_say_or_the_stage
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, SAID)
     assert stage(project, *TRAIN, **NO_MLFLOW).returncode == 0
     assert (project / "data/runs/plain-tau/seed2").is_dir()
+
+
+def test_code_that_was_changed_after_it_was_described_trains_nothing(project):
+    """Its network would be kept under the identity of the code before, and a checkpoint of one go on with the other."""
+    (project / "plugins" / "edits.py").write_text(NET)
+    edit(project, "params.yaml", "  depth: 8\n  norm: batch\n  tau: 1.0\n", "")
+    edit(project, "params.yaml", "      norm: none\n      tau: 1/sqrt(L)\n", "      name: resnet\n      depth: 8\n")
+    edit(project, "params.yaml", "name: tau_resnet\n", "name: 'edits:Net'\n")
+    assert stage(project, *DESCRIBE).returncode == 0
+    edit(project, "plugins/edits.py", "images.flatten(1)", "-images.flatten(1)")
+    done = stage(project, *TRAIN, **NO_MLFLOW)
+    assert done.returncode == 1
+    assert "the code of edits:Net was changed after the experiment was described; run `dvc repro` again" in done.stderr
+    assert not list((project / "checkpoints").rglob("checkpoint.pt"))

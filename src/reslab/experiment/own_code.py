@@ -5,6 +5,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from reslab.config import plugins
+from reslab.errors import UserError
 from reslab.models.peers import PEERS
 from reslab.runs.identity import behaviour
 
@@ -26,6 +27,13 @@ def checksum_of(name: str, folder: str) -> str:
         except PackageNotFoundError:
             return library
     return behaviour(plugins.sources(name, "name"))
+
+
+def check_as_described(description: Mapping) -> None:
+    """Raise UserError if code of one's own is another by now than when an experiment was described: its identity would lie."""
+    for name, told in (description.get(KEY) or {}).items():
+        if name.partition(":")[0] not in PEERS and checksums_of([name])[name] != told:  # DVC does not follow a library's version
+            raise UserError(f"the code of {name} was changed after the experiment was described; run `dvc repro` again")
 
 
 def changed(description: Mapping) -> list[str]:

@@ -15,6 +15,7 @@ from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run, assemble
 from reslab.experiment.bound import BoundExperiment, bound
+from reslab.experiment.own_code import check_as_described
 from reslab.runs import checksums, network_files, processes, records, spread
 from reslab.runs.folders import SeedFolder
 from reslab.runs.jobs import Job
@@ -59,6 +60,7 @@ def train_held(job: Job, *, ranks: Ranks = ALONE) -> None:
 def train_in(folder: SeedFolder, job: Job, take_turn: TakeTurn, ranks: Ranks) -> None:
     """Train a network whose folder is held."""
     experiment = bound(config.from_sections(job.experiment, job.description["config"]))
+    check_as_described(job.description)
     device = hardware.choose_device()
     train = experiment.train
     hardware.prepare(device, precision=train.precision, fast=train.fast, numeric=train.numerics)
