@@ -12,7 +12,7 @@ import slurm_cluster
 from project import call
 
 from reslab.errors import UserError
-from reslab.grid import cluster, queue, slurm
+from reslab.grid import cluster, slurm
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import PROGRESS, SUBMITTED, Network
 from reslab.grid.queue import Queued, Ticket
@@ -121,12 +121,14 @@ def cluster_here(tmp_path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
-    """An array of four jobs; one is held, one is queued again while it runs, and nothing is submitted twice."""
+    """An array of four jobs; one is held, one is queued again in the middle of its training, and nothing is submitted twice."""
     before = forget(project)
     (project / "cluster.yaml").write_text(SLURM)
     assert "submitted 4 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     assert "submitted 0 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     job = running_job(project, cluster_here)
+    (folder,) = (path.parent for path in project.glob("checkpoints/*/seed*/submitted.json") if f'"{job}"' in path.read_text())
+    slurm_cluster.halt(folder)
     assert set(slurm_cluster.ask(cluster_here, "squeue", "-h", "-o", "%b").split()) == {"gres:gpu:1"}
     held = f"{job.partition('_')[0]}_3"
     subprocess.run(["scontrol", "uhold", held], env=os.environ | cluster_here, check=True)
@@ -136,47 +138,14 @@ def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
     said = reslab(project, "train", **cluster_here)
     assert said.stdout.endswith("all networks are finished; `dvc repro` collects them\n")
     assert histories(project) == before
+    assert json.loads((folder / "finished" / "record.json").read_text())["resumed"] == 1
     assert "no job of this study" in reslab(project, "train", "--cancel", **cluster_here).stdout
-
-
-def test_a_job_whose_node_goes_down_waits_and_starts_again(cluster_here, monkeypatch, tmp_path):
-    monkeypatch.setenv("SLURM_CONF", cluster_here["SLURM_CONF"])
-    begun, folder = tmp_path / "begun", Path(cluster_here["SLURM_CONF"]).parent
-    asked = ["--gres", slurm.asked(Cluster(gpus=1))["gres"], "--requeue", "--output", "/dev/null"]
-    job = slurm_cluster.ask(cluster_here, "sbatch", "--parsable", *asked, "--wrap", f"echo >> {begun}; exec sleep 600").strip()
-    wait_for_lines(begun, 1)
-    slurm_cluster.lose_node(folder, cluster_here)
-    assert by_number()[job].waits
-    slurm_cluster.bring_node_back(folder, cluster_here)
-    start_now(job, os.environ | cluster_here)
-    wait_for_lines(begun, 2)
-    assert by_number()[job].state == "RUNNING"
-    queue.ask("scancel", job)
-    while job in by_number():
-        time.sleep(0.1)
-
-
-def by_number() -> dict[str, Queued]:
-    return {ticket.number: job for ticket, job in queue.jobs().items()}
-
-
-def wait_for_lines(file: Path, count: int) -> None:
-    while not file.exists() or len(file.read_text().splitlines()) < count:
-        time.sleep(0.1)
 
 
 def requeue(job: str, environment: dict[str, str]) -> None:
     """Let Slurm stop a job and start it again, without the two minutes that it waits by itself."""
     subprocess.run(["scontrol", "requeue", job], env=environment, check=True)
-    start_now(job, environment)
-
-
-def start_now(job: str, environment: dict[str, str]) -> None:
-    """Spare a job that is queued again the two minutes."""
-    for _ in range(100):  # it is refused until the job has ended, and later there is nothing to hurry
-        if not subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], env=environment, check=False).returncode:
-            break
-        time.sleep(0.2)
+    slurm_cluster.start_now(job, environment)
 
 
 def running_job(project: Path, environment: dict[str, str]) -> str:

@@ -40,13 +40,7 @@ def here(a_cluster, tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     yield tmp_path
     subprocess.run(["scancel", "--user=root"], check=True)
-    until(lambda: not queue.jobs())
-
-
-def until(happened) -> None:
-    """Wait for something; the test's time limit ends it."""
-    while not happened():
-        time.sleep(0.1)
+    slurm_cluster.wait(lambda: not queue.jobs())
 
 
 def networks(count: int) -> list[Network]:
@@ -68,7 +62,7 @@ def test_a_job_of_somebody_else_with_the_same_number_is_left_alone(here):
     found = queue.jobs()
     assert [state(network, found) for network in (mine, other)] in (["waiting", "missing"], ["running", "missing"])
     assert slurm.cancel([mine, other]) == [mine.ticket.number]
-    until(lambda: mine.ticket not in queue.jobs())
+    slurm_cluster.wait(lambda: mine.ticket not in queue.jobs())
     assert [ticket.number for ticket in queue.jobs()] == [number]
 
 
@@ -79,7 +73,7 @@ def test_more_networks_than_an_array_may_have_keep_to_at_once_together(here):
     found, asked = networks(5), Cluster(engine="slurm", at_once=1, setup=lines)
     numbers = slurm.submit(found[:4], asked) + slurm.submit(found[4:], asked)
     assert len({number.partition("_")[0] for number in numbers}) == 3
-    until(lambda: not queue.jobs())
+    slurm_cluster.wait(lambda: not queue.jobs())
     running = list(itertools.accumulate(map(int, told.read_text().split())))
     assert len(running) == 10 and max(running) == 1  # the node has room for two
 
@@ -89,9 +83,9 @@ def test_several_networks_have_one_job(here):
     found = networks(3)
     first, second = slurm.submit(found, asked)
     assert [network.ticket.number for network in found] == [first, first, second]
-    until(lambda: [state(network, queue.jobs()) for network in found] == ["running", "running", "waiting"])
+    slurm_cluster.wait(lambda: [state(network, queue.jobs()) for network in found] == ["running", "running", "waiting"])
     assert slurm.cancel(found) == [first, second]
-    until(lambda: not queue.jobs())
+    slurm_cluster.wait(lambda: not queue.jobs())
 
 
 def test_what_ends_early_is_submitted_again_unless_it_was_cancelled(here, monkeypatch, capsys):

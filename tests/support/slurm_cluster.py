@@ -1,10 +1,12 @@
 """A real Slurm on this machine: its controller and one node, where root has it installed."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,6 +120,39 @@ def bring_node_back(folder: Path, environment: dict[str, str]) -> None:
     """Start the node again."""
     start_daemon("slurmd", environment)
     wait_for_node(folder, environment)
+
+
+def wait(happened: Callable[[], bool]) -> None:
+    """Wait for something; the test's time limit ends it."""
+    while not happened():
+        time.sleep(0.1)
+
+
+def start_now(job: str, environment: dict[str, str]) -> None:
+    """Spare a job that is queued again the two minutes that Slurm waits by itself."""
+    for _ in range(100):  # it is refused until the job has ended, and later there is nothing to hurry
+        command = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
+        if not subprocess.run(command, env=os.environ | environment, stderr=subprocess.DEVNULL, check=False).returncode:
+            break
+        time.sleep(0.2)
+
+
+def halt(folder: Path) -> psutil.Process:
+    """Wait until the network of a folder trains in a job, and halt its process, so that there is time to do something to it."""
+    while doing(folder) != "training":
+        assert doing(folder) in ("", "preparing"), (folder / "log.txt").read_text()
+        time.sleep(0.02)
+    for process in psutil.process_iter(["cmdline"]):
+        if str(folder / "work.json") in (process.info["cmdline"] or []):
+            process.suspend()
+            return process
+    raise AssertionError(f"no process trains {folder}")
+
+
+def doing(folder: Path) -> str:
+    """What a network's progress says."""
+    progress = folder / "progress.json"
+    return json.loads(progress.read_text())["doing"] if progress.exists() else ""
 
 
 def host_name() -> str:
