@@ -177,6 +177,7 @@ def test_why_a_job_waits_is_told(programs, capsys, monkeypatch):
         " (QOSMaxWallDurationPerJobLimit: Slurm will not start it; `reslab train --cancel`, then ask for less in cluster.yaml),"
         " 1 waiting (ReqNodeNotAvail, UnavailableNodes:a|b)"
     )
+    assert Queued("PENDING", "Dependency").told == ""  # on the project's earlier jobs
     assert Queued("PENDING", "JobHeldAdmin").told == "JobHeldAdmin: an administrator holds it; ask them"
     show(found, known)
     assert "JobHeldUser" in capsys.readouterr().out.splitlines()[2]

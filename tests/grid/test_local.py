@@ -30,11 +30,12 @@ def test_no_more_gpus_are_used_than_networks_train_at_once():
     assert len(bundles(jobs(2), four, at_once=None)) == 2
 
 
-def test_networks_of_several_processes_use_all_gpus():
+def test_networks_of_several_processes_use_all_gpus(monkeypatch):
     """Eight GPUs hold four networks of two processes at once."""
+    monkeypatch.setattr(local, "cpu_count", lambda: 32)
     made = groups(jobs(5), list("abcdefgh"), 2, at_once=None)
     assert ["".join(bundle.gpus) for bundle in made] == ["ab", "cd", "ef", "gh"]
-    assert [len(bundle.jobs) for bundle in made] == [2, 1, 1, 1]
+    assert [(len(bundle.jobs), bundle.decoders) for bundle in made] == [(2, 3), (1, 3), (1, 3), (1, 3)]
     assert [bundle.gpus for bundle in groups(jobs(5), list("abcdefgh"), 3, at_once=None)] == [("a", "b", "c"), ("d", "e", "f")]
     assert len(groups(jobs(5), list("abcdefgh"), 2, at_once=1)) == 1
     with pytest.raises(UserError, match=r"processes: 3 need as many GPUs, and 2 are visible here"):

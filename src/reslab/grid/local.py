@@ -77,7 +77,7 @@ def bundles(jobs: list[Job], gpus: list[str], at_once: int | None) -> list[Bundl
         mine = tuple(replace(job, at_once=share) for job in jobs[number::count])
         made.append(Bundle((named if ":" in named else f"cuda:{number}",), mine, share))
     together = sum(min(bundle.at_once, len(bundle.jobs)) for bundle in made)
-    return [replace(bundle, decoders=max(1, (cpu_count() - 1) // together)) for bundle in made]
+    return [replace(bundle, decoders=decoders(together)) for bundle in made]
 
 
 def groups(jobs: list[Job], gpus: list[str], size: int, at_once: int | None) -> list[Bundle]:
@@ -89,7 +89,13 @@ def groups(jobs: list[Job], gpus: list[str], size: int, at_once: int | None) -> 
         raise UserError(f"processes: {size} need as many GPUs, and {len(gpus)} are visible here; give fewer in cluster.yaml")
     count = min(len(gpus) // size, len(jobs), at_once or len(gpus))
     alone = [replace(job, at_once=1) for job in jobs]
-    return [Bundle(tuple(gpus[size * number : size * (number + 1)]), tuple(alone[number::count])) for number in range(count)]
+    own = [tuple(gpus[size * number : size * (number + 1)]) for number in range(count)]
+    return [Bundle(own[number], tuple(alone[number::count]), decoders=decoders(size * count)) for number in range(count)]
+
+
+def decoders(count: int) -> int:
+    """The processes that decode images for each of `count` that train, which share the cores."""
+    return max(1, (cpu_count() - 1) // count)
 
 
 def gpus() -> list[str]:

@@ -17,7 +17,7 @@ SECONDS, SECONDS_TO_SUBMIT = 30, 120  # for an answer of squeue or scancel, and 
 AGAIN = 1.0  # seconds to the next alarm, should what it interrupts begin to wait again
 DUE = 1e-3  # seconds; zero would stop a timer
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "SUSPENDED", "STOPPED")
-NO_REASON, ORDINARY = "None", ("", "None", "Resources", "Priority", "JobArrayTaskLimit", "BeginTime", "Prolog")
+NO_REASON, ORDINARY = "None", ("", "None", "Resources", "Priority", "JobArrayTaskLimit", "Dependency", "BeginTime", "Prolog")
 BY_ADMINISTRATOR, HELD = "heldadmin", ("held", "hold")  # parts of a reason
 NEVER = (
     "partitiontimelimit", "partitionnodelimit", "partitionconfig", "perjob", "badconstraints", "notallowed", "invalid",

@@ -26,7 +26,7 @@ class Bundle:
     gpus: tuple[str, ...]  # as RESLAB_DEVICE names one, or CUDA_VISIBLE_DEVICES several; none: what this process sees
     jobs: tuple[Job, ...]
     at_once: int = 1
-    decoders: int = 1  # processes that decode the images of each
+    decoders: int = 1  # for each process that trains
     seed: int = 0  # of no meaning: a pool's jobs have one
 
 
@@ -108,6 +108,7 @@ def train_on(bundle: Bundle) -> None:
 def train_over(bundle: Bundle) -> None:
     """Train networks one after the other, each over several GPUs; raises the first one's error when the others have ended."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(bundle.gpus)  # torch looks for GPUs later
+    os.environ.setdefault(DECODERS, str(bundle.decoders))
     processes.report_also_to(ProgressFiles())
     failure = None
     for job in bundle.jobs:
