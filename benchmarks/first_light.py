@@ -26,6 +26,7 @@ PARTS = {  # seconds at most, in this order
     "tests": 120,
 }
 LEAST = 20  # seconds: no part begins with less
+OUT = "the folder for first_light.jsonl, log.txt and pytest.txt; %(default)s if none is named"
 TO_STOP = 20  # seconds that a part has to write its checkpoints when its time is over
 
 
@@ -55,7 +56,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """What the command line says; ends the program if it makes no sense."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="the folder for first_light.jsonl, log.txt and pytest.txt")
+    parser.add_argument("out", type=Path, nargs="?", default=Path("build/first_light"), help=OUT)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of: %(default)s")
     parser.add_argument("--results", type=Path, metavar="DATA", help="train networks on the images in DATA in place of measuring")

@@ -17,6 +17,7 @@ import torch
 from families import CASES
 from small_runs import run
 from test_gpu_levels import Job, train_network
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from reslab import config
 from reslab.data.augment import draw_kernel
@@ -28,6 +29,7 @@ from reslab.data.prepared import Prepared
 from reslab.data.prepared.splits import Arrays
 from reslab.experiment.assemble import assemble
 from reslab.experiment.bound import bound
+from reslab.runs.ranks import Ranks
 from reslab.runs.shared_gpu import run_together
 from reslab.training.execution import fused_norm, hardware, levels
 from reslab.training.losses import LOSSES
@@ -38,6 +40,16 @@ GPU = torch.device("cuda")
 SIZE = levels.RunSize(10**6, 7, 80, 10**6)
 BY_TORCHVISION = {"colour_jitter", "trivial_augment", "rand_augment"}  # image by image, on the host
 REQUIRED = {"cutout": {"size": 4}, "dual_cutout": {"size": 4}, "pad_crop": {"padding": 2}}
+OVER_PROCESSES = [
+    {},
+    {"model": {"name": "tau_resnet", "depth": 8, "norm": "none"}},
+    {"augment": [{"name": "mixup"}]},
+    {"train": {"ghost_batch_size": 8}},
+    {"train": {"batch_norm": {"across": "process"}}},
+    {"train": {"ema": 0.9, "gradient_clip": 0.5}},
+    {"train": {"precision": "bfloat16"}},
+    {"train": {"precision": "float16"}},
+]
 CIFAR = {
     "normalize": {"name": "constants", "mean": [0.5] * 3, "std": [0.25] * 3},
     "augment": [{"name": "pad_crop", "padding": 4}, {"name": "flip"}],
@@ -77,6 +89,14 @@ def recipes(widest: int, level: str = "graph") -> None:
     for section in sections:
         name = json.dumps(section)
         say(case=name, **captured(run(device=GPU, **section), level))
+
+
+def several(count: int, level: str = "graph") -> None:
+    """One network over so many processes, of which this is the first: the others are pretended, and nothing is exchanged."""
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=count)
+    for section in OVER_PROCESSES:
+        say(case=json.dumps(section), processes=count, **captured(run(device=GPU, ranks=Ranks(0, count), **section), level))
 
 
 def network(model: dict, images: int = 256):

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 import torch._dynamo  # what is recomputed loads it, for seconds: once, before processes are forked
 from small_runs import run
-from torch import distributed
+from torch import distributed, nn
 from whole_runs import InterruptAt, Interrupted, Never, train
 
 from reslab.experiment.assemble import Run
@@ -20,6 +20,7 @@ from reslab.runs.ranks import Ranks
 from reslab.training import checkpoint
 from reslab.training.execution.executor import Executor
 from reslab.training.log import Log
+from reslab.training.shared_norm import share_statistics
 
 PLAIN = {"epochs": 2, "batch_size": 13, "precision": "float64"}  # of 40 images: the last batch has one, fewer than processes
 GHOST = {"ghost_batch_size": 4}
@@ -55,6 +56,13 @@ ROWS = {  # of the published study: 512 images on 1 to 8 GPUs, here 16
 EQUAL = CASES | ROWS  # with any number of processes
 PER_PROCESS = {"per process": {"train": {"batch_size": 18, "drop_last": True, "batch_norm": {"across": "process"}}}}
 SIZES = (1, 2, 3)
+NORMS = {
+    "1d": (nn.BatchNorm1d, (7, 5), {}),
+    "1d, sequences": (nn.BatchNorm1d, (2, 5, 4), {}),  # of three processes one has no image
+    "2d, nothing learned": (nn.BatchNorm2d, (7, 5, 3, 2), {"affine": False}),
+    "2d, cumulative": (nn.BatchNorm2d, (7, 5, 3, 2), {"momentum": None, "eps": 0.1}),
+    "3d": (nn.BatchNorm3d, (4, 5, 2, 3, 2), {}),
+}
 
 
 def small_run(case: dict, ranks: Ranks) -> Run:
@@ -79,6 +87,26 @@ def trained(case: dict, ranks: Ranks) -> dict:
     scorers = {split: Executor(scoring) for split, scoring in made.scoring_steps().items()}
     train(step, made.schedule, made.budget, log, checkpointer=Never(), scorers=scorers)
     return outcome(made, log)
+
+
+def norms(ranks: Ranks) -> dict:
+    """Batch norms of all kinds, two steps of each on parts of a batch: its part's outputs and gradients, and their sums."""
+    generator, found = torch.Generator().manual_seed(0), {}
+    for name, (kind, shape, options) in NORMS.items():
+        norm = kind(5, **options).double()
+        if not ranks.alone:
+            share_statistics(norm, ranks)
+        for _ in range(2):
+            whole = torch.randn(shape, generator=generator, dtype=torch.float64)
+            x = whole[ranks.part(len(whole))].clone().requires_grad_()
+            y = norm(x)
+            (y.square() * (y - 1)).sum().backward()
+        lengths = [part.stop - part.start for part in ranks.parts(len(whole))]
+        told = {"y": y.detach(), "of x": x.grad}
+        told = told if ranks.alone else {key: ranks.joined(part, lengths) for key, part in told.items()}
+        learned = {key: ranks.add(parameter.grad.clone()) for key, parameter in norm.named_parameters()}
+        found[name] = told | learned | {key: buffer.clone() for key, buffer in norm.named_buffers()}
+    return found
 
 
 class Stopping(InterruptAt):
@@ -112,10 +140,11 @@ def in_group(size: int, rank: int, store: str, folder: str) -> None:
     ranks = Ranks(rank, size)
     cases = EQUAL | PER_PROCESS
     found = {name: trained(case, ranks) for name, case in cases.items()}
+    found_of_norms = norms(ranks)
     found["again"] = trained(CASES["batch norm"], ranks)
     equal = all(same_everywhere(part["state"], ranks) for part in found.values())
     if rank == 0:
-        torch.save({"found": found, "equal": equal}, Path(folder, f"{size}.pt"))
+        torch.save({"found": found, "equal": equal, "norms": found_of_norms}, Path(folder, f"{size}.pt"))
     distributed.destroy_process_group()
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from group import CASES, EQUAL, PER_PROCESS, SIZES, ghosts_of, trained
+from group import CASES, EQUAL, NORMS, PER_PROCESS, SIZES, ghosts_of, trained
 from project import built_once
+from torch import nn
 
+from reslab.errors import UserError
 from reslab.runs.ranks import ALONE, Ranks
 from reslab.training.distributed import cut
+from reslab.training.shared_norm import share_statistics
 
 SEVERAL = SIZES[1:]
 GROUP = Path(__file__).parents[1] / "support" / "group.py"
@@ -49,6 +52,36 @@ def assert_close(found: dict, expected: dict) -> None:
 def test_several_processes_train_the_network_of_one(outcomes, size, case):
     """Weights, statistics, averages, losses, errors and scores; the last batch has fewer images than there are processes."""
     assert_close(of_case(outcomes, size, case), of_case(outcomes, 1, case))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("size", SEVERAL)
+def test_batch_norms_of_all_kinds_are_shared(outcomes, size, name):
+    alone, shared = (torch.load(outcomes / f"{count}.pt")["norms"][name] for count in (1, size))
+    torch.testing.assert_close(shared, alone, rtol=1e-9, atol=1e-9)
+
+
+class Activated(nn.BatchNorm2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).relu()
+
+
+class Named(nn.BatchNorm2d):
+    """As its parent in all that it computes."""
+
+
+def test_batch_norms_that_cannot_be_shared_are_refused_by_name():
+    two = Ranks(0, 2)
+    with pytest.raises(UserError, match="Activated has a forward pass of its own"):
+        share_statistics(nn.Sequential(nn.BatchNorm2d(3), Activated(3)), two)
+    with pytest.raises(UserError, match="BatchNorm1d without running statistics"):
+        share_statistics(nn.BatchNorm1d(3, track_running_stats=False), two)
+    model = nn.Sequential(Named(3), nn.GroupNorm(1, 3))
+    share_statistics(model, two)
+    assert isinstance(model[0], Named)
+    x = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(model.eval()(x), nn.Sequential(nn.BatchNorm2d(3).eval(), model[1])(x))
 
 
 @pytest.mark.slow

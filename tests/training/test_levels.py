@@ -1,6 +1,11 @@
 """Levels: the fastest level that works and pays, the reasons against the others, and nothing left behind by the attempts."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +17,7 @@ from reslab.training.execution import levels
 
 SHORT, LONG = levels.RunSize(10**6, 7, 10**3, 10), levels.RunSize(40_000_000, 19, 8_000_000, 62_500)
 NO_GPU = {"graph+compile": "no GPU", "graph": "no GPU"}
+GROUP = Path(__file__).parents[1] / "support" / "level_group.py"
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 
 
@@ -78,3 +84,20 @@ def test_another_level_is_refused(monkeypatch):
     monkeypatch.setenv("RESLAB_ENGINE", "fast")
     with pytest.raises(UserError, match=r"RESLAB_ENGINE=fast is not allowed; allowed: graph\+compile, graph, compile, eager"):
         levels.choose_level(run().step(), SHORT)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_processes_of_one_network_agree_on_a_level(tmp_path):
+    """Also where one of them has no compiler, or one that fails while the other would wait for its numbers."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, str(GROUP), str(tmp_path)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    missing, broken, there = [json.loads(line) for line in done.stdout.splitlines()]
+    for first, second in (missing, broken):
+        assert first["level"] == second["level"] == "eager"
+        assert first["refused"] == {"compile": "it does not work in another of the processes"}
+    assert missing[1]["refused"] == {"compile": "no C++ compiler (g++) on this machine"}
+    assert "No working C++ compiler" in broken[1]["refused"]["compile"]
+    assert [each["level"] for each in there] == ["compile", "compile"]
+    assert there[0]["sums"] == pytest.approx(missing[0]["sums"], rel=1e-5)

@@ -54,7 +54,8 @@ def _code(name: str) -> tuple[str, str]:
 def _file() -> Path:
     """The file for the families as they are today, and for what is counted: both are part of its name."""
     digest = hashlib.sha256(" ".join(field.name for field in fields(ForwardWork)).encode())
-    for path in sorted(Path(reslab.__path__[0], "models").rglob("*.py")):
+    root = Path(reslab.__path__[0])
+    for path in (*sorted((root / "models").rglob("*.py")), root / "cost/forward_work.py", root / "training/shared_norm.py"):
         digest.update(path.read_bytes())
     return user_cache() / KEPT / f"{digest.hexdigest()[:16]}"
 
@@ -62,12 +63,14 @@ def _file() -> Path:
 def _count(model: dict, image_shape: tuple[int, int, int], classes: int, *, shared: bool) -> ForwardWork:
     import torch
 
-    from reslab.cost.forward_work import forward_work, share_statistics
+    from reslab.cost.forward_work import forward_work
     from reslab.experiment.networks import build_network
+    from reslab.runs.ranks import Ranks
+    from reslab.training.shared_norm import share_statistics
 
     facts = {"image_shape": image_shape, "class_names": [str(number) for number in range(classes)]}
     with torch.device("meta"):
         network = build_network(model, facts, seed=0)
     if shared:
-        share_statistics(network)
+        share_statistics(network, Ranks(0, 2))
     return forward_work(network, image_shape)

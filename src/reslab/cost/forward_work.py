@@ -9,8 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from reslab.cost.counts import ForwardWork
 from reslab.models.analysis.count import MultiplyAdds
-from reslab.runs.ranks import Ranks
-from reslab.training.distributed import AcrossProcesses
+from reslab.runs.ranks import apart
 
 IMAGES = 2  # batch norm refuses to train on one
 
@@ -31,19 +30,6 @@ class Traffic(MultiplyAdds):
         return outputs
 
 
-class Unconnected(Ranks):
-    """One of two processes, whose exchanges are left out: they are no work."""
-
-    def add(self, tensor: Tensor) -> Tensor:
-        """The tensor as it is."""
-        return tensor
-
-
-def share_statistics(model: nn.Module) -> None:
-    """Let batch norm compute as it does where several processes train the network (training/distributed.py)."""
-    AcrossProcesses(model, Unconnected(0, 2)).size = 2 * IMAGES
-
-
 def _is_view(function: Any) -> bool:
     aliases = [value.alias_info for value in function._schema.returns]
     return any(alias is not None and not alias.is_write for alias in aliases)
@@ -52,7 +38,7 @@ def _is_view(function: Any) -> bool:
 def forward_work(model: nn.Module, image_shape: tuple[int, int, int]) -> ForwardWork:
     """Count a forward pass in training mode on images (C, H, W); on the meta device it costs no memory."""
     images, traffic = torch.empty(IMAGES, *image_shape, device=next(model.parameters()).device), Traffic()
-    with torch.no_grad(), traffic:
+    with torch.no_grad(), apart(), traffic:  # what batch norm exchanges with other processes is no work
         model.train()(images)
     parameters = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
     return ForwardWork(

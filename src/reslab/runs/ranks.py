@@ -3,7 +3,8 @@
 A network that is trained by one process alone has one rank, and nothing here does anything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,7 @@ class Ranks:
 
     def add(self, tensor: "Tensor") -> "Tensor":
         """Replace a tensor by its sum over all processes, the same bits in each; a CUDA graph can record it."""
-        if not self.alone:
-            import torch
-
-            torch.distributed.all_reduce(tensor)
-        return tensor
+        return tensor if self.alone else add_over_processes(tensor)
 
     def joined(self, mine: "Tensor", lengths: list[int]) -> "Tensor":
         """Rows of all processes in order; this one has `mine`, and `lengths` are the numbers of rows of each."""
@@ -56,8 +53,10 @@ class Ranks:
         largest = max(lengths)
         padded = mine.new_zeros((largest, *mine.shape[1:]))
         padded[: len(mine)] = mine
-        found = [torch.empty_like(padded) for _ in lengths]
-        torch.distributed.all_gather(found, padded)
+        found = [padded] * len(lengths)
+        if _exchanging[0]:
+            found = [torch.empty_like(padded) for _ in lengths]
+            torch.distributed.all_gather(found, padded)
         return torch.cat([rows[:length] for rows, length in zip(found, lengths, strict=True)])
 
     def told(self, value: Callable[[], Any]) -> Any:
@@ -89,3 +88,23 @@ class Ranks:
 
 
 ALONE = Ranks()
+_exchanging = [True]
+
+
+def add_over_processes(tensor: "Tensor") -> "Tensor":
+    """Replace a tensor by its sum over all processes, the same bits in each."""
+    if _exchanging[0]:
+        import torch
+
+        torch.distributed.all_reduce(tensor)
+    return tensor
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Nothing is added up over processes while this lasts: each computes alone, and none waits for one that fails."""
+    _exchanging[0] = False
+    try:
+        yield
+    finally:
+        _exchanging[0] = True

@@ -12,10 +12,11 @@ from reslab.runs.ranks import ALONE, Ranks
 from reslab.targets import Batch, Targets, split_targets
 from reslab.training.batch_norm import BatchNormRule, CountedTogether
 from reslab.training.casts import CastTogether
-from reslab.training.distributed import AcrossProcesses, Cut, add_gradients, computing_part, cut
+from reslab.training.distributed import Cut, add_gradients, computing_part, cut
 from reslab.training.ema import WeightAverage
 from reslab.training.evaluation import Batches, Loss, wrong
 from reslab.training.precision import FLOAT32, Precision, forward
+from reslab.training.shared_norm import share_statistics
 
 
 @dataclass(frozen=True)
@@ -156,13 +157,13 @@ class TrainingStep:
         self.model, self.optimizer, self.loss, self.batches, self.rule = model, optimizer, loss, batches, rule or StepRule()
         self.forms = Forms()
         device = next(model.parameters()).device
-        self.counted, self.casts, self.across = None, None, None
+        self.counted, self.casts = None, None
         if device.type == "cuda" and self.rule.batch_norm.momentum != "cumulative":
             self.counted = CountedTogether(model)
         if device.type == "cuda" and self.rule.precision.autocast and not self.rule.recomputes:
             self.casts = CastTogether(model, self.rule.precision.autocast)
         if not self.rule.ranks.alone and self.rule.shares_statistics:
-            self.across = AcrossProcesses(model, self.rule.ranks)
+            share_statistics(model, self.rule.ranks)
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss summed over images, errors
         self.errors = torch.zeros((), dtype=torch.float64, device=device)  # of the last batch
 
@@ -193,8 +194,6 @@ class TrainingStep:
         rule = self.rule
         if rule.ranks.alone:
             return None
-        if self.across:
-            self.across.size = size
         return cut(size, rule.ranks, ghost_batch_size=rule.ghost_batch_size, per_process=rule.batch_norm.across == "process")
 
     def _forms(self) -> Forms:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -131,8 +132,17 @@ def check_together(job: Job, experiment: BoundExperiment, data: prepared.Prepare
         raise UserError("loss.class_weights weighs the mean over a whole batch: train this experiment by one process")
     if not ranks.alone:
         told = {"code": source_checksum(), "data": data.facts["checksum"], "params": checksums.of_value(job.description)}
-        settings = {"torch": str(torch.__version__), "RESLAB_ENGINE": os.environ.get("RESLAB_ENGINE") or "not set"}
-        spread.check_agreement(told | settings, ranks)
+        versions = {"torch": str(torch.__version__)} | {name: installed(name) for name in ("numpy", "pillow", "simplejpeg")}
+        settings = {"RESLAB_ENGINE": os.environ.get("RESLAB_ENGINE") or "not set"}
+        spread.check_agreement(told | versions | settings, ranks)
+
+
+def installed(name: str) -> str:
+    """The version of a library."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def source_checksum() -> str:

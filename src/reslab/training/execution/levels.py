@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,13 +10,14 @@ import torch
 
 from reslab.errors import UserError, telling_line
 from reslab.runs.gpu_memory import out_of_memory
+from reslab.runs.ranks import Ranks, apart
 from reslab.training.evaluation import ScoringStep
 from reslab.training.execution.compiler import Compiled, compiled
 from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
 from reslab.training.execution.executor import Launch
 from reslab.training.execution.fused_norm import with_own_kernels
 from reslab.training.execution.numerics import PORTABLE, in_force
-from reslab.training.execution.trial import Snapshot, changes, changes_in_float32, check_agreement
+from reslab.training.execution.trial import Changes, Snapshot, changes, changes_in_float32, check_agreement
 from reslab.training.step import Forms, TrainingStep, add_up, measured
 
 LEVELS = ("graph+compile", "graph", "compile", "eager")  # the fastest first
@@ -24,6 +26,7 @@ COMPILE_SECONDS = 3.0  # for each convolution, on one CPU thread
 COMPILED_GAIN = 0.13  # the share of a step's time that compiling saves on a CPU
 MOST_CONVOLUTIONS, LEAST_STEPS = 400, 2000  # for compiling on a GPU, which takes about a second for each convolution
 BROKEN = "a recording broke off before"
+ELSEWHERE = "it does not work in another of the processes"
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,13 @@ class ExecutionLevel:
 
 
 def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, ExecutionLevel]:
-    """Prepare the fastest level that works and return what launches the step there.
+    """Prepare the fastest level that works, in all processes of the network, and return what launches the step there.
 
     RESLAB_ENGINE names a level: it and the slower ones are tried. The state of the run stays as it is. Raises UserError for an
     unknown name.
     """
-    levels, refused = _levels(step.sums.device, run_size)
+    ranks = step.rule.ranks
+    levels, refused = _levels(step.sums.device, run_size, ranks)
     step.rule.batch_norm.train(step.model)
     for level in levels:
         if level == "eager" or (level == "graph" and BROKEN in refused.values()):
@@ -80,10 +84,10 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
         made, error = _tried(step, level)
         if error is None:
             return made[0], ExecutionLevel(level, refused | made[1])
-        if out_of_memory(error):
+        if ranks.any(out_of_memory(error)):
             raise error  # a slower level needs as much: what shares the device must make room
         refused = refused | {level: telling_line(error)}
-        if isinstance(error, RecordingError):
+        if ranks.any(isinstance(error, RecordingError)):
             refused = {"graph": BROKEN} | refused
         step.forms, step.batches.compiled = Forms(), None
         for group, before in zip(step.optimizer.param_groups, settings, strict=True):
@@ -92,14 +96,24 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
 
 
 def _tried(step: TrainingStep, level: str) -> tuple[tuple[Launch, dict[str, str]] | None, Exception | None]:
-    """What `_prepared` makes at a level, or the reason why it does not work, here or in another process of the network."""
-    made, found = None, None
-    try:
-        made = _prepared(step, level)
-    except Exception as error:  # noqa: BLE001 - whatever it is, a slower level may work
-        found = error
-    if step.rule.ranks.any(found is not None):
-        return None, found or UserError("it does not work in another of the processes")
+    """What `_prepared` makes at a level, or the reason why it does not work, here or in another process of the network.
+
+    An error that comes while the processes exchange numbers is raised: the others wait for what this one would have sent, and end
+    with it.
+    """
+    ranks, parts = step.rule.ranks, _prepared(step, level)
+    made, found, exchanging = None, None, False
+    while made is None:
+        try:
+            exchanging = next(parts)
+        except StopIteration as end:
+            made = end.value
+        except Exception as error:
+            if exchanging and not ranks.alone and not isinstance(error, RecordingError):
+                raise
+            found = error  # whatever it is, a slower level may work
+        if ranks.any(found is not None):
+            return None, found or UserError(ELSEWHERE)
     return made, None
 
 
@@ -118,7 +132,7 @@ def record_scoring(step: ScoringStep, level: ExecutionLevel) -> Launch:
         return step
 
 
-def _levels(device: torch.device, run_size: RunSize) -> tuple[tuple[str, ...], dict[str, str]]:
+def _levels(device: torch.device, run_size: RunSize, ranks: Ranks) -> tuple[tuple[str, ...], dict[str, str]]:
     """The levels to try, and the reason against each of the others."""
     wish = os.environ.get("RESLAB_ENGINE")
     if wish and wish not in LEVELS:
@@ -128,6 +142,7 @@ def _levels(device: torch.device, run_size: RunSize) -> tuple[tuple[str, ...], d
     reason = _cannot_compile(device) or (None if wish and wish.endswith("compile") else run_size.not_worth_compiling(device))
     if reason:
         refused |= {level: reason for level in levels if level.endswith("compile") and level not in refused}
+    refused = {level: refused.get(level, ELSEWHERE) for level in levels if ranks.any(level in refused)}
     return tuple(level for level in levels if level not in refused), refused
 
 
@@ -139,10 +154,11 @@ def _cannot_compile(device: torch.device) -> str | None:
     return "no C++ compiler (g++) on this machine"
 
 
-def _prepared(step: TrainingStep, level: str) -> tuple[Launch, dict[str, str]]:
+def _prepared(step: TrainingStep, level: str) -> Generator[bool, None, tuple[Launch, dict[str, str]]]:
     """What launches the step at a level above eager, after a trial, and what was refused by the way.
 
-    Raises whatever makes the level unusable.
+    Yields where the processes of a network must have come equally far, and whether they exchange numbers in what follows. Raises
+    whatever makes the level unusable.
     """
     recorded, compiles = level.startswith("graph"), level.endswith("compile")
     if recorded and (reason := obstacle(step)):
@@ -151,25 +167,42 @@ def _prepared(step: TrainingStep, level: str) -> tuple[Launch, dict[str, str]]:
         raise UserError("blocks that are computed again are not compiled")
     if recorded:
         count_on_device(step.optimizer, step.sums.device)
-    if compiles and not step.rule.ranks.alone and step.rule.shares_statistics:
-        raise UserError("batch norm over several processes is not compiled")
-    size, device = step.batches.begin(1)[0], step.sums.device
-    step.batches.load(size)
+    step.batches.load(step.batches.begin(1)[0])
+    yield True
     plain, exact = changes(step, step), changes_in_float32(step)
+    yield False
     if compiles:
-        part = step.rule.ranks.part(size, step.rule.unit)
-        here = part.stop - part.start
-        network = Compiled(step.model, min(step.rule.ghost_batch_size or here, here), step.casts)
-        step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
-    if recorded and compiles:
+        _compile(step, recorded=recorded)
+    if level == "graph" and step.rule.ranks.alone:
+        return with_own_kernels(step.model, partial(_agreeing, step, plain, exact))
+    yield True
+    launch = _recorded(step) if recorded else step
+    yield True
+    found = changes(step, launch)
+    yield False
+    check_agreement(plain, found, exact)
+    return launch, {}
+
+
+def _compile(step: TrainingStep, *, recorded: bool) -> None:
+    """Give the step its compiled forms; of several processes each compiles all before the others wait for its numbers."""
+    rule, size, device = step.rule, step.batches.batch_sizes[0], step.sums.device
+    here = rule.ranks.part(size, rule.unit)
+    images = here.stop - here.start
+    network = Compiled(step.model, min(rule.ghost_batch_size or images, images), step.casts)
+    step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
+    if recorded:
         step.batches.compile(partial(compiled, device=device))
+    if not rule.ranks.alone:
+        with apart():
+            changes(step, step)
 
-    def tried() -> Launch:
-        launch = _recorded(step) if recorded else step
-        check_agreement(plain, changes(step, launch), exact)
-        return launch
 
-    return with_own_kernels(step.model, tried) if level == "graph" and step.rule.ranks.alone else (tried(), {})
+def _agreeing(step: TrainingStep, plain: Changes, exact: Changes | None) -> Recorded:
+    """The step, recorded; raises UserError unless it changes what the plain steps do."""
+    launch = _recorded(step)
+    check_agreement(plain, changes(step, launch), exact)
+    return launch
 
 
 def _recorded(step: TrainingStep) -> Recorded:

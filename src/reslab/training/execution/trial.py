@@ -13,6 +13,7 @@ from reslab.training.loop import set_rate
 from reslab.training.precision import FLOAT32
 from reslab.training.step import Forms, TrainingStep
 
+Changes = dict[str, list[Tensor]]  # of a step's tensors, by kind
 SMALLEST = 1e-12  # changes too small to matter
 FACTORS = (1.0, 0.5)  # of the base rate: they reveal a recording in which the rate is a constant
 # Relative to the norm of the plain steps' changes. A format of 16 bits may differ by ROUNDING times as much as it differs from
@@ -65,7 +66,7 @@ class Snapshot:
 
 
 @torch.no_grad()
-def changes(step: TrainingStep, launch: Launch) -> dict[str, list[Tensor]]:
+def changes(step: TrainingStep, launch: Launch) -> Changes:
     """The changes that steps of every batch size and at two rates make, by kind of tensor; afterwards they are undone.
 
     The batches must have loaded a batch.
@@ -79,7 +80,7 @@ def changes(step: TrainingStep, launch: Launch) -> dict[str, list[Tensor]]:
                 step.batches.rewind()
                 with torch.enable_grad():
                     launch(size)
-        found: dict[str, list[Tensor]] = {}
+        found: Changes = {}
         for kind, tensor in tensors(step):
             change = tensor.double() - before[id(tensor)].double() if id(tensor) in before else tensor.double()
             found.setdefault(kind, []).append(change.flatten().to(step.sums.device))  # some optimizers count on the host
@@ -88,7 +89,7 @@ def changes(step: TrainingStep, launch: Launch) -> dict[str, list[Tensor]]:
         snapshot.put_back()
 
 
-def changes_in_float32(step: TrainingStep) -> dict[str, list[Tensor]] | None:
+def changes_in_float32(step: TrainingStep) -> Changes | None:
     """The changes that the same steps make where nothing is rounded to 16 bits; None where autocast rounds nothing."""
     if step.rule.precision.autocast is None:
         return None
@@ -97,9 +98,7 @@ def changes_in_float32(step: TrainingStep) -> dict[str, list[Tensor]] | None:
     return changes(exact, exact)
 
 
-def check_agreement(
-    plain: dict[str, list[Tensor]], other: dict[str, list[Tensor]], exact: dict[str, list[Tensor]] | None = None
-) -> None:
+def check_agreement(plain: Changes, other: Changes, exact: Changes | None = None) -> None:
     """Raise UserError if the `changes` of another way to launch the steps differ from the plain ones by more than rounding.
 
     `exact` are the changes in float32, if the steps round to less: what they differ from the plain ones is the yardstick.
@@ -118,7 +117,7 @@ def check_agreement(
             raise UserError(f"it does not do what the plain step does: changes of {kind} have size {length:.2g}, not {size:.2g}")
 
 
-def _rounding(plain: dict[str, list[Tensor]], exact: dict[str, list[Tensor]], kind: str) -> float:
+def _rounding(plain: Changes, exact: Changes, kind: str) -> float:
     """How far from the plain changes of a kind rounding may lead, relative to their norm."""
     if kind == "sums":
         return SUMS * _rounding(plain, exact, "weights")
@@ -126,5 +125,5 @@ def _rounding(plain: dict[str, list[Tensor]], exact: dict[str, list[Tensor]], ki
     return min(MOST, ROUNDING * ((_joined(exact, kind) - rounded).norm() / (rounded.norm() + SMALLEST)).item())
 
 
-def _joined(side: dict[str, list[Tensor]], kind: str) -> Tensor:
+def _joined(side: Changes, kind: str) -> Tensor:
     return torch.cat(side.get(kind, [torch.zeros(1)]))
