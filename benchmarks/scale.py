@@ -19,7 +19,7 @@ import typer
 from tabulate import tabulate
 
 from reslab.cost.counts import network_work
-from reslab.cost.links import Link
+from reslab.cost.links import Link, Wiring
 from reslab.cost.sharing import step_exchange
 from reslab.errors import UserError, run
 
@@ -127,7 +127,7 @@ def rows(found: dict[str, dict]) -> list[list[str]]:
         forward = network_work(model, (1, 8, 8), 10)
         for layout_name in list(LAYOUTS)[1:]:
             link = fitted(found[layout_name]["exchange"], 2)
-            predicted = half + step_exchange(forward, 2, link, across=True)
+            predicted = half + step_exchange(forward, 2, Wiring(link), across=True)
             measured = found[layout_name]["step"][name]
             table.append([name, layout_name, f"{1000 * measured:.0f}", f"{1000 * predicted:.0f}", f"{whole / measured:.2f}"])
     return table

@@ -10,7 +10,7 @@ import pytest
 from reslab import config
 from reslab.cli.train import estimated, hours_of
 from reslab.cost import machines
-from reslab.cost.links import LINKS
+from reslab.cost.links import LINKS, Wiring
 from reslab.cost.sharing import shared
 from reslab.data.sizes import size_facts
 from reslab.errors import UserError
@@ -31,7 +31,7 @@ def test_the_plan_counts_what_would_be_started_by_the_model_of_shared_networks(p
     )
     hours = hours_of(study, chosen)
     facts, machine = size_facts(study.dataset, study.validation, Path("data/prepared")), machines.read(MACHINE)
-    expected = {name: shared(each, facts, machine, 2, LINKS["nvlink"]).seconds for name, each in study.experiments.items()}
+    expected = {name: shared(each, facts, machine, 2, Wiring(LINKS["nvlink"])).seconds for name, each in study.experiments.items()}
     assert {name: each * 3600 for name, each in hours.items()} == pytest.approx(expected)
     networks = of_study(study, Path("data/prepared"), {}, processes=2)
     for network in networks[1:]:

@@ -9,9 +9,10 @@ from reslab import config
 from reslab.cli.app import app
 from reslab.config import library
 from reslab.cost.forward_work import forward_work
-from reslab.cost.links import LINKS, Link
+from reslab.cost.links import LINKS, Link, Wiring
 from reslab.cost.machines import read
-from reslab.cost.sharing import GRADIENT_BYTES, PER_NORM, SUMS, exchange_seconds, shared
+from reslab.cost.sharing import DECODE, GRADIENT_BYTES, PER_NORM, SUMS, exchange_seconds, shared, wired_seconds
+from reslab.data.sizes import SIZES
 from reslab.runs.ranks import Ranks
 
 FACTS = {"image_shape": [3, 32, 32], "class_names": ["a"] * 10, "train": 50_000, "test": 10_000, "validation": 0}
@@ -42,15 +43,43 @@ def test_the_ring_and_the_tree():
     assert exchange_seconds(1e6, 512, link) == pytest.approx(1022 + 2 * 511 / 512 * 1e5)
 
 
+def test_machines_are_wired_by_a_slower_link():
+    inside, between = Link(latency=1.0, bandwidth=10.0, source=""), Link(latency=5.0, bandwidth=1.0, source="")
+    wiring = Wiring(inside, per_machine=4, between=between)
+    assert wired_seconds(1000, 4, wiring) == exchange_seconds(1000, 4, inside)
+    assert wired_seconds(1000, 8, wiring) == exchange_seconds(1000, 4, inside) + exchange_seconds(250, 2, between)
+    assert wired_seconds(1000, 8, Wiring(inside)) == exchange_seconds(1000, 8, inside)
+
+
+def test_decoding_is_waited_for_where_it_is_slower():
+    study = config.parse(library.compose("hysts-imagenet"))
+    experiment, machine, facts = next(iter(study.experiments.values())), read("nvidia-h200-predicted"), SIZES["imagenet"]
+    facts = facts | {"class_names": ["a"] * 1000, "validation": 0}
+    few, many, none = (shared(experiment, facts, machine, 8, Wiring(LINKS["nvlink"]), decoders=n) for n in (1, 64, None))
+    images = experiment.train.batch_size / 8
+    assert few.decoding == pytest.approx(images * DECODE)
+    assert many.decoding < many.compute + many.exchange < few.decoding
+    assert few.seconds > 2 * none.seconds
+    assert many.seconds == pytest.approx(none.seconds, rel=0.01)
+
+
 def test_more_processes_are_quicker_and_less_efficient():
     study = config.parse(library.compose("hysts-wrn28-ricap-multi-gpu"))
     experiment, machine = study.experiments["gpus1"], read("geforce-gtx-1080-ti")
-    found = [shared(experiment, FACTS, machine, count, LINKS["nvlink"]) for count in (1, 2, 4, 8)]
+    found = [shared(experiment, FACTS, machine, count, Wiring(LINKS["nvlink"])) for count in (1, 2, 4, 8)]
     assert [each.efficiency for each in found] == sorted((each.efficiency for each in found), reverse=True)
     assert found[0].efficiency == 1
     assert found[0].seconds > found[1].seconds > found[2].seconds > found[3].seconds
-    ghosts = shared(study.experiments["gpus8"], FACTS, machine, 8, LINKS["nvlink"])
+    ghosts = shared(study.experiments["gpus8"], FACTS, machine, 8, Wiring(LINKS["nvlink"]))
     assert ghosts.exchange < found[3].exchange  # whose batch norm adds up the statistics of all
+
+
+@pytest.mark.parametrize("link", ["wire", "nvlink:8", "nvlink:0,nvlink", "nvlink:8,wire", "nvlink,nvlink", ""])
+def test_links_are_checked(link):
+    line = ["estimate", "digits-tau", "--machine", "intel-xeon-1-thread", "--processes", "2", "--link", link]
+    found = CliRunner().invoke(app, line)
+    assert found.exit_code == 1
+    assert "unknown link 'wire'" in str(found.exception) or f"--link '{link}': expected" in str(found.exception)
 
 
 @pytest.mark.parametrize("counts", ["0", "1,", "two", "1,2,-3", "9" * 30, "1000"])

@@ -16,7 +16,7 @@ from reslab.config import library
 from reslab.config.schema import unknown
 from reslab.config.study import Study
 from reslab.cost import machines
-from reslab.cost.links import LINKS
+from reslab.cost.links import LINKS, Wiring
 from reslab.cost.machines import Machine
 from reslab.environment import count_from_environment, cpu_count, cpu_name, may_have_gpu
 from reslab.errors import UserError, shown
@@ -41,8 +41,15 @@ def estimate(
         typer.Option(help="Of one network, such as 1,2,8: the time of a seed trained by so many, and their efficiency."),
     ] = None,
     link: Annotated[
-        str, typer.Option(help=f"What connects the processes: {', '.join(LINKS)}.", autocompletion=link_names)
+        str,
+        typer.Option(
+            help=f"What connects the processes: {', '.join(LINKS)}; nvlink:8,infiniband-400 for machines of eight.",
+            autocompletion=link_names,
+        ),
     ] = "loopback",
+    decoders: Annotated[
+        int, typer.Option(min=1, help="Processes that decode images for each process, where they are stored as files.")
+    ] = 4,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with seconds, for programs.")] = False,
     params: Params = Path("params.yaml"),
 ) -> None:
@@ -50,7 +57,7 @@ def estimate(
     chosen = config.load(params) if study is None else config.parse(library.compose(study))
     known = find_machine(machine)
     if processes is not None:
-        return print_shared(chosen, known, processes, link, csv=csv)
+        return print_shared(chosen, known, processes, wired(link), decoders, csv=csv)
     found = study_costs(chosen, known, at_once)
     if csv:
         rows = [{**cost._asdict(), "seeds": len(chosen.seeds), "machine": known.name, "kind": known.kind} for cost in found]
@@ -72,26 +79,44 @@ def estimate(
     return None
 
 
-def print_shared(study: Study, machine: Machine, counts: str, link: str, *, csv: bool) -> None:
-    """The time of one seed by each number of processes: the step's compute and exchange, the whole, and the efficiency."""
+def wired(text: str) -> Wiring:
+    """The wiring that `--link` names: a link, or LINK:PROCESSES,LINK; raises UserError for anything else."""
+    found = re.fullmatch(r"([^:,]+)(?::([1-9]\d{0,5}),([^:,]+))?", text)
+    if found is None:
+        raise UserError(
+            f"--link {shown(text)}: expected a link, or links within and between machines, such as nvlink:8,ethernet-25"
+        )
+    inside, per_machine, between = found.groups()
+    for name in filter(None, (inside, between)):
+        if name not in LINKS:
+            raise UserError(unknown(name, list(LINKS), "link"))
+    return Wiring(LINKS[inside], per_machine and int(per_machine), between and LINKS[between])
+
+
+def print_shared(study: Study, machine: Machine, counts: str, wiring: Wiring, decoders: int, *, csv: bool) -> None:
+    """The time of one seed by each number of processes: a step's compute, exchange and decoding, the whole, the efficiency."""
     from reslab.cost.sharing import shared
-    from reslab.data.sizes import size_facts
+    from reslab.data.sizes import size_facts, stored_as
 
     if not re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", counts):
         raise UserError(f"--processes {shown(counts)}: expected numbers such as 1,2,8")
-    if link not in LINKS:
-        raise UserError(unknown(link, list(LINKS), "link"))
     facts, rows = size_facts(study.dataset, study.validation, PREPARED), []
+    decodes = stored_as(study.dataset) == "files"
     for experiment in study.experiments.values():
         for count in map(int, counts.split(",")):
-            found = shared(experiment, facts, machine, count, LINKS[link])
-            times = {"step": found.compute, "exchange": found.exchange, "one seed": found.seconds}
+            found = shared(experiment, facts, machine, count, wiring, decoders=decoders if decodes else None)
+            times = {"step": found.compute, "exchange": found.exchange} | ({"decoding": found.decoding} if decodes else {})
+            times["one seed"] = found.seconds
             shown_times = times if csv else {name: duration(value) for name, value in times.items()}
             efficiency = found.efficiency if csv else f"{found.efficiency:.0%}"
             rows.append({"experiment": experiment.name, "processes": count, **shown_times, "efficiency": efficiency})
     print_rows(rows, csv=csv)
     if not csv:
-        print(f"\nTimes of {machine.summary()}.\nLink: {LINKS[link].source}. Decoding and start-up are not counted.")
+        print(f"\nTimes of {machine.summary()}.\nLink: {wiring.link.source}.")
+        if wiring.per_machine is not None:
+            print(f"Between machines, which have {wiring.per_machine} of the processes each: {wiring.between.source}.")
+        if decodes:
+            print(f"For each process {decoders} others decode the next batch meanwhile; the slower of both counts.")
 
 
 @app.command(rich_help_panel=UPKEEP)

@@ -16,7 +16,7 @@ from reslab.cli.project import check_dvc
 from reslab.cli.split import targets
 from reslab.cli.text import print_rows, readable
 from reslab.config.study import Study
-from reslab.cost.links import LINKS
+from reslab.cost.links import LINKS, Wiring
 from reslab.errors import UserError, cut
 from reslab.grid import cluster, local, queue, slurm, watch
 from reslab.grid.cluster import Cluster
@@ -80,7 +80,7 @@ def describe() -> None:
 def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
     """The estimated hours of a network of each experiment, by as many processes as train it; None where no machine is measured."""
     from reslab.cost.sharing import shared
-    from reslab.data.sizes import size_facts
+    from reslab.data.sizes import size_facts, stored_as
 
     try:
         machine = find_machine(chosen.machine)
@@ -88,9 +88,12 @@ def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
         if chosen.machine is not None:
             raise
         return dict.fromkeys(study.experiments)
-    facts, link = size_facts(study.dataset, study.validation, PREPARED), LINKS[chosen.link]
+    facts, wiring = size_facts(study.dataset, study.validation, PREPARED), Wiring(LINKS[chosen.link])
+    decoders = chosen.cpus if stored_as(study.dataset) == "files" else None
     experiments = study.experiments.items()
-    return {name: shared(each, facts, machine, chosen.processes, link).seconds / 3600 for name, each in experiments}
+    return {
+        name: shared(each, facts, machine, chosen.processes, wiring, decoders=decoders).seconds / 3600 for name, each in experiments
+    }
 
 
 def estimated(networks: list[Network], jobs: dict[Ticket, Queued], hours: dict[str, float | None], chosen: Cluster) -> None:

@@ -11,6 +11,14 @@ class Link(NamedTuple):
     source: str
 
 
+class Wiring(NamedTuple):
+    """How processes are connected: all by one link, or those of a machine by it and the machines by a slower one."""
+
+    link: Link
+    per_machine: int | None = None
+    between: Link | None = None  # machines
+
+
 LINKS = {
     "loopback": Link(
         1.8e-4, 1.1e9, "gloo between two processes of an AMD EPYC; `python benchmarks/scale.py` measures this machine's"
