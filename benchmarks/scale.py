@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tabulate import tabulate
 
+from reslab.config import library
 from reslab.cost.counts import network_work
 from reslab.cost.links import Link, Wiring
 from reslab.cost.sharing import step_exchange
@@ -72,11 +73,11 @@ def step_of(options: dict, ranks: "Ranks") -> Callable[[], None]:
     return once
 
 
-def measure(output: Path, steps: int) -> None:
+def measure(output: Path, networks: list[str], steps: int) -> None:
     """In each process: time exchanges and training steps; process 0 writes them."""
     import torch
 
-    from reslab.cost.forward_work import Unconnected
+    from reslab.runs.ranks import Ranks, apart
     from reslab.runs.spread import joined_by_torchrun
 
     torch.set_num_threads(1)
@@ -85,21 +86,22 @@ def measure(output: Path, steps: int) -> None:
         for size in SIZES if not ranks.alone else ():
             tensor = torch.zeros(size // 4)
             found["exchange"][size] = timed(partial(ranks.add, tensor), 20)
-        for name, options in NETWORKS.items():
-            found["step"][name] = timed(step_of(options, ranks), steps)
+        for name in networks:
+            found["step"][name] = timed(step_of(NETWORKS[name], ranks), steps)
             if ranks.alone:
-                found["step"][f"{name}, half"] = timed(step_of(options, Unconnected(0, 2)), steps)
+                with apart():
+                    found["step"][f"{name}, half"] = timed(step_of(NETWORKS[name], Ranks(0, 2)), steps)
     if ranks.first:
         output.write_text(json.dumps(found))
 
 
-def layout(nodes: int, processes: int, steps: int, port: int) -> dict:
+def layout(nodes: int, processes: int, *options: str, port: int) -> dict:
     """Run this script under torchrun, and return what its process 0 measured."""
     with TemporaryDirectory() as folder:
         output = Path(folder, "found.json")
         at = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--rdzv-id", "scale"]
         command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(nodes), "--nproc-per-node", str(processes), *at]
-        command += [__file__, "--part", str(output), "--steps", str(steps)]
+        command += [__file__, "--part", str(output), *options]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "RESLAB_DEVICE": "cpu"}
         began = time.time()
         running = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(nodes)]
@@ -121,6 +123,8 @@ def rows(found: dict[str, dict]) -> list[list[str]]:
     """For each network and layout: the time of a step, measured and as the model says, and the speed-up."""
     table = []
     for name, options in NETWORKS.items():
+        if name not in found["1 process"]["step"]:
+            continue
         whole, half = (found["1 process"]["step"][f"{name}{part}"] for part in ("", ", half"))
         table.append([name, "1 process", f"{1000 * whole:.0f}", "", "1.00"])
         model = json.dumps({"name": "tau_resnet", **options}, sort_keys=True)
@@ -136,18 +140,21 @@ def rows(found: dict[str, dict]) -> list[list[str]]:
 def main(
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each network in a round; their median counts.")] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="The quickest of so many rounds counts.")] = 3,
+    network: Annotated[list[str] | None, typer.Option(help=f"Only some of: {'; '.join(NETWORKS)}.")] = None,
     port: int = 29511,
     part: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Print the links of two processes and of two nodes on loopback, and the time of a step over them."""
+    networks = library.matching(NETWORKS, network or ["*"])
     if part is not None:
-        return measure(part, steps)
+        return measure(part, networks, steps)
     if not Path("data/prepared").exists():
         raise UserError("data/prepared: not there; run `dvc repro preprocess`")
+    options = ["--steps", str(steps), *(word for name in networks for word in ("--network", name))]
     best: dict[str, dict] = {}
     for _ in range(rounds):
         for name, (nodes, processes) in LAYOUTS.items():
-            best[name] = least(best.get(name), layout(nodes, processes, steps, port))
+            best[name] = least(best.get(name), layout(nodes, processes, *options, port=port))
     links = {name: fitted(found["exchange"], 2) for name, found in best.items() if found["exchange"]}
     told = [[name, f"{1e6 * link.latency:.0f}", f"{link.bandwidth / 1e6:.0f}"] for name, link in links.items()]
     print(tabulate(told, ["link", "latency, us", "MB/s"], disable_numparse=True), end="\n\n")

@@ -21,7 +21,7 @@ class Wiring(NamedTuple):
 
 LINKS = {
     "loopback": Link(
-        1.8e-4, 1.1e9, "gloo between two processes of an AMD EPYC; `python benchmarks/scale.py` measures this machine's"
+        1.3e-4, 1e9, "gloo between two processes of an AMD EPYC; `python benchmarks/scale.py` measures this machine's"
     ),
     "nvlink": Link(5e-6, 450e9, "data sheet of the NVIDIA H200: 900 GB/s both ways; latency assumed; NOT measured"),
     "infiniband-400": Link(1e-5, 50e9, "400 Gbit/s, one adapter a GPU; latency assumed; NOT measured"),

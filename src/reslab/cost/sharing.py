@@ -14,8 +14,8 @@ from reslab.training.schedule.budget import budget
 
 GRADIENT_BYTES = 4  # of a parameter: gradients are added in float32
 SUMS = 1  # small exchanges of every step: the sums of loss and errors
-DECODE = 1.4e-3  # CPU seconds of a JPEG of 500x400, cropped to 224x224 (docs/benchmarks.md)
-START_UP = 5.0  # seconds from the command to the first exchange (docs/scale.md)
+DECODE = 1.2e-3  # CPU seconds of a JPEG of 500x400, cropped to 224x224 (docs/benchmarks.md)
+START_UP = 4.0  # seconds from the command to the first exchange (docs/scale.md)
 PER_NORM = 2  # of batch norm over the whole batch: one in the forward pass, one in the backward pass
 
 

@@ -78,7 +78,7 @@ class Ranks:
 
     def any(self, here: bool) -> bool:
         """Whether something is the case in at least one process."""
-        if self.alone:
+        if self.alone or not _exchanging[0]:
             return here
         import torch
 
