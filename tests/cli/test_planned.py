@@ -36,8 +36,8 @@ def test_the_plan_counts_what_would_be_started_by_the_model_of_shared_networks(p
     networks = of_study(study, Path("data/prepared"), {}, processes=2)
     for network in networks[1:]:
         network.folder.finished.rename(network.folder.path / "away")
-    networks[1].tell(SUBMITTED, {"job": "7", "name": "one", "user": "0"})
-    estimated(networks, {Ticket("7", "one", "0"): Queued("PENDING")}, hours, chosen)
+    networks[1].tell(SUBMITTED, {"name": "one", "user": "0", "place": ""})
+    estimated(networks, {Ticket("one", "0", ""): Queued("PENDING")}, hours, chosen)
     said = capsys.readouterr().out
     assert "2 networks would be started" in said and "1 more wait or run" in said
     assert f"{2 * 2 * expected['own-tau']:,.2f} EUR" in said

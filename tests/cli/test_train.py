@@ -40,16 +40,10 @@ def test_a_cluster_file_is_checked(tmp_path):
 
 
 def test_what_slurm_is_asked_for():
-    """For two processes."""
-    asked = slurm.asked(
-        Cluster(engine="slurm", processes=2, gpus=1, cpus=4, hours=1.5, memory_gb=0.5, partition="gpu", setup=["x"])
-    )
-    assert (asked["time"], asked["gres"], asked["cpus_per_task"], asked["mem"]) == (
-        90,
-        "gpu:2",
-        8,
-        "1024M",
-    )  # all for two processes
+    """All for two processes."""
+    chosen = Cluster(engine="slurm", processes=2, gpus=1, cpus=4, hours=1.5, memory_gb=0.5, partition="gpu", setup=["x"])
+    asked = slurm.asked(chosen)
+    assert (asked["time"], asked["gres"], asked["cpus_per_task"], asked["mem"]) == (90, "gpu:2", 8, "1024M")
     assert (asked["partition"], asked["setup"][1:], "account" in asked) == ("gpu", ["x"], False)
 
 
@@ -67,11 +61,11 @@ def test_the_state_of_a_network(tmp_path, monkeypatch):
     assert state(network, {}) == "stopped"
     network.tell(PROGRESS, {"doing": "failed", "why": "no"})
     assert state(network, {}) == "failed"
-    network.tell(SUBMITTED, {"job": "7_0", "name": "reslab-1", "user": "0"})
-    ticket = Ticket("7_0", "reslab-1", "0")
+    network.tell(SUBMITTED, {"name": "reslab-1", "user": "0", "place": "0"})
+    ticket = Ticket("reslab-1", "0", "0")
     found = [state(network, {ticket: Queued(each)}) for each in ("PENDING", "RUNNING", "REQUEUED")]
     assert found == ["waiting", "running", "waiting"]
-    for other in (ticket._replace(name="reslab-2"), ticket._replace(user="1")):  # on a cluster whose numbers started again
+    for other in (ticket._replace(name="reslab-2"), ticket._replace(user="1")):  # of another submission, on another cluster
         assert state(network, {other: Queued("RUNNING")}) == "failed"
     with network.folder.locked():
         assert state(network, {}) == "running"
@@ -127,7 +121,8 @@ def test_slurm_trains_the_same_bytes_through_a_requeue(project, cluster_here):
     assert "submitted 4 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     assert "submitted 0 jobs" in reslab(project, "train", "--no-wait", **cluster_here).stdout
     job = running_job(project, cluster_here)
-    (folder,) = (path.parent for path in project.glob("checkpoints/*/seed*/submitted.json") if f'"{job}"' in path.read_text())
+    place = f'"place": "{job.partition("_")[2]}"'
+    (folder,) = (path.parent for path in project.glob("checkpoints/*/seed*/submitted.json") if place in path.read_text())
     slurm_cluster.halt(folder)
     assert set(slurm_cluster.ask(cluster_here, "squeue", "-h", "-o", "%b").split()) == {"gres:gpu:1"}
     held = f"{job.partition('_')[0]}_3"

@@ -23,7 +23,7 @@ from reslab.runs.jobs import Job
 network = Network(Job("plain", {}, "abc", 0, Path(), {}, 1))
 assert not network.training_here()
 with network.folder.locked():
-    network.tell(SUBMITTED, {"job": "1", "user": sys.argv[1]})
+    network.tell(SUBMITTED, {"name": "one", "user": sys.argv[1]})
     network.folder.first_start()
     (network.folder.start_draft() / "record.json").write_text(sys.argv[1])
 with (network.folder.path / LOG).open("a") as log:

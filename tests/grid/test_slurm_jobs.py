@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,14 +12,14 @@ from pathlib import Path
 
 import pytest
 import slurm_cluster
+from slurm_programs import networks, program
 
 from reslab.errors import UserError
 from reslab.grid import queue, slurm, watch
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import SUBMITTED, Network
+from reslab.grid.networks import LOG, SUBMITTED
 from reslab.grid.slurm import Work
 from reslab.grid.states import state
-from reslab.runs.jobs import Job
 
 LARGEST_ARRAY = 3
 TAKES_LONG = Cluster(engine="slurm", setup=["sleep 600"])
@@ -43,10 +44,6 @@ def here(a_cluster, tmp_path, monkeypatch) -> Path:
     slurm_cluster.wait(lambda: not queue.jobs())
 
 
-def networks(count: int) -> list[Network]:
-    return [Network(Job("plain", {}, "abc", seed, Path(), {}, 1)) for seed in range(count)]
-
-
 def sbatch(*arguments: str) -> str:
     """Submit a job of somebody else; returns its number."""
     command = ["sbatch", "--parsable", "--output=/dev/null", *arguments, "--wrap", "sleep 600"]
@@ -56,14 +53,27 @@ def sbatch(*arguments: str) -> str:
 def test_a_job_of_somebody_else_with_the_same_number_is_left_alone(here):
     """As on a cluster whose numbers have started again, or on another cluster with the same file system."""
     mine, other = networks(2)
-    slurm.submit([mine], TAKES_LONG)
+    (submitted,) = slurm.submit([mine], TAKES_LONG)
     number = sbatch("--job-name=reslab")
-    other.tell(SUBMITTED, mine.told(SUBMITTED) | {"job": number})
+    other.tell(SUBMITTED, mine.told(SUBMITTED) | {"name": "reslab-before"})
     found = queue.jobs()
     assert [state(network, found) for network in (mine, other)] in (["waiting", "missing"], ["running", "missing"])
-    assert slurm.cancel([mine, other]) == [mine.ticket.number]
+    assert slurm.cancel([mine, other]) == [submitted]
     slurm_cluster.wait(lambda: mine.ticket not in queue.jobs())
-    assert [ticket.number for ticket in queue.jobs()] == [number]
+    assert [job.number for job in queue.jobs().values()] == [number]
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["alone", "an array"])
+def test_jobs_whose_sbatch_answers_late_do_their_work_all_the_same(here, monkeypatch, count):
+    """Slurm has taken them; submitit never learns their numbers, by which it would have left them their work."""
+    (here / "bin").mkdir()
+    program(here / "bin", "sbatch", f'{shutil.which("sbatch")} "$@" > /dev/null; sleep 1000')
+    monkeypatch.setenv("PATH", f"{here}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(queue, "SECONDS_TO_SUBMIT", 3)
+    found = networks(count)
+    numbers = slurm.submit_missing(found, Cluster(engine="slurm"))
+    assert len(numbers) == count and slurm.submit_missing(found, Cluster(engine="slurm")) == []
+    slurm_cluster.wait(lambda: all((network.folder.path / LOG).exists() for network in found))  # which their work writes
 
 
 def test_more_networks_than_an_array_may_have_keep_to_at_once_together(here):
@@ -82,7 +92,8 @@ def test_several_networks_have_one_job(here):
     asked = TAKES_LONG.model_copy(update={"networks_per_job": 2, "at_once": 2})
     found = networks(3)
     first, second = slurm.submit(found, asked)
-    assert [network.ticket.number for network in found] == [first, first, second]
+    jobs = queue.jobs()
+    assert [jobs[network.ticket].number for network in found] == [first, first, second]
     slurm_cluster.wait(lambda: [state(network, queue.jobs()) for network in found] == ["running", "running", "waiting"])
     assert slurm.cancel(found) == [first, second]
     slurm_cluster.wait(lambda: not queue.jobs())
@@ -97,7 +108,7 @@ def test_what_ends_early_is_submitted_again_unless_it_was_cancelled(here, monkey
     for network in (cancelled, ended):
         slurm.submit([network], TAKES_LONG)
     slurm.cancel([cancelled])
-    queue.ask("scancel", ended.ticket.number)
+    queue.ask("scancel", queue.jobs()[ended.ticket].number)
     slurm.submit([failing], asked)
     with pytest.raises(UserError, match="not all networks are finished"):
         watch.wait_for([failing, cancelled, ended], lambda early: slurm.submit_missing(early, asked))
@@ -109,10 +120,9 @@ def test_a_job_that_is_told_to_stop_ends_as_soon_as_its_network_has(tmp_path, mo
     """The signal interrupts the thread that waits for the network, in which the network is then waited for."""
     pytest.importorskip("submitit")
     network = tmp_path / "network"
-    network.write_text("#!/bin/sh\ntrap 'exit 3' TERM\nwhile :; do sleep 0.1; done\n")
-    network.chmod(0o755)
+    program(tmp_path, network.name, 'trap "exit 3" TERM; touch "$0.listens"\nwhile :; do sleep 0.1; done')
     monkeypatch.setattr(sys, "executable", str(network))
-    work, took = Work(tmp_path / "checkpoints" / "a" / "seed0" / "work.json", tmp_path / "log.txt"), []
+    work, took = Work(tmp_path / "checkpoints" / "a" / "seed0" / "work.json", tmp_path / "log.txt", "reslab-1"), []
     work.file.parent.mkdir(parents=True)
 
     def told(*_) -> None:
@@ -120,9 +130,13 @@ def test_a_job_that_is_told_to_stop_ends_as_soon_as_its_network_has(tmp_path, mo
         work.checkpoint()
         took.append(time.monotonic() - began)
 
+    def tell_once_it_listens() -> None:
+        slurm_cluster.wait((tmp_path / "network.listens").exists)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
     before = signal.signal(signal.SIGUSR2, told)
     try:
-        threading.Timer(1, os.kill, [os.getpid(), signal.SIGUSR2]).start()
+        threading.Thread(target=tell_once_it_listens, daemon=True).start()
         with pytest.raises(SystemExit) as ended:
             work()
     finally:

@@ -36,19 +36,19 @@ def test_a_network_goes_on_after_the_end_of_its_time_and_the_loss_of_its_node(pr
     network.folder.finished.rename(project / "before")
     (network.folder.path / PROGRESS).unlink(missing_ok=True)
     asked = Cluster(engine="slurm", processes=2)
-    slurm.submit([network], asked)
+    (number,) = slurm.submit([network], asked)
     halted = slurm_cluster.halt(network.folder.path)
-    slurm_cluster.ask(environment, "scancel", "--signal=USR2", network.ticket.number)  # as Slurm does before the time is over
+    slurm_cluster.ask(environment, "scancel", "--signal=USR2", number)  # as Slurm does before the time is over
     network.tell(PROGRESS, {"doing": ""})
     halted.resume()
     slurm_cluster.wait(lambda: state(network, queue.jobs()) == "waiting")
     assert network.folder.checkpoint.exists()
-    slurm_cluster.start_now(network.ticket.number, environment)
+    slurm_cluster.start_now(number, environment)
     slurm_cluster.halt(network.folder.path)
     slurm_cluster.lose_node(project.parent / "slurm", environment)
     assert state(network, queue.jobs()) == "waiting"
     slurm_cluster.bring_node_back(project.parent / "slurm", environment)
-    slurm_cluster.start_now(network.ticket.number, environment)  # Slurm may end it once more: it still clears up after the first
+    slurm_cluster.start_now(number, environment)  # Slurm may end it once more: it still clears up after the first
     watch.wait_for([network], lambda early: slurm.submit_missing(early, asked))
     record = json.loads((network.folder.finished / "record.json").read_text())
     assert record["resumed"] == 1 and {each["processes"] for each in record["processes"]} == {2}

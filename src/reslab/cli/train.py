@@ -131,15 +131,15 @@ def show(networks: list[Network], jobs: dict[Ticket, Queued]) -> None:
     rows = []
     for network in networks:
         found, progress = state(network, jobs), network.told(PROGRESS)
-        job = network.ticket
+        job = jobs.get(network.ticket, Queued(""))
         rows.append(
             {
                 "experiment": network.job.experiment,
                 "seed": number(network.job.seed, "{}"),
                 "state": found,
                 "epoch": cut(f"{progress['epoch']} of {progress.get('epochs')}") if "epoch" in progress and found != "done" else "",
-                "job": job.number if found in ("waiting", "running") else "",
-                "last words": jobs[job].reason if found == "waiting" else last_words(network, found),
+                "job": job.number,
+                "last words": job.reason if found == "waiting" else last_words(network, found),
             }
         )
     print_rows(rows, csv=False)

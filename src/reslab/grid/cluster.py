@@ -32,11 +32,16 @@ class Cluster(pydantic.BaseModel):
     partition: Word | None = None
     account: Word | None = None
     hours: Annotated[float, Field(gt=0, le=87_600)] = 24.0  # later the network is stopped, saved and queued again
-    networks_per_job: Annotated[int, Field(ge=1, le=100)] = 1  # together on one GPU, in one process
+    networks_per_job: Annotated[int, Field(ge=1, le=16)] = 1  # together on one GPU, in one process (shared_gpu.MOST)
     gpus: Annotated[int, Field(ge=0, le=1000)] = 0  # of each process
     cpus: Count = 1  # of each process
     memory_gb: Annotated[float, Field(gt=0, le=1e6)] | None = None  # of each process
     setup: list[str] = Field(default_factory=list)  # shell lines before it starts, such as `module load cuda`
+
+    @property
+    def together(self) -> int:
+        """The most networks of a job of Slurm, which all train at once."""
+        return min(self.networks_per_job, self.at_once or self.networks_per_job)
 
 
 def read(path: Path) -> Cluster:

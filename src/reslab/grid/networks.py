@@ -62,17 +62,13 @@ class Network:
 
     def told(self, name: str) -> dict[str, Any]:
         """A small file about it, such as its progress; empty if there is none, or if it is damaged."""
-        try:
-            found = json.loads(read_text(self.folder.path / name))
-        except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return read_note(self.folder.path / name)
 
     @property
     def ticket(self) -> Ticket:
         """The job that it was last given to; all empty if there is none."""
         told = self.told(SUBMITTED)
-        return Ticket(*(str(told.get(name, "")) for name in ("job", "name", "user")))
+        return Ticket(*(str(told.get(name, "")) for name in Ticket._fields))
 
     @property
     def cancelled(self) -> bool:
@@ -87,7 +83,7 @@ class Network:
 
     def tell(self, name: str, told: dict[str, Any]) -> None:
         """Write a small file about it."""
-        write_told(self.folder.path / name, told)
+        write_note(self.folder.path / name, told)
 
     def tail(self) -> str:
         """The last line of its log, which it may share with the other networks of its job."""
@@ -103,7 +99,16 @@ class Network:
         return lines[-1] if lines else ""
 
 
-def write_told(path: Path, told: dict[str, Any]) -> None:
+def read_note(path: Path) -> dict[str, Any]:
+    """What a small file says; nothing if there is none, or if it is damaged."""
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_note(path: Path, told: dict[str, Any]) -> None:
     """Write a small file in one step."""
     check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +122,7 @@ class ProgressFiles:
         """Write down where a network is."""
         if isinstance(report, Report) and report.network:
             told = {"doing": report.doing, "epoch": report.epoch, "epochs": report.epochs, "fraction": report.fraction}
-            write_told(Path(report.network) / PROGRESS, told | {"row": dict(report.row)})
+            write_note(Path(report.network) / PROGRESS, told | {"row": dict(report.row)})
 
 
 def of_study(study: Study, data: Path, code: dict, *, processes: int = 1, descriptions: Path = DESCRIPTIONS) -> list[Network]:

@@ -14,6 +14,8 @@ import psutil
 from reslab.errors import UserError, cut
 
 SECONDS, SECONDS_TO_SUBMIT = 30, 120  # for an answer of squeue or scancel, and of sbatch, which may have thousands of jobs
+SECONDS_TO_APPEAR = 60  # for a job whose sbatch was not heard of: a busy controller may still take it
+SECONDS_BETWEEN_LOOKS = 2.0
 AGAIN = 1.0  # seconds to the next alarm, should what it interrupts begin to wait again
 DUE = 1e-3  # seconds; zero would stop a timer
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "SUSPENDED", "STOPPED")
@@ -23,28 +25,39 @@ NEVER = (
     "partitiontimelimit", "partitionnodelimit", "partitionconfig", "perjob", "badconstraints", "notallowed", "invalid",
     "neversatisfied",
 )  # fmt: skip
-USUAL_ARRAY = 1001  # jobs
-CANCELLED = "CANCELLED"  # by a person
+USUAL_ARRAY, USUAL_MEMORY = 1001, 300  # jobs; seconds
+# Where sbatch complains so, its message may have arrived all the same
+LOST_ANSWER = re.compile(r"timed? ?out|unable to contact|connection|communicat|zero bytes|unexpected message", re.IGNORECASE)
+SCANCELLED = "CANCELLED"  # by a person
 ENDED = (
-    CANCELLED, "BOOT_FAIL", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
+    SCANCELLED, "BOOT_FAIL", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
     "RECONFIG_FAIL", "REVOKED", "TIMEOUT",
 )  # fmt: skip
 FILTERS = ("SQUEUE_", "SCANCEL_")  # variables that would hide jobs of other users from squeue, or ask questions
 
 
-class Ticket(NamedTuple):
-    """What tells a job from all others: numbers may start again, and two clusters may share a file system."""
+class Unanswered(UserError):
+    """Who can be asked again: a command of Slurm without an answer or with a complaint, or another `reslab train`."""
 
-    number: str
+
+class Unheard(UserError):
+    """An sbatch without an answer, none of whose jobs is there: one more sbatch may be one too many."""
+
+
+class Ticket(NamedTuple):
+    """What tells a job from all others, and is known before it has a number: no other submission has its name."""
+
     name: str
     user: str  # by number
+    place: str  # in its array; empty without one
 
 
 class Queued(NamedTuple):
-    """A job that Slurm knows: its state, and why it waits."""
+    """A job that Slurm knows: its state, why it waits, and its number."""
 
     state: str
     reason: str = ""
+    number: str = ""
 
     @property
     def waits(self) -> bool:
@@ -78,18 +91,41 @@ def known() -> dict[Ticket, Queued]:
         number, *others = line.strip().split("|", 4)
         if len(others) == 4:  # the other lines name a cluster
             state, user, name, reason = others
-            found[Ticket(number, name, user)] = Queued(state, "" if reason == NO_REASON else cut(reason))
+            ticket = Ticket(name, user, number.partition("_")[2])
+            found[ticket] = Queued(state, "" if reason == NO_REASON else cut(reason), number)
     return found
+
+
+def appearing(name: str) -> list[str]:
+    """The numbers of the jobs of a submission whose sbatch was not heard of; none if none appears for a while."""
+    until, mine = time.monotonic() + SECONDS_TO_APPEAR, (name, str(os.getuid()))
+    while True:
+        with suppress(Unanswered):
+            found = {int(ticket.place or 0): job.number for ticket, job in known().items() if ticket[:2] == mine}
+            if found:
+                return [found[place] for place in sorted(found)]
+        if time.monotonic() > until:
+            return []
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def largest_array() -> int:
     """The most jobs that this Slurm takes in one array."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
-    return max(1, int(found[1])) if found else USUAL_ARRAY
+    return max(1, _setting("MaxArraySize", USUAL_ARRAY))
+
+
+def memory() -> float:
+    """The seconds for which this Slurm knows a job that has ended."""
+    return _setting("MinJobAge", USUAL_MEMORY) or float("inf")
+
+
+def _setting(name: str, usual: int) -> int:
+    found = re.search(rf"^{name}\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
+    return int(found[1]) if found else usual
 
 
 def ask(*command: str) -> str:
-    """What a command of Slurm prints; raises UserError with what it complains of, or if it does not answer in time."""
+    """What a command of Slurm prints; raises Unanswered with what it complains of, or if it does not answer in time."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
     try:
@@ -105,7 +141,7 @@ def ask(*command: str) -> str:
             os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started: on some clusters it is a script
             process.wait()
     if process.returncode:
-        raise UserError(f"{command[0]}: {cut(' '.join(complaint.split())) or f'failed with status {process.returncode}'}")
+        raise Unanswered(f"{command[0]}: {cut(' '.join(complaint.split())) or f'failed with status {process.returncode}'}")
     return said
 
 
@@ -113,9 +149,9 @@ class _Silent(Exception):
     """The time of a command is over: of its own kind, for a file system has a TimeoutError too."""
 
 
-def silent(name: str, seconds: float) -> UserError:
+def silent(name: str, seconds: float) -> Unanswered:
     """The error of a command that does not answer."""
-    return UserError(
+    return Unanswered(
         f"{name}: no answer within {seconds:g} s; are Slurm's controller and munge running (`scontrol ping`)? Jobs that run go on"
     )
 
@@ -141,8 +177,8 @@ def _end_all_but(earlier: set[psutil.Process]) -> None:
 
 
 @contextmanager
-def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
-    """A context for a call of a library that runs a command: after `seconds`, kill what was started in it and raise UserError.
+def limited(name: str, seconds: float) -> Iterator[None]:
+    """A context for a call of a library that runs a command: after `seconds`, kill what was started in it and raise Unanswered.
 
     For the main thread only, which is the one that gets signals.
     """
@@ -159,7 +195,7 @@ def limited(name: str, seconds: float, remark: str = "") -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, _Silent) or isinstance(error.__cause__, _Silent):
-            raise UserError(f"{silent(name, seconds)}{remark}") from error
+            raise silent(name, seconds) from error
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

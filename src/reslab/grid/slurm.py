@@ -18,10 +18,10 @@ from filelock import FileLock, Timeout
 
 from reslab import stop
 from reslab.environment import project_root
-from reslab.errors import UserError, first_line, one_line
+from reslab.errors import UserError
 from reslab.grid import queue
 from reslab.grid.cluster import Cluster
-from reslab.grid.networks import CANCELLED, LOG, SUBMITTED, Network, alike
+from reslab.grid.networks import CANCELLED, LOG, SUBMITTED, Network, alike, read_note
 from reslab.grid.states import to_do
 from reslab.grid.work import handed
 from reslab.runs.folders import checkpoints
@@ -33,17 +33,26 @@ SECONDS_TO_SAVE = 30  # for a network that is told to stop, before Slurm ends it
 SECONDS_BETWEEN_LOOKS = 0.1
 WARNING_SECONDS = 90  # before the end of a job's time: submitit asks Slurm for the signal
 MOST_REQUEUES = 10_000
-MAY_HAVE = "; it may have submitted jobs all the same: `squeue --me` shows them, `scancel` ends them"
+NONE_APPEARED = "none of its jobs is in the queue; `reslab train` looks again, and submits what is missing"
+# Where submitit's work for a job is, when sbatch was not heard of and submitit could not give it the job's number
+HANDED_OVER = """\
+part=${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
+ln {folder}/{name}$part.pkl {folder}/${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{part}}_submitted.pkl 2>/dev/null || true"""
 
 
 class Work:
     """What a job does: train its networks in a process of their own, which saves and ends when the job's time is over."""
 
-    def __init__(self, file: Path, log: Path) -> None:
-        self.file, self.log, self.process = file, log, None
+    def __init__(self, file: Path, log: Path, submission: str) -> None:
+        self.file, self.log, self.submission, self.process = file, log, submission, None
 
     def __call__(self) -> int:
-        """Train; returns the process's status. It is raised as an error that Slurm sees unless it is zero."""
+        """Train; returns the process's status. It is raised as an error that Slurm sees unless it is zero.
+
+        A job that came so late that its networks were submitted again does nothing.
+        """
+        if read_note(self.file.parent / SUBMITTED).get("name", self.submission) != self.submission:
+            return 0
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "reslab.grid.work", str(self.file)]
@@ -60,7 +69,7 @@ class Work:
             self.process.send_signal(signal.SIGTERM)
             if not ends_within(SECONDS_TO_SAVE, self.process.pid):
                 self.process.kill()
-        return submitit.helpers.DelayedSubmission(Work(self.file, self.log))
+        return submitit.helpers.DelayedSubmission(Work(self.file, self.log, self.submission))
 
 
 def ends_within(seconds: float, child: int) -> bool:
@@ -109,14 +118,13 @@ def submitting() -> Iterator[None]:
         with lock, stop.cooperating():  # what was submitted is also noted
             yield
     except Timeout:
-        raise UserError(
-            f"another `reslab train` has been submitting for {SECONDS_OF_ANOTHER // 60} minutes; end it first"
-        ) from None
+        told = f"another `reslab train` has been submitting for {SECONDS_OF_ANOTHER // 60} minutes; end it first"
+        raise queue.Unanswered(told) from None
 
 
 def submit(networks: list[Network], cluster: Cluster) -> list[str]:
     """Submit the networks' jobs and note them in their folders; returns the jobs' numbers."""
-    packs = [pack for some in alike(networks) for pack in parts(some, cluster.networks_per_job)]
+    packs = [pack for some in alike(networks) for pack in parts(some, cluster.together)]
     jobs: list[str] = []
     for array in parts(packs, queue.largest_array() if len(packs) > 1 else 1):
         try:
@@ -125,7 +133,7 @@ def submit(networks: list[Network], cluster: Cluster) -> list[str]:
             if not jobs:
                 raise
             told = f"{len(jobs)} jobs were submitted before, {jobs[0]} to {jobs[-1]}, and go on; `reslab train` submits the others"
-            raise UserError(f"{error}; {told}") from error
+            raise type(error)(f"{error}; {told}") from error
     return jobs
 
 
@@ -135,23 +143,41 @@ def parts(whole: list[Any], size: int) -> list[list[Any]]:
 
 
 def submit_array(packs: list[list[Network]], cluster: Cluster) -> list[str]:
-    """Submit one array: a job for each pack of networks."""
+    """Submit one array: a job for each pack of networks; raises Unheard if nobody knows whether Slurm has it.
+
+    It is noted under its name before: its jobs are known by that whatever becomes of this process, or of sbatch's answer.
+    """
     import submitit
 
     executor = submitit.SlurmExecutor(
         folder=checkpoints() / FOLDER, max_num_timeout=MOST_REQUEUES, python=shlex.quote(sys.executable)
     )
     name = f"{name_of_project()}-{secrets.token_hex(4)}"  # of this submission only
-    executor.update_parameters(**asked(cluster) | turns(len(packs), cluster) | {"job_name": name})
-    jobs = [job.job_id for job in submit_each(executor, [Work(handed(pack), pack[0].folder.path / LOG) for pack in packs])]
+    wanted = asked(cluster) | turns(len(packs), cluster) | {"job_name": name}
+    wanted["setup"] = [HANDED_OVER.format(folder=shlex.quote(str(executor.folder)), name=name), *wanted["setup"]]
+    executor.update_parameters(**wanted)
+    work = [Work(handed(pack), pack[0].folder.path / LOG, name) for pack in packs]
+    for number, (pack, each) in enumerate(zip(packs, work, strict=True)):
+        place = str(number) if len(packs) > 1 else ""
+        hand_over(each, executor.folder / f"{name}{place and '_'}{place}.pkl", wanted["time"])
+        for network in pack:
+            network.tell(SUBMITTED, {"name": name, "user": str(os.getuid()), "place": place, "log": str(each.log)})
     try:
-        for pack, job in zip(packs, jobs, strict=True):
-            for network in pack:
-                network.tell(SUBMITTED, {"job": job, "name": name, "user": str(os.getuid()), "log": str(pack[0].folder.path / LOG)})
-    except BaseException as error:  # a full disk: what is not noted would be submitted a second time
-        end_unnoted(jobs, error)
-        raise
-    return jobs
+        return [job.job_id for job in submit_each(executor, work)]
+    except queue.Unanswered as error:
+        if found := queue.appearing(name):
+            return found
+        raise queue.Unheard(f"{error}; {NONE_APPEARED}") from error
+
+
+def hand_over(work: Work, path: Path, minutes: int) -> None:
+    """Leave a job's work where the job finds it by the name of its submission."""
+    import submitit
+
+    delayed = submitit.helpers.DelayedSubmission(work)
+    delayed.set_timeout(minutes, MOST_REQUEUES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    delayed.dump(path)
 
 
 def name_of_project() -> str:
@@ -167,35 +193,24 @@ def turns(count: int, cluster: Cluster) -> dict[str, Any]:
     """
     if cluster.at_once is None:
         return {"array_parallelism": count}
-    most = max(1, cluster.at_once // cluster.networks_per_job)
-    earlier = [ticket.number for ticket in queue.jobs() if ticket.name.startswith(f"{name_of_project()}-")]
+    most = cluster.at_once // cluster.together
+    earlier = [job.number for ticket, job in queue.jobs().items() if ticket.name.startswith(f"{name_of_project()}-")]
     if (room := most - len(earlier)) > 0:
         return {"array_parallelism": room}
     arrays = dict.fromkeys(number.partition("_")[0] for number in earlier)
     return {"array_parallelism": most, "dependency": ":".join(["afterany", *arrays])}
 
 
-def end_unnoted(jobs: list[str], why: BaseException) -> None:
-    """End jobs that could not be noted; raises UserError with the reason and how to end them by hand if scancel fails too."""
-    try:
-        queue.ask("scancel", *jobs)
-    except UserError as error:
-        reason = one_line(why) if isinstance(why, Exception) else first_line(why)
-        arrays = " ".join(dict.fromkeys(job.partition("_")[0] for job in jobs))
-        raise UserError(
-            f"{reason}; jobs {jobs[0]} to {jobs[-1]} run unnoted: `scancel {arrays}` ends them, which failed here ({error})"
-        ) from why
-
-
 def submit_each(executor: Any, work: list[Work]) -> list[Any]:
-    """One array of them all; raises UserError with what sbatch said."""
+    """One array of them all; raises UserError with what sbatch said, Unanswered if it may have submitted them all the same."""
     import submitit
 
     try:
-        with queue.limited("sbatch", queue.SECONDS_TO_SUBMIT, MAY_HAVE), executor.batch():
+        with queue.limited("sbatch", queue.SECONDS_TO_SUBMIT), executor.batch():
             return [executor.submit(each) for each in work]
     except submitit.core.utils.FailedJobError as error:
-        raise UserError(f"sbatch: {' '.join(str(error).split())[-300:]}") from error
+        kind = queue.Unanswered if queue.LOST_ANSWER.search(str(error)) else UserError
+        raise kind(f"sbatch: {' '.join(str(error).split())[-300:]}") from error
 
 
 def asked(cluster: Cluster) -> dict[str, Any]:
@@ -225,10 +240,11 @@ def cancel(networks: list[Network]) -> list[str]:
     """End the jobs of networks that wait or run; returns their numbers."""
     known = queue.jobs()
     # Of a network that is finished, a job may be about to end
-    under_way = [network for network in networks if not network.finished and network.ticket in known]
-    jobs = list(dict.fromkeys(network.ticket.number for network in under_way))
-    for network in under_way:  # before it ends: another `reslab train` may wait for it, and would submit it again
-        network.tell(SUBMITTED, network.told(SUBMITTED) | {CANCELLED: True})
+    under_way = [(network, ticket) for network in networks if not network.finished and (ticket := network.ticket) in known]
+    jobs = list(dict.fromkeys(known[ticket].number for _, ticket in under_way))
     if jobs:
         queue.ask("scancel", *jobs)
+    for network, ticket in under_way:  # afterwards: if scancel fails, the job runs on, and another one must follow it
+        if network.ticket == ticket:
+            network.tell(SUBMITTED, network.told(SUBMITTED) | {CANCELLED: True})
     return jobs

@@ -10,7 +10,7 @@ from typing import TypeVar
 from reslab.errors import UserError
 from reslab.grid import queue
 from reslab.grid.networks import Network
-from reslab.grid.queue import CANCELLED, ENDED, Queued, Ticket
+from reslab.grid.queue import ENDED, SCANCELLED, Queued, Ticket, Unanswered, Unheard
 from reslab.grid.states import state, summary, to_do
 
 SECONDS_BETWEEN_LOOKS = 10.0  # at the cluster's jobs
@@ -28,7 +28,7 @@ def wait_for(networks: list[Network], submit: Submit) -> None:
 
     Raises UserError if some cannot be finished, or if Slurm does not answer for long.
     """
-    before, again = "", Again()
+    before, again = "", Again(patiently(queue.memory))
     while True:
         known = patiently(queue.known)
         jobs = {ticket: job for ticket, job in known.items() if job.state not in ENDED}
@@ -49,19 +49,28 @@ def wait_for(networks: list[Network], submit: Submit) -> None:
 def resubmit(early: list[Network], submit: Submit, jobs: dict[Ticket, Queued]) -> None:
     """Submit networks again that have ended early."""
     told = summary(early, jobs)
-    submitted = patiently(lambda: submit(early))
+    try:
+        submitted = patiently(lambda: submit(early))
+    except Unheard as error:  # no blind second sbatch: the next look at the queue says whether there is one to do
+        return say(str(error))
     if submitted:  # unless somebody else has
         say(f"ended early: {told}; submitted again as {submitted[0]}" + (f" to {submitted[-1]}" if len(submitted) > 1 else ""))
+    return None
 
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
-    """The answer of a command of Slurm, which is asked again for minutes; raises UserError, which says that the jobs go on."""
+    """The answer of a command of Slurm, which is asked again for minutes if it can be.
+
+    Raises UserError, which says that the jobs go on, and Unheard.
+    """
     until, said = time.monotonic() + PATIENCE, False
     while True:
         try:
             return ask()
+        except Unheard:
+            raise
         except UserError as error:
-            if time.monotonic() > until:
+            if time.monotonic() > until or not isinstance(error, Unanswered):
                 raise UserError(f"{error}; {GO_ON}") from error
             if not said:
                 said = True
@@ -77,7 +86,8 @@ def say(line: str) -> None:
 class Again:
     """Which networks are submitted again: those that end early, unless they were cancelled or get no further."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: float) -> None:
+        self.memory, self.looked = memory, time.monotonic()  # seconds for which Slurm knows a job that has ended
         self.cancelled: set[Ticket] = set()
         self.waiting: set[Ticket] = set()  # a moment ago
         self.failures, self.tries = Counter[Path](), Counter[Path]()
@@ -86,11 +96,14 @@ class Again:
     def note(self, networks: list[Network], known: dict[Ticket, Queued]) -> None:
         """Remember which jobs a person has ended by scancel: Slurm forgets it within minutes.
 
-        It forgets at once a job of an array that had not begun.
+        It forgets at once a job of an array that had not begun. After a silence in which a job may have begun, ended and been
+        forgotten, nobody knows that it was cancelled.
         """
+        now = time.monotonic()
+        gone, self.looked = self.waiting - known.keys() if now - self.looked < self.memory else set(), now
         tickets = {network.ticket for network in networks}
         found = {ticket: known[ticket] for ticket in tickets & known.keys()}
-        self.cancelled |= {ticket for ticket, job in found.items() if job.state == CANCELLED} | (self.waiting - known.keys())
+        self.cancelled |= {ticket for ticket, job in found.items() if job.state == SCANCELLED} | gone
         self.waiting = {ticket for ticket, job in found.items() if job.waits}
 
     def due(self, networks: list[Network], jobs: dict[Ticket, Queued]) -> list[Network]:

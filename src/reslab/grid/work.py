@@ -11,7 +11,7 @@ from pathlib import Path
 from reslab import errors, stop
 from reslab.environment import DECODERS, cpu_count, may_have_gpu
 from reslab.errors import UserError
-from reslab.grid.networks import PROGRESS, Network, ProgressFiles, write_told
+from reslab.grid.networks import PROGRESS, Network, ProgressFiles, write_note
 from reslab.runs import processes
 from reslab.runs.checksums import read_text
 from reslab.runs.jobs import Job
@@ -34,7 +34,7 @@ def handed(networks: list[Network]) -> Path:
     """A file in the first network's folder that says what `main` is to train."""
     path = networks[0].folder.path / WORK
     jobs = [asdict(network.job) | {"data": str(network.job.data), "at_once": len(networks)} for network in networks]
-    write_told(path, {"jobs": jobs})
+    write_note(path, {"jobs": jobs})
     return path
 
 
