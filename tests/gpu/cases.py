@@ -60,13 +60,13 @@ CIFAR = {
 }
 
 
-def captured(made, level: str) -> dict:
+def captured(made, level: str, size: levels.RunSize = SIZE) -> dict:
     """What comes of recording one step of a run at a level."""
     os.environ["RESLAB_ENGINE"] = level
     with torch.cuda.stream(torch.cuda.Stream()):
         step = made.step()
         standin.reset()
-        _, chosen = levels.choose_level(step, SIZE)
+        _, chosen = levels.choose_level(step, size)
     graphs = standin.counts().get("call|graph captured", 0)
     kernels = standin.captured() // max(graphs, 1)
     return {"level": chosen.level, "refused": chosen.refused, "kernels": kernels, "anomalies": standin.anomalies()}
@@ -93,10 +93,22 @@ def recipes(widest: int, level: str = "graph") -> None:
 
 def several(count: int, level: str = "graph") -> None:
     """One network over so many processes, of which this is the first: the others are pretended, and nothing is exchanged."""
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=count)
+    _pretend(count)
     for section in OVER_PROCESSES:
         say(case=json.dumps(section), processes=count, **captured(run(device=GPU, ranks=Ranks(0, count), **section), level))
+
+
+def waiting(count: int) -> None:
+    """A network that makes the host wait for the device, over so many processes."""
+    _pretend(count)
+    made = run(device=GPU, ranks=Ranks(0, count))
+    made.model.register_forward_pre_hook(lambda model, given: (given[0] + given[0].sum().item(),))
+    say(case="waiting", processes=count, **captured(made, "graph", levels.RunSize(10**6, 7, 80, 10)))
+
+
+def _pretend(count: int) -> None:
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=count)
 
 
 def network(model: dict, images: int = 256):

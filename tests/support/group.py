@@ -5,6 +5,7 @@ A process of its own, because processes that are forked before anything is train
 
 import multiprocessing
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,13 +95,13 @@ def norms(ranks: Ranks) -> dict:
     generator, found = torch.Generator().manual_seed(0), {}
     for name, (kind, shape, options) in NORMS.items():
         norm = kind(5, **options).double()
-        if not ranks.alone:
-            share_statistics(norm, ranks)
+        order = nullcontext() if ranks.alone else share_statistics(norm, ranks)
         for _ in range(2):
             whole = torch.randn(shape, generator=generator, dtype=torch.float64)
             x = whole[ranks.part(len(whole))].clone().requires_grad_()
-            y = norm(x)
-            (y.square() * (y - 1)).sum().backward()
+            with order:
+                y = norm(x)
+                (y.square() * (y - 1)).sum().backward()
         lengths = [part.stop - part.start for part in ranks.parts(len(whole))]
         told = {"y": y.detach(), "of x": x.grad}
         told = told if ranks.alone else {key: ranks.joined(part, lengths) for key, part in told.items()}

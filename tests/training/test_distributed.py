@@ -1,6 +1,7 @@
 """One network over several processes: the same numbers as one process, to rounding in float64, whatever is done in a step."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 from reslab.errors import UserError
 from reslab.runs.ranks import ALONE, Ranks
 from reslab.training.distributed import cut
+from reslab.training.execution.compiler import compiled
 from reslab.training.shared_norm import share_statistics
 
 SEVERAL = SIZES[1:]
@@ -82,6 +84,42 @@ def test_batch_norms_that_cannot_be_shared_are_refused_by_name():
     assert isinstance(model[0], Named)
     x = torch.rand(2, 3, 4, 4)
     torch.testing.assert_close(model.eval()(x), nn.Sequential(nn.BatchNorm2d(3).eval(), model[1])(x))
+
+
+class Branches(nn.Module):
+    """Two branches, between whose batch norms a compiler may choose any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second = self.layer(3, 4), self.layer(4, 32), self.layer(32, 6, 1)
+        self.third, self.fourth, self.linear = self.layer(4, 7, 1), self.layer(7, 9), nn.Linear(15, 2)
+
+    def layer(self, inputs: int, outputs: int, size: int = 3) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(inputs, outputs, size, padding=size // 2), nn.BatchNorm2d(outputs), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stem = self.stem(x)
+        parts = self.second(self.first(stem)), self.fourth(self.third(stem))
+        return self.linear(torch.cat(parts, 1).mean((2, 3)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+def test_compiled_code_adds_up_in_the_order_of_plain_code(monkeypatch):
+    """A process may run compiled code where another does not, whose part has another size: sums would be mixed up."""
+    sums = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: sums.append(tuple(tensor.shape)))
+    torch.manual_seed(0)
+    model = Branches()
+    order, images, found = share_statistics(model, Ranks(0, 2)), torch.rand(6, 3, 8, 8), {}
+    for name, network in {"plain": model, "compiled": compiled(model, torch.device("cpu"), fullgraph=True)}.items():
+        with order:
+            network(images).square().mean().backward()
+        found[name] = sums.copy()
+        sums.clear()
+    channels = [4, 32, 6, 7, 9]
+    assert found["plain"] == [(2, 3, c) for c in channels] + [(2, c) for c in reversed(channels)]
+    assert found["compiled"] == found["plain"]
 
 
 @pytest.mark.slow

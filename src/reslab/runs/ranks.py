@@ -88,7 +88,7 @@ class Ranks:
 
 
 ALONE = Ranks()
-_exchanging = [True]
+_exchanging = [True]  # of this whole process: a backward pass may run in another thread
 
 
 def add_over_processes(tensor: "Tensor") -> "Tensor":
@@ -103,8 +103,8 @@ def add_over_processes(tensor: "Tensor") -> "Tensor":
 @contextmanager
 def apart() -> Iterator[None]:
     """Nothing is added up over processes while this lasts: each computes alone, and none waits for one that fails."""
-    _exchanging[0] = False
+    before, _exchanging[0] = _exchanging[0], False
     try:
         yield
     finally:
-        _exchanging[0] = True
+        _exchanging[0] = before

@@ -82,9 +82,11 @@ def computing_part(model: nn.Module, images: Tensor, ranks: Ranks, made: Cut | N
     with nullcontext() if made.shared else own_statistics(model, ranks, made, views), drawing(model, made, views):
         if not made.mine:
             model.eval()
-        yield
-        for module, training in modes.items():
-            module.training = training
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
 
 
 @contextmanager
@@ -94,10 +96,12 @@ def drawing(model: nn.Module, made: Cut, views: int) -> Iterator[None]:
     for layer in layers:
         layer.before = made.before
     advance(model, made.mine.start * views)
-    yield
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.before = 0
     advance(model, (made.chunks - made.mine.stop) * views)
-    for layer in layers:
-        layer.before = 0
 
 
 @contextmanager

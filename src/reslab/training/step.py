@@ -1,6 +1,7 @@
 """One training step: gradients of a batch, whole or in chunks, and the update."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
@@ -157,13 +158,13 @@ class TrainingStep:
         self.model, self.optimizer, self.loss, self.batches, self.rule = model, optimizer, loss, batches, rule or StepRule()
         self.forms = Forms()
         device = next(model.parameters()).device
-        self.counted, self.casts = None, None
+        self.counted, self.casts, self.order = None, None, None
         if device.type == "cuda" and self.rule.batch_norm.momentum != "cumulative":
             self.counted = CountedTogether(model)
         if device.type == "cuda" and self.rule.precision.autocast and not self.rule.recomputes:
             self.casts = CastTogether(model, self.rule.precision.autocast)
         if not self.rule.ranks.alone and self.rule.shares_statistics:
-            share_statistics(model, self.rule.ranks)
+            self.order = share_statistics(model, self.rule.ranks)
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # of the epoch: loss summed over images, errors
         self.errors = torch.zeros((), dtype=torch.float64, device=device)  # of the last batch
 
@@ -182,7 +183,8 @@ class TrainingStep:
     def __call__(self, size: int) -> None:
         batch = self.batches.batch(size)
         made = self._cut(size)
-        value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, forms=self._forms(), made=made)
+        with self.order or nullcontext():
+            value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, forms=self._forms(), made=made)
         (self.forms.add or add_up)(self.sums, self.errors, value, errors, size)
 
     def total(self) -> Tensor:

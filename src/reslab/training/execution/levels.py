@@ -13,7 +13,7 @@ from reslab.runs.gpu_memory import out_of_memory
 from reslab.runs.ranks import Ranks, apart
 from reslab.training.evaluation import ScoringStep
 from reslab.training.execution.compiler import Compiled, compiled
-from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle
+from reslab.training.execution.cuda_graph import Recorded, RecordingError, count_on_device, obstacle, refusing_to_wait
 from reslab.training.execution.executor import Launch
 from reslab.training.execution.fused_norm import with_own_kernels
 from reslab.training.execution.numerics import PORTABLE, in_force
@@ -26,6 +26,7 @@ COMPILE_SECONDS = 3.0  # for each convolution, on one CPU thread
 COMPILED_GAIN = 0.13  # the share of a step's time that compiling saves on a CPU
 MOST_CONVOLUTIONS, LEAST_STEPS = 400, 2000  # for compiling on a GPU, which takes about a second for each convolution
 BROKEN = "a recording broke off before"
+APART, TOGETHER = False, True  # computing without, and with, exchanging numbers
 ELSEWHERE = "it does not work in another of the processes"
 
 
@@ -84,8 +85,8 @@ def choose_level(step: TrainingStep, run_size: RunSize) -> tuple[Launch, Executi
         made, error = _tried(step, level)
         if error is None:
             return made[0], ExecutionLevel(level, refused | made[1])
-        if ranks.any(out_of_memory(error)):
-            raise error  # a slower level needs as much: what shares the device must make room
+        if ranks.any(out_of_memory(error)):  # a slower level needs as much: what shares the device must make room
+            raise error if out_of_memory(error) else UserError("out of memory in another of the processes of this network")
         refused = refused | {level: telling_line(error)}
         if ranks.any(isinstance(error, RecordingError)):
             refused = {"graph": BROKEN} | refused
@@ -102,7 +103,7 @@ def _tried(step: TrainingStep, level: str) -> tuple[tuple[Launch, dict[str, str]
     with it.
     """
     ranks, parts = step.rule.ranks, _prepared(step, level)
-    made, found, exchanging = None, None, False
+    made, found, exchanging = None, None, APART
     while made is None:
         try:
             exchanging = next(parts)
@@ -157,8 +158,8 @@ def _cannot_compile(device: torch.device) -> str | None:
 def _prepared(step: TrainingStep, level: str) -> Generator[bool, None, tuple[Launch, dict[str, str]]]:
     """What launches the step at a level above eager, after a trial, and what was refused by the way.
 
-    Yields where the processes of a network must have come equally far, and whether they exchange numbers in what follows. Raises
-    whatever makes the level unusable.
+    Yields where the processes of a network must have come equally far, and whether they exchange numbers in what follows: APART or
+    TOGETHER. Raises whatever makes the level unusable.
     """
     recorded, compiles = level.startswith("graph"), level.endswith("compile")
     if recorded and (reason := obstacle(step)):
@@ -168,24 +169,28 @@ def _prepared(step: TrainingStep, level: str) -> Generator[bool, None, tuple[Lau
     if recorded:
         count_on_device(step.optimizer, step.sums.device)
     step.batches.load(step.batches.begin(1)[0])
-    yield True
+    yield TOGETHER
     plain, exact = changes(step, step), changes_in_float32(step)
-    yield False
+    yield APART
     if compiles:
         _compile(step, recorded=recorded)
     if level == "graph" and step.rule.ranks.alone:
         return with_own_kernels(step.model, partial(_agreeing, step, plain, exact))
-    yield True
+    if not step.rule.ranks.alone:  # what fails does so before the others wait for this one's numbers
+        with apart():
+            for launch in (step, partial(_unwaited, step)) if recorded else (step,):  # a compiler, when it compiles, may wait
+                changes(step, launch)
+    yield TOGETHER
     launch = _recorded(step) if recorded else step
-    yield True
+    yield TOGETHER
     found = changes(step, launch)
-    yield False
+    yield APART
     check_agreement(plain, found, exact)
     return launch, {}
 
 
 def _compile(step: TrainingStep, *, recorded: bool) -> None:
-    """Give the step its compiled forms; of several processes each compiles all before the others wait for its numbers."""
+    """Give the step its compiled forms."""
     rule, size, device = step.rule, step.batches.batch_sizes[0], step.sums.device
     here = rule.ranks.part(size, rule.unit)
     images = here.stop - here.start
@@ -193,9 +198,12 @@ def _compile(step: TrainingStep, *, recorded: bool) -> None:
     step.forms = Forms(network, *(compiled(part, device) for part in (measured, add_up))) if recorded else Forms(network)
     if recorded:
         step.batches.compile(partial(compiled, device=device))
-    if not rule.ranks.alone:
-        with apart():
-            changes(step, step)
+
+
+def _unwaited(step: TrainingStep, size: int) -> None:
+    """The step; raises RuntimeError if it makes the host wait for the device, which could not be recorded."""
+    with refusing_to_wait(True):
+        step(size)
 
 
 def _agreeing(step: TrainingStep, plain: Changes, exact: Changes | None) -> Recorded:
