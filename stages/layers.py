@@ -70,6 +70,7 @@ def main(
     study = config.load(params)
     if study.report.layers.model_fields_set:
         measure(study, runs, rows, metrics, params, data)
+        config.check_still(params, study, lambda now: now)
     else:
         leave_out(rows, metrics)
 

@@ -241,3 +241,20 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
     assert Path.cwd() in storage.places()
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     assert user_cache() == Path("/x/reslab")
+
+
+@pytest.mark.parametrize("before", [None, KeyError("x"), ValueError("x")])
+def test_a_nameless_failure_on_a_full_disk_is_explained_whatever_was_before_it(before, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(storage, "LEAST", 2**80)
+    error = RuntimeError("write failed")
+    error.__context__ = before
+    assert storage.explained(error).startswith(f"no space left on the disk of {tmp_path}")
+
+
+def test_an_error_that_is_raised_from_none_is_its_own():
+    error = RuntimeError("no such name")
+    error.__context__ = OSError(errno.ENOSPC, "No space left on device", "file")
+    assert storage.explained(error)
+    error.__suppress_context__ = True
+    assert storage.explained(error) is None

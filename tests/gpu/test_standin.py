@@ -41,7 +41,15 @@ def on_standin(tmp_path_factory):
 def found(on_standin):
     """The rows of all cases but those that compile, of one process, for it takes seconds to start. `recipes` sets a width: last."""
     return on_standin(
-        "kernels:graph:20", "together:16", "crowded", "resumed:graph", "copies", "several:2", "kernels:graph:110", "recipes:8"
+        "kernels:graph:20",
+        "together:16",
+        "crowded",
+        "resumed:graph",
+        "copies",
+        "several:2",
+        "waiting:2",
+        "kernels:graph:110",
+        "recipes:8",
     )
 
 

@@ -1,10 +1,14 @@
 """params.yaml edited while a stage runs: DVC notes what is there at the end, so the stage must not pass for done."""
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 from commands import NO_MLFLOW, stage
 from project import edit
+
+from reslab.config import read_yaml
 
 OWN = """
 from pathlib import Path
@@ -89,3 +93,15 @@ def test_code_that_was_changed_after_it_was_described_trains_nothing(project):
     assert done.returncode == 1
     assert "the code of edits:Net was changed after the experiment was described; run `dvc repro` again" in done.stderr
     assert not list((project / "checkpoints").rglob("checkpoint.pt"))
+
+
+def test_every_stage_that_takes_more_than_a_moment_looks_at_its_settings_again():
+    """All that DVC makes depend on params.yaml, but the one that checks names, which takes no time."""
+    root = Path(__file__).parents[2]
+    stages = {}
+    for path in (root / "dvc.yaml", root / "layers" / "dvc.yaml"):
+        stages |= {name: stage.get("do", stage) for name, stage in read_yaml(path)["stages"].items()}
+    depend = [name for name, stage in stages.items() if "params" in stage or "params.yaml" in str(stage.get("deps"))]
+    scripts = {re.search(r"stages/(\w+\.py)", str(stages[name]["cmd"])).group(1) for name in depend} - {"names.py"}
+    assert scripts >= {"fetch.py", "preprocess.py", "check.py", "describe.py", "train.py", "aggregate.py", "layers.py"}
+    assert [name for name in sorted(scripts) if "check_still(" not in (root / "stages" / name).read_text()] == []

@@ -95,3 +95,15 @@ def test_a_note_of_a_terabyte_is_not_read(root):
     os.truncate(note, 2**40)
     assert folder.first_start() > 1.7e9
     assert note.stat().st_size < 40
+
+
+def test_an_output_is_removed_only_if_all_in_it_is_like_what_its_stage_makes(tmp_path):
+    output = tmp_path / "study [v2]" / "out"
+    for name in ("a.png", "seed0/record.json"):
+        path = output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with pytest.raises(UserError, match=r"holds 'seed0/record.json', which is not made here"):
+        folders.remove_output(output, "*.png", "*.json")  # not at that depth
+    folders.remove_output(output, "*.png", "seed*/record.json")
+    assert not output.exists()

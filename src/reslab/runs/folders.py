@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -104,9 +105,16 @@ def remove_output(output: Path, *made: str) -> None:
     that is called by hand with another folder must not empty that.
     """
     for path in output.rglob("*"):
-        if not path.is_dir() and not path.name.startswith(".") and not any(path.match(f"{output}/{pattern}") for pattern in made):
-            raise UserError(f"{output}: holds {shown(str(path.relative_to(output)))}, which is not made here; give another folder")
+        inside = path.relative_to(output)
+        if not path.is_dir() and not path.name.startswith(".") and not any(_is_like(inside, pattern) for pattern in made):
+            raise UserError(f"{output}: holds {shown(str(inside))}, which is not made here; give another folder")
     storage.remove(output)
+
+
+def _is_like(path: Path, pattern: str) -> bool:
+    """Whether a relative path is like a pattern, part by part: Path.match takes the last parts for the whole."""
+    parts = pattern.split("/")
+    return len(path.parts) == len(parts) and all(map(fnmatchcase, path.parts, parts))
 
 
 def prune(*, keep_days: float, dry_run: bool) -> list[Path]:

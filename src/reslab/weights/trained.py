@@ -15,7 +15,7 @@ from reslab import config, stop
 from reslab.data import prepared
 from reslab.errors import UserError
 from reslab.experiment.assemble import Run, assemble
-from reslab.experiment.bound import BoundExperiment, bound
+from reslab.experiment.bound import bound
 from reslab.experiment.own_code import check_as_described
 from reslab.runs import checksums, network_files, processes, records, spread
 from reslab.runs.folders import SeedFolder
@@ -66,7 +66,7 @@ def train_in(folder: SeedFolder, job: Job, take_turn: TakeTurn, ranks: Ranks) ->
     train = experiment.train
     hardware.prepare(device, precision=train.precision, fast=train.fast, numeric=train.numerics)
     data = data_of(job)
-    check_together(job, experiment, data, ranks)
+    check_together(job, data, ranks)
     network = assemble(experiment, data, seed=job.seed, device=device, ranks=ranks)
     step, owner = network.step(), f"seed {job.seed} of {job.identity}"
     log = log_of(folder, step, network, owner)
@@ -124,12 +124,8 @@ def log_of(folder: SeedFolder, step: TrainingStep, network: Run, owner: str) -> 
     return log
 
 
-def check_together(job: Job, experiment: BoundExperiment, data: prepared.Prepared, ranks: Ranks) -> None:
-    """Raise UserError if several processes cannot train this network: too many for its batches, or not all with the same things."""
-    if ranks.count > experiment.train.batch_size:
-        raise UserError(f"{ranks.count} processes are too many for batches of {experiment.train.batch_size} images")
-    if not ranks.alone and job.description["config"]["loss"].get("class_weights") is not None:
-        raise UserError("loss.class_weights weighs the mean over a whole batch: train this experiment by one process")
+def check_together(job: Job, data: prepared.Prepared, ranks: Ranks) -> None:
+    """Raise UserError if several processes do not train a network with the same code, data, parameters, libraries and level."""
     if not ranks.alone:
         told = {"code": source_checksum(), "data": data.facts["checksum"], "params": checksums.of_value(job.description)}
         versions = {"torch": str(torch.__version__)} | {name: installed(name) for name in ("numpy", "pillow", "simplejpeg")}
