@@ -34,6 +34,11 @@ def deep(path):
     cache.replace_text(path, f"{cache._checksum('[' * 100_000)}\n{'[' * 100_000}")
 
 
+def another_value(path):
+    """A list with its right checksum, where numbers by name are kept."""
+    cache.replace_text(path, f"{cache._checksum('[1]')}\n[1]")
+
+
 def terabyte(path):
     os.truncate(path, 2**40)
 
@@ -48,7 +53,7 @@ def in_place(put):
 
 HARM = {
     "empty": text(b""),
-    "another value": text(b"[1]"),
+    "another value": another_value,
     "no text": text(b"\xff\n\0"),
     "edited": edited,
     "deep": deep,

@@ -20,7 +20,8 @@ def read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MOST_BYTES:
             return {}
         checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
-        return json.loads(text) if checksum == _checksum(text) else {}
+        found = json.loads(text) if checksum == _checksum(text) else {}
+        return found if isinstance(found, dict) else {}
     except (OSError, ValueError, RecursionError):  # UserError too
         return {}
 
