@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import slurm_cluster
 
 from reslab import config
 from reslab.grid import local, work
@@ -69,10 +70,13 @@ def test_networks_of_one_job_save_when_it_is_told_to_stop_and_go_on(found, proje
     file = work.handed(found[2:])
     command = [sys.executable, "-m", "reslab.grid.work", str(file)]
     job = subprocess.Popen(command, cwd=project, env=os.environ | {"RESLAB_DEVICE": "cpu"}, stderr=subprocess.PIPE)
-    while not all(network.told(PROGRESS).get("doing") == "training" for network in found[2:]):
-        assert job.poll() is None
-        time.sleep(0.02)
+    halted = slurm_cluster.halt(found[2].folder.path)
+    while slurm_cluster.doing(found[3].folder.path) != "training":  # until then in slices, for the first must not finish
+        halted.resume()
+        time.sleep(0.01)
+        halted.suspend()
     job.send_signal(signal.SIGTERM)
+    halted.resume()
     assert job.wait(60) == 128 + signal.SIGTERM
     saved = [network for network in found[2:] if network.folder.checkpoint.exists() or network.finished]
     assert len(saved) == 2 and not all(network.finished for network in saved)
