@@ -1,12 +1,20 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
+import torch
 
 from reslab.errors import UserError
-from reslab.grid import local
+from reslab.grid import local, work
+from reslab.grid.cluster import Cluster
 from reslab.grid.local import bundles, groups
 from reslab.grid.networks import PROGRESS, Network, alike
-from reslab.grid.work import noted_if_failed
+from reslab.grid.work import Bundle, noted_if_failed, train_on
+from reslab.runs import processes
 from reslab.runs.jobs import Job
+from reslab.runs.processes import LostProcess
 from reslab.runs.shared_gpu import MOST
+from reslab.stop import Stopped
 
 
 def jobs(count: int) -> list[Job]:
@@ -69,3 +77,64 @@ def test_a_network_that_failed_says_the_line_that_tells_why(tmp_path, monkeypatc
     with pytest.raises(UserError), noted_if_failed(job):
         raise UserError("data/prepared: not there")
     assert Network(job).told(PROGRESS)["why"] == "data/prepared: not there"
+
+
+def test_a_network_that_waits_for_room_on_the_gpu_has_not_failed(tmp_path, monkeypatch):
+    """Alone it has."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    tries: list[str] = []
+
+    def full(job: Job, take_turn) -> None:
+        tries.append(job.experiment)
+        for _ in range(2):
+            take_turn()
+        if job.experiment == "net1":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        take_turn()
+        told.append(Network(jobs(2)[1]).told(PROGRESS))
+
+    told: list[dict] = []
+    monkeypatch.setattr("reslab.weights.trained.train_network", full)
+    monkeypatch.setenv("RESLAB_DEVICE", "cpu")
+    with pytest.raises(UserError, match="out of GPU memory"):
+        train_on(Bundle((), tuple(jobs(2)), 2))
+    assert tries == ["net0", "net1", "net1"] and told == [{}]
+    assert Network(jobs(2)[1]).told(PROGRESS)["why"].startswith("out of GPU memory; train.recompute")
+
+
+def test_a_worker_that_trains_several_networks_writes_their_progress_once(monkeypatch):
+    """Also beside the listener that the worker was given."""
+    heard, written = [], []
+    monkeypatch.setattr(processes._Channel, "send", heard.append)
+    monkeypatch.setattr(processes._Channel, "also", [])
+    monkeypatch.setattr("reslab.grid.networks.write_note", lambda path, told: written.append(path.name))
+    monkeypatch.setattr(work, "train", lambda job: processes.Reporter(0, 1, network=job.experiment).report(1, "training"))
+    for job in jobs(3):
+        work.train_here(job)
+    assert (len(heard), written) == (3, [PROGRESS] * 3)
+
+
+def test_the_cores_of_a_job_are_for_the_networks_that_train_at_once(monkeypatch):
+    monkeypatch.setattr(work, "cpu_count", lambda: 1 + 2 * MOST)
+    made = work.alone_on_node(tuple(jobs(MOST + 5)))
+    assert (made.at_once, made.decoders) == (MOST, 2)
+
+
+@pytest.mark.parametrize(("error", "reached"), [(UserError("net0 fails"), 2), (LostProcess("killed"), 1), (Stopped("SIGTERM"), 1)])
+def test_a_failed_network_leaves_those_of_other_numerics_alone(tmp_path, monkeypatch, error, reached):
+    """Unless all are to end."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(local, "has_gpu", lambda: False)
+    kinds = [Network(replace(job, description={"config": {"train": {"fast": n > 0}}})) for n, job in enumerate(jobs(2))]
+    trained: list[str] = []
+
+    def run(some: list[Job], *_) -> Iterator[Job]:
+        trained.extend(job.experiment for job in some)
+        if len(trained) == 1:
+            raise error
+        yield from some
+
+    monkeypatch.setattr(local, "train_on_cores", run)
+    with pytest.raises(type(error)):
+        local.train(kinds, Cluster(), print)
+    assert len(trained) == reached

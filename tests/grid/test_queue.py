@@ -11,7 +11,7 @@ from slurm_programs import SILENT, first_on_path, is_gone, networks, program
 from reslab.cli.train import show
 from reslab.errors import UserError
 from reslab.grid import queue, slurm, watch, work
-from reslab.grid.networks import LOG, PROGRESS, SUBMITTED, Network
+from reslab.grid.networks import LOG, PROGRESS, SUBMITTED, Network, write_note
 from reslab.grid.queue import Queued, Ticket, Unanswered, Unheard
 from reslab.grid.states import state, summary
 from reslab.grid.watch import Again
@@ -189,3 +189,10 @@ def test_damaged_work_of_a_job_is_said(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"work.json: damaged .*; `reslab train` writes it anew"):
         work.main(path)
+
+
+def test_what_a_job_refuses_is_no_damage(tmp_path):
+    job = {"experiment": "plain", "description": {"config": {"train": {"batch_size": 2}}}, "identity": "abc", "seed": 0}
+    write_note(tmp_path / "work.json", {"jobs": [job | {"data": "x", "code": {}, "at_once": 1, "processes": 3}]})
+    with pytest.raises(UserError, match=r"^plain: 3 processes are too many for batches of 2 images; give fewer$"):
+        work.main(tmp_path / "work.json")

@@ -72,9 +72,20 @@ def test_who_does_not_fit_starts_again_when_there_is_room(room, most):
     assert (len(began) > 4) == (room < 4)
 
 
-def test_one_that_does_not_fit_alone_is_said():
-    with pytest.raises(UserError, match=r"out of GPU memory; train\.recompute"):
-        list(run_together(lambda job, turn: counting(job, turn, [], room=0), [Job(0)], device=CPU))
+def test_one_that_does_not_fit_alone_is_said_and_the_others_go_on():
+    began: list[int] = []
+    done, refused = [], []
+
+    def train(job, take_turn):
+        counting(job, take_turn, began, room=job.seed)  # seed 0 has never room
+
+    together = run_together(
+        train, [Job(0), Job(1)], device=CPU, most=1, too_large=lambda job, error: refused.append((job.seed, error))
+    )
+    with pytest.raises(UserError, match=r"out of GPU memory; train\.recompute") as raised:
+        for job in together:
+            done.append(job.seed)
+    assert refused == [(0, raised.value)] and done == [1]
 
 
 def test_a_failure_comes_through_when_the_others_have_ended():

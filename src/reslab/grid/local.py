@@ -1,4 +1,4 @@
-"""The engine `local`: networks of any experiment on this machine's cores, or spread over its GPUs, the longest first."""
+"""The engine `local`: networks of any experiment on this machine's cores, or spread over its GPUs, the longest of a kind first."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -33,12 +33,23 @@ class Heard:
 
 
 def train(networks: list[Network], cluster: Cluster, done: Callable[[Network], None]) -> None:
-    """Train networks, of which the longest come first, and call `done` with each that has finished."""
-    heard, on_gpu = Heard(networks, done), bool(networks) and has_gpu()
+    """Train networks, of which the longest come first, and call `done` with each that has finished.
+
+    A process has one kind of numerics, precision and speed: the kinds follow one another, and the longest is the first of its own.
+    The first failure is raised when all have ended; at once if it is a request to stop, or a process that was killed.
+    """
+    heard, run, failure = Heard(networks, done), train_on_gpus if networks and has_gpu() else train_on_cores, None
     try:
         for some in alike(networks):
-            for _ in (train_on_gpus if on_gpu else train_on_cores)([network.job for network in some], cluster, heard):
-                pass
+            try:
+                for _ in run([network.job for network in some], cluster, heard):
+                    pass
+            except processes.LostProcess:  # what killed it may be after the others
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                failure = failure or error
+        if failure is not None:
+            raise failure
     finally:
         for path in list(heard.left):  # somebody else may have trained some
             heard.look(path)
@@ -55,8 +66,8 @@ def train_on_gpus(jobs: list[Job], cluster: Cluster, heard: Heard) -> Iterator[p
     if cluster.processes == 1:
         together = bundles(jobs, gpus(), cluster.at_once)
         return processes.run_all(train_on, together, workers=len(together), display=heard)
-    apart = groups(jobs, gpus(), cluster.processes, cluster.at_once)
-    return processes.run_all(train_over, apart, workers=len(apart), display=heard)
+    in_turn = groups(jobs, gpus(), cluster.processes, cluster.at_once)
+    return processes.run_all(train_over, in_turn, workers=len(in_turn), display=heard)
 
 
 def at_once(cluster: Cluster) -> int:

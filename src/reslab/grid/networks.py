@@ -115,6 +115,7 @@ def write_note(path: Path, told: dict[str, Any]) -> None:
     storage.replace_text(path, json.dumps(told))
 
 
+@dataclass(frozen=True)
 class ProgressFiles:
     """Hears the reports of networks and leaves them in their folders, where `reslab train --status` finds them."""
 

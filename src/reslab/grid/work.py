@@ -44,14 +44,23 @@ def main(file: Path) -> None:
         raise UserError(f"{file}: not on this machine; the project must lie on a file system that all nodes share")
     try:
         first, *others = [Job(**told | {"data": Path(told["data"])}) for told in json.loads(read_text(file))["jobs"]]
+    except UserError:  # a job's own refusal, which is a ValueError too
+        raise
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise UserError(f"{file}: damaged ({errors.first_line(error)}); `reslab train` writes it anew") from None
     with stop.cooperating():
         if others:
-            count = 1 + len(others)
-            train_on(Bundle((), (first, *others), count, max(1, (cpu_count() - 1) // count)))
+            train_on(alone_on_node((first, *others)))
         else:
             train_here(first)
+
+
+def alone_on_node(jobs: tuple[Job, ...]) -> Bundle:
+    """The networks of a job, which share its GPU and its cores."""
+    from reslab.runs.shared_gpu import MOST
+
+    count = min(MOST, len(jobs))
+    return Bundle((), jobs, count, max(1, (cpu_count() - 1) // count))
 
 
 def train_here(job: Job) -> None:
@@ -70,24 +79,31 @@ def train(job: Job) -> None:
 
 def train_in_turn(job: Job, take_turn: Callable[[], None]) -> None:
     """Train a network that shares this process with others."""
+    from reslab.runs.gpu_memory import out_of_memory
     from reslab.weights import trained
 
-    with noted_if_failed(job):
+    with noted_if_failed(job, but=out_of_memory):  # it may only wait for room
         trained.train_network(job, take_turn)
 
 
 @contextmanager
-def noted_if_failed(job: Job) -> Iterator[None]:
-    """Let a network's progress say why it cannot be trained."""
+def noted_if_failed(job: Job, but: Callable[[Exception], bool] = lambda error: False) -> Iterator[None]:
+    """Let a network's progress say why it cannot be trained, unless that is an error after which it starts again."""
     try:
         yield
     except Exception as error:
-        from reslab.runs.spread import in_plain_words
-
-        why = errors.cut(in_plain_words(error) or f"{type(error).__name__}: {errors.telling_line(error)}")
-        with suppress(OSError, UserError):  # the disk may be full: then that is what is said
-            Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": why})
+        if not but(error):
+            note_failed(job, error)
         raise
+
+
+def note_failed(job: Job, error: Exception) -> None:
+    """Let a network's progress say why it cannot be trained."""
+    from reslab.runs.spread import in_plain_words
+
+    why = errors.cut(in_plain_words(error) or f"{type(error).__name__}: {errors.telling_line(error)}")
+    with suppress(OSError, UserError):  # the disk may be full: then that is what is said
+        Network(job).tell(PROGRESS, Network(job).told(PROGRESS) | {"doing": "failed", "why": why})
 
 
 def train_on(bundle: Bundle) -> None:
@@ -101,7 +117,8 @@ def train_on(bundle: Bundle) -> None:
     os.environ.setdefault(DECODERS, str(bundle.decoders))
     most = min(MOST, bundle.at_once)
     with stop.cooperating():
-        for _ in run_together(train_in_turn, list(bundle.jobs), device=hardware.choose_device(), most=most):
+        device = hardware.choose_device()
+        for _ in run_together(train_in_turn, list(bundle.jobs), device=device, most=most, too_large=note_failed):
             pass
 
 

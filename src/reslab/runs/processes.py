@@ -43,13 +43,14 @@ class Listeners:
 
 
 class LostProcess(UserError):
-    """One of the processes that train a network together is gone: what killed it may be after the others."""
+    """A process that trained is gone: what killed it may be after the others."""
 
 
 class _Channel:
     """Where this process sends its reports: to the parent's queue or to the listener; nowhere unless one of them is set."""
 
     send: ClassVar[Callable[[Report | Began], None] | None] = None
+    also: ClassVar[list[Listener]] = []
 
 
 def _start_worker(queue: SimpleQueue) -> None:
@@ -58,20 +59,15 @@ def _start_worker(queue: SimpleQueue) -> None:
 
 
 def report_to(listener: Listener) -> None:
-    """Hand the reports of this process to a listener."""
+    """Hand the reports of this process to a listener, and to nobody else."""
+    _Channel.also = []
     _Channel.send = lambda report: _tell(report, listener)
 
 
 def report_also_to(listener: Listener) -> None:
-    """Hand the reports of this process to a listener, and to whoever hears them already."""
-    before = _Channel.send
-
-    def send(report: Report | Began) -> None:
-        _tell(report, listener)
-        if before is not None:
-            before(report)
-
-    _Channel.send = send
+    """Hand the reports of this process to a listener, unless an equal one hears them, and to whoever hears them already."""
+    if listener not in _Channel.also:
+        _Channel.also.append(listener)
 
 
 class Reporter:
@@ -135,6 +131,8 @@ class Reporter:
         self.report(step, "training", EpochEnded(self.row, self.images_per_second, seconds, time.time()))
 
     def _send(self, report: Report | Began) -> None:
+        for listener in _Channel.also:
+            _tell(report, listener)
         if _Channel.send is not None:
             _Channel.send(report)
 
@@ -142,7 +140,7 @@ class Reporter:
 def run_all(function: Callable[[Job], None], jobs: list[Job], *, workers: int, display: Listener) -> Iterator[Job]:
     """Call `function` with each job in a pool of new processes and yield each job when it is done.
 
-    The first exception is raised when the others have ended, UserError if a process was killed, which ends them. If one of the
+    The first exception is raised when the others have ended, LostProcess if a process was killed, which ends them. If one of the
     processes or this one is told to stop, all are, and Stopped is raised when they have ended. Any exception where the jobs are
     taken ends them too.
     """
@@ -210,7 +208,7 @@ def _raise(failure: BaseException | None) -> None:
     if failure is not None:
         stop.check()  # a process that was told to stop may have failed in other ways too
     if isinstance(failure, BrokenProcessPool):
-        raise UserError("a training process was killed (out of memory?); run the same command again to resume")
+        raise LostProcess("a training process was killed (out of memory?); run the same command again to resume")
     if failure is not None:
         raise failure
 

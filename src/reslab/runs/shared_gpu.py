@@ -25,15 +25,24 @@ MOST = 16  # networks at once; more would keep the host too busy
 SECONDS_TO_STOP = 10.0  # for a network to reach its next turn when all are to stop; later it ends with the process
 Train = Callable[[Job, Callable[[], None]], None]
 GO, STOP = True, False
+TOO_LARGE = "out of GPU memory; train.recompute: true or a smaller train.ghost_batch_size needs less"
 
 
-def run_together(train: Train, jobs: list[Job], *, device: torch.device, most: int = MOST) -> Iterator[Job]:
+def run_together(
+    train: Train,
+    jobs: list[Job],
+    *,
+    device: torch.device,
+    most: int = MOST,
+    too_large: Callable[[Job, UserError], None] = lambda job, error: None,
+) -> Iterator[Job]:
     """Call `train(job, take_turn)` for all jobs, at most `most` at a time, and yield each job when it is done.
 
     A network runs until it calls `take_turn`, which returns when the others have had their turn. Another one starts while the GPU
     has room for what the largest so far has taken. One that runs out of memory beside others starts again when there is room;
-    alone it raises UserError. Any other exception is raised when the others have ended, and so is Stopped: told to stop, no further
-    network starts. An interrupt, or an exception where the jobs are taken, stops all networks at their next turn.
+    alone it fails by UserError, of which `too_large` hears. The first exception is raised when the others have ended, and so is
+    Stopped: told to stop, no further network starts. An interrupt, or an exception where the jobs are taken, stops all networks at
+    their next turn.
     """
     waiting, turns, need, failure = deque(jobs), _Turns(device), 0, None
     try:
@@ -45,9 +54,13 @@ def run_together(train: Train, jobs: list[Job], *, device: torch.device, most: i
             else:
                 turns.go_on(come_back=bool(waiting))
             for network in turns.take_ended():
-                if network.out_of_memory:
-                    most = _without_one(turns)
+                if network.out_of_memory and turns.networks:
+                    most = len(turns.networks)  # that have room
                     waiting.append(network.job)
+                elif network.out_of_memory:
+                    error = UserError(TOO_LARGE)
+                    too_large(network.job, error)
+                    failure = failure or error
                 elif network.error is None:
                     yield network.job
                 else:
@@ -57,13 +70,6 @@ def run_together(train: Train, jobs: list[Job], *, device: torch.device, most: i
         turns.stop()
     if failure is not None:
         raise failure
-
-
-def _without_one(turns: "_Turns") -> int:
-    """The number of networks that have room after one more ran out of memory; raises UserError if it was alone."""
-    if not turns.networks:
-        raise UserError("out of GPU memory; train.recompute: true or a smaller train.ghost_batch_size needs less")
-    return len(turns.networks)
 
 
 class _Stopped(BaseException):
