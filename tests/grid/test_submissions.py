@@ -1,8 +1,12 @@
 """Jobs that are submitted, heard of or not, and cancelled, by programs that stand for Slurm's own."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from slurm_cluster import wait
 from slurm_programs import SILENT, first_on_path, is_gone, networks, program
 
 from reslab.errors import UserError
@@ -60,6 +64,26 @@ def test_a_submission_is_noted_before_sbatch_is_called(programs):
         slurm.submit(found, Cluster(engine="slurm"))
     assert programs.joinpath("sbatch.noted").read_text().count(found[0].ticket.name) == 2
     assert [state(network, {}) for network in found] == ["missing", "missing"]
+
+
+def test_jobs_of_a_command_that_is_killed_while_it_submits_are_found_by_the_next(programs):
+    """Its sbatch goes on, and Slurm takes them later."""
+    pytest.importorskip("submitit")
+    program(programs, "srun", "")
+    script = """touch "$0.began"; sleep 0.5; sed -n 's/.*job-name=//p' "$1" > "$0.part"; mv "$0.part" "$0.name"; echo job 7"""
+    sbatch = program(programs, "sbatch", script)
+    name = sbatch.with_name("sbatch.name")
+    line = f'echo "7_$place|RUNNING|$(id -u)|$(cat {name})|"'
+    program(programs, "squeue", f"for place in 0 1; do test -e {name} && {line}; done; true")
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = "from slurm_programs import networks; from reslab.grid import slurm; slurm.submit(networks(2), slurm.Cluster())"
+    killed = subprocess.Popen([sys.executable, "-c", command], env=os.environ | paths)
+    wait(sbatch.with_name("sbatch.began").exists)
+    killed.kill()
+    killed.wait()
+    wait(name.exists)
+    assert slurm.submit_missing(networks(2), Cluster(engine="slurm")) == []
+    assert [state(network, queue.jobs()) for network in networks(2)] == ["running", "running"]
 
 
 def test_jobs_that_cannot_be_noted_are_not_submitted(programs, monkeypatch):
