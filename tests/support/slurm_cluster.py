@@ -95,13 +95,18 @@ def ask(environment: dict[str, str], *command: str, check: bool = True) -> str:
 def lose_node(folder: Path, environment: dict[str, str]) -> None:
     """Let the node go down with all that runs on it, as by a power failure, and let the controller know."""
     node = psutil.Process(int((folder / "node.pid").read_text()))
-    steps = steps_of(folder)
-    jobs = [part for step in steps for part in step.children(recursive=True)]
-    for process in (node, *steps, *jobs):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    kill_jobs(folder, node)
     node.wait(60)
     ask(environment, "scontrol", "update", f"NodeName={host_name()}", "State=DOWN", "Reason=test")
+
+
+def kill_jobs(folder: Path, *others: psutil.Process) -> None:
+    """Kill what the node has for its jobs, with the jobs, which would live on."""
+    steps = steps_of(folder)
+    jobs = [part for step in steps for part in step.children(recursive=True)]
+    for process in (*others, *steps, *jobs):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def steps_of(folder: Path) -> list[psutil.Process]:
@@ -171,8 +176,7 @@ def start_munge(folder: Path) -> None:
 
 def stop(folder: Path) -> None:
     """End what runs, the node, the controller and munge: a job's process would look for a controller that is gone for hours."""
-    for process in steps_of(folder):
-        process.kill()
+    kill_jobs(folder)
     for name in ("node", "controller", "munge"):
         pid = folder / f"{name}.pid"
         if pid.exists():
