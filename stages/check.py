@@ -15,7 +15,7 @@ def check(data: Path, output: Path, params: Path = Path("params.yaml")) -> None:
     study, loaded = config.load(params), prepared.load(data)
     with located(params):
         check_study(study, loaded.facts)
-    config.check_still(params, study, lambda now: now)
+    config.check_still(params, study, lambda now: (now.dataset, now.experiments))
     output.write_text(VALID, encoding="utf-8")
 
 

@@ -41,6 +41,7 @@ def measure(study: Study, runs: Path, rows: Path, metrics: Path, params: Path, d
     hardware.prepare(device, precision="float64", fast=False)
     with located(params):
         responses, stream = measured(study, loaded, runs, device)
+    config.check_still(params, study, lambda now: now)
     grown = growth(stream)
     for folder in (rows, metrics):
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,6 @@ def main(
     study = config.load(params)
     if study.report.layers.model_fields_set:
         measure(study, runs, rows, metrics, params, data)
-        config.check_still(params, study, lambda now: now)
     else:
         leave_out(rows, metrics)
 

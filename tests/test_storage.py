@@ -258,3 +258,5 @@ def test_an_error_that_is_raised_from_none_is_its_own():
     assert storage.explained(error)
     error.__suppress_context__ = True
     assert storage.explained(error) is None
+    error.__cause__ = OSError(errno.EDQUOT, "Disk quota exceeded", "file")
+    assert storage.explained(error)

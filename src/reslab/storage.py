@@ -191,7 +191,7 @@ def _number(error: Exception, path: Path | None) -> int | None:
     words = next((number for number, text in IN_WORDS.items() if text.search(str(error))), None)
     if words is not None:
         return words
-    before = None if error.__suppress_context__ else error.__context__
+    before = error.__cause__ if error.__suppress_context__ else error.__context__
     if not isinstance(error, OSError) and isinstance(before, Exception) and (number := _number(before, path)) is not None:
         return number  # of the error after which a library failed to close its file
     if not isinstance(error, OSError | RuntimeError):

@@ -35,7 +35,7 @@ def test_sbatch_that_does_not_answer_is_ended_and_named(programs):
     assert is_gone(started)
 
 
-@pytest.mark.parametrize("end", ["sleep 1000", "echo 'Socket timed out on send/recv operation' >&2; exit 1"])
+@pytest.mark.parametrize("end", ["sleep 1000", "echo 'Socket timed out on send/recv operation' >&2; exit 1", "echo queued"])
 def test_jobs_of_an_sbatch_that_was_not_heard_of_are_found_by_their_name(programs, end):
     pytest.importorskip("submitit")
     program(programs, "srun", "")

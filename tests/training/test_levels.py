@@ -13,7 +13,9 @@ from small_runs import run
 from whole_runs import fit
 
 from reslab.errors import UserError
+from reslab.runs.ranks import ALONE, Ranks
 from reslab.training.execution import levels
+from reslab.training.step import Forms
 
 SHORT, LONG = levels.RunSize(10**6, 7, 10**3, 10), levels.RunSize(40_000_000, 19, 8_000_000, 62_500)
 NO_GPU = {"graph+compile": "no GPU", "graph": "no GPU"}
@@ -101,3 +103,13 @@ def test_processes_of_one_network_agree_on_a_level(tmp_path):
     assert "No working C++ compiler" in broken[1]["refused"]["compile"]
     assert [each["level"] for each in there] == ["compile", "compile"]
     assert there[0]["sums"] == pytest.approx(missing[0]["sums"], rel=1e-5)
+
+
+def test_a_smaller_batch_is_compiled_in_no_process_of_a_network():
+    """Of 12 images after 13, two processes have 6 each: as many as before in the first one, fewer in the second."""
+    network, found = object(), []
+    for ranks in (Ranks(0, 2), Ranks(1, 2), ALONE):
+        step = run(train={"batch_size": 13}, ranks=ranks).step()
+        step.forms = Forms(network)
+        found.append([step._forms(size).network is network for size in (13, 12)])
+    assert found == [[True, False], [True, False], [True, True]]

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from whole_runs import fit
 
 from reslab.rng import advance
+from reslab.runs.ranks import Ranks, apart
 from reslab.training.execution.recompute import recompute_blocks
+from reslab.training.shared_norm import share_statistics
 
 
 def step(model, images) -> tuple[list[torch.Tensor], int]:
@@ -48,6 +50,20 @@ def test_a_whole_run_is_the_same(train):
     assert losses[0] == losses[1]
     states = (made.result.state_dict() for made in (plain, again))
     assert all(torch.equal(a, b) for a, b in zip(*(state.values() for state in states), strict=True))
+
+
+def test_a_block_that_is_computed_again_does_not_hold_the_one_before():
+    """With batch norm over several processes, whose sums have an order: its number belongs to the first pass."""
+    model, images = build("resnet", {"depth": 8}), torch.randn(2, 3, 8, 8)
+    recompute_blocks(model)
+    order = share_statistics(model, Ranks(0, 2))
+    model.train()
+    with apart(), order:
+        loss = model(images).sum()
+        last = order.last
+        loss.backward()
+        assert order.last is last
+    assert order.last is order.first
 
 
 def test_resnet_1202_at_batch_128_fits_into_16_gb():

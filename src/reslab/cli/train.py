@@ -89,7 +89,7 @@ def hours_of(study: Study, chosen: Cluster) -> dict[str, float | None]:
             raise
         return dict.fromkeys(study.experiments)
     facts, wiring = size_facts(study.dataset, study.validation, PREPARED), Wiring(LINKS[chosen.link])
-    decoders = chosen.cpus if stored_as(study.dataset) == "files" else None
+    decoders = max(1, chosen.cpus - 1) if stored_as(study.dataset) == "files" else None
     experiments = study.experiments.items()
     return {
         name: shared(each, facts, machine, chosen.processes, wiring, decoders=decoders).seconds / 3600 for name, each in experiments

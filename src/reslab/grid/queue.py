@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from reslab import stop
 from reslab.errors import UserError, cut
 
 SECONDS, SECONDS_TO_SUBMIT = 30, 120  # for an answer of squeue or scancel, and of sbatch, which may have thousands of jobs
@@ -106,6 +107,7 @@ def appearing(name: str) -> list[str]:
                 return [found[place] for place in sorted(found)]
         if time.monotonic() > until:
             return []
+        stop.check()  # nothing is lost: the submission is noted
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -120,7 +122,11 @@ def memory() -> float:
 
 
 def _setting(name: str, usual: int) -> int:
-    found = re.search(rf"^{name}\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
+    """A setting of this Slurm, or the usual one where it does not tell."""
+    try:
+        found = re.search(rf"^{name}\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
+    except UserError:
+        return usual
     return int(found[1]) if found else usual
 
 
@@ -184,12 +190,12 @@ def limited(name: str, seconds: float) -> Iterator[None]:
     """
     earlier = _descendants()
 
-    def stop(*_: Any) -> None:
+    def end(*_: Any) -> None:
         _end_all_but(earlier)
         raise _Silent
 
     began = time.monotonic()
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, end)
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield

@@ -208,8 +208,9 @@ def submit_each(executor: Any, work: list[Work]) -> list[Any]:
     try:
         with queue.limited("sbatch", queue.SECONDS_TO_SUBMIT), executor.batch():
             return [executor.submit(each) for each in work]
-    except submitit.core.utils.FailedJobError as error:
-        kind = queue.Unanswered if queue.LOST_ANSWER.search(str(error)) else UserError
+    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+        unread = isinstance(error, submitit.core.utils.FailedSubmissionError)  # sbatch ended well and said what nobody understands
+        kind = queue.Unanswered if unread or queue.LOST_ANSWER.search(str(error)) else UserError
         raise kind(f"sbatch: {' '.join(str(error).split())[-300:]}") from error
 
 

@@ -21,16 +21,21 @@ MEND = "train with one process, or with `train.batch_norm.across: process`"
 
 
 class Order:
-    """The order of the sums within a step, which it encloses: `last` is what the latest sum left."""
+    """The order of the sums within a step, which it encloses: `last` is what the latest sum left.
+
+    A part that is computed again has an order of its own within, or each such part would hold the one before.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.first = self.last = torch.zeros(1, device=device)
+        self.outer: list[Tensor] = []
 
     def __enter__(self) -> None:
+        self.outer.append(self.last)
         self.last = self.first
 
     def __exit__(self, *_: object) -> None:
-        self.last = self.first  # the other one holds the whole step
+        self.last = self.outer.pop()  # what was last within holds all that was computed
 
 
 def share_statistics(model: nn.Module, ranks: Ranks) -> Order | None:

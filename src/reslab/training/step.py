@@ -184,7 +184,7 @@ class TrainingStep:
         batch = self.batches.batch(size)
         made = self._cut(size)
         with self.order or nullcontext():
-            value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, forms=self._forms(), made=made)
+            value, errors = train_step(self.model, batch, self.loss, self.optimizer, self.rule, forms=self._forms(size), made=made)
         (self.forms.add or add_up)(self.sums, self.errors, value, errors, size)
 
     def total(self) -> Tensor:
@@ -198,7 +198,13 @@ class TrainingStep:
             return None
         return cut(size, rule.ranks, ghost_batch_size=rule.ghost_batch_size, per_process=rule.batch_norm.across == "process")
 
-    def _forms(self) -> Forms:
-        """The forms; on a GPU batch norms count together and weights are cast together."""
+    def _forms(self, size: int) -> Forms:
+        """The forms for a batch of `size`; on a GPU batch norms count together and weights are cast together.
+
+        Of several processes, whose parts of the last batch may differ, all compute it compiled or none: a compiler leaves out
+        exchanges whose result nobody needs.
+        """
         network = self.forms.network or self.casts
+        if not self.rule.ranks.alone and size != self.batches.batch_sizes[0]:
+            network = self.casts
         return replace(self.forms, network=partial(self.counted, network or self.model) if self.counted else network)

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from reslab.training.shared_norm import SharedBatchNorm
+
 
 def recompute_blocks(model: nn.Module) -> None:
     """Make every block of `model.stages` keep only its input: about a third of the memory for a third more time."""
@@ -42,8 +44,10 @@ class _Recomputed:
         kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
             norm.momentum, norm.num_batches_tracked = 0.0, None
+        orders = [norm.order for norm in norms if isinstance(norm, SharedBatchNorm)]
         try:
-            yield
+            with orders[0] if orders else nullcontext():
+                yield
         finally:
             for norm, (momentum, count) in zip(norms, kept, strict=True):
                 norm.momentum, norm.num_batches_tracked = momentum, count
