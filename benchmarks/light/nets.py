@@ -115,9 +115,12 @@ def prepared_step(step: TrainingStep, level: str) -> tuple[Launch, dict[str, flo
         return step, differs
     before, levels.check_agreement = levels.check_agreement, compare
     try:
-        return levels._prepared(step, level)[0], differs
+        made, error = levels._tried(step, level)
     finally:
         levels.check_agreement = before
+    if error is not None:
+        raise error
+    return made[0], differs
 
 
 def milliseconds(step: TrainingStep, launch: Launch, *, repeats: int, steps: int) -> tuple[float, float]:

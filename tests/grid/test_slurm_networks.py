@@ -51,4 +51,4 @@ def test_a_network_goes_on_after_the_end_of_its_time_and_the_loss_of_its_node(pr
     slurm_cluster.start_now(number, environment)  # Slurm may end it once more: it still clears up after the first
     watch.wait_for([network], lambda early: slurm.submit_missing(early, asked))
     record = json.loads((network.folder.finished / "record.json").read_text())
-    assert record["resumed"] == 1 and {each["processes"] for each in record["processes"]} == {2}
+    assert record["resumed"] >= 1 and {each["processes"] for each in record["processes"]} == {2}

@@ -11,6 +11,7 @@ import torch
 
 from reslab.errors import UserError
 from reslab.runs.environments import differing
+from reslab.runs.ranks import ALONE
 from reslab.training.execution import numerics
 from reslab.training.execution.levels import RunSize, _levels
 
@@ -44,7 +45,7 @@ def pinned(monkeypatch):
 
 
 def test_compiled_code_is_made_for_one_processor_and_is_refused(pinned):
-    levels, refused = _levels(torch.device("cpu"), LONG_RUN)
+    levels, refused = _levels(torch.device("cpu"), LONG_RUN, ALONE)
     assert levels == ("eager",)
     assert refused["compile"] == "numerics are portable, and compiled code is made for one processor"
 
