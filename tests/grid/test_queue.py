@@ -78,7 +78,7 @@ def test_only_what_can_be_asked_again_is(programs, monkeypatch):
     with pytest.raises(UserError, match=r"^sbatch: Invalid account; the cluster's jobs go on"):
         watch.patiently(ask)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match=r"^engine slurm: there is no scontrol here.*; the cluster's jobs go on"):
+    with pytest.raises(UserError, match=r"^engine slurm: there is no squeue here.*; the cluster's jobs go on"):
         watch.wait_for(networks(1), lambda early: [])
 
 
