@@ -23,7 +23,7 @@ def jobs(count: int) -> list[Job]:
 
 def test_networks_are_dealt_out_to_the_gpus_as_cluster_yaml_says(monkeypatch):
     """The longest come first: each GPU gets every second one. The cores are for all networks that train at once."""
-    monkeypatch.setattr(local, "cpu_count", lambda: 7)
+    monkeypatch.setattr(work, "cpu_count", lambda: 7)
     first, second = bundles(jobs(5), ["0", "1"], at_once=3)
     assert [job.experiment for job in first.jobs] == ["net0", "net2", "net4"]
     assert (first.gpus, first.at_once, second.gpus, second.at_once) == (("cuda:0",), 2, ("cuda:1",), 1)
@@ -40,7 +40,7 @@ def test_no_more_gpus_are_used_than_networks_train_at_once():
 
 def test_networks_of_several_processes_use_all_gpus(monkeypatch):
     """Eight GPUs hold four networks of two processes at once."""
-    monkeypatch.setattr(local, "cpu_count", lambda: 32)
+    monkeypatch.setattr(work, "cpu_count", lambda: 32)
     made = groups(jobs(5), list("abcdefgh"), 2, at_once=None)
     assert ["".join(bundle.gpus) for bundle in made] == ["ab", "cd", "ef", "gh"]
     assert [(len(bundle.jobs), bundle.decoders) for bundle in made] == [(2, 3), (1, 3), (1, 3), (1, 3)]

@@ -1,7 +1,10 @@
 """cluster.yaml: where a study's networks are trained and what each may take there. No part of params.yaml: it changes no result."""
 
+import math
+import os
+import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -9,10 +12,11 @@ from pydantic import Field
 from reslab.config.schema import STRICT, Count, check
 from reslab.config.yaml import read_yaml
 from reslab.cost.links import LINKS
-from reslab.environment import MOST
+from reslab.environment import MOST, project_root
 from reslab.errors import UserError, located
 
 FILE = Path("cluster.yaml")
+WARNING_SECONDS = 90  # before the end of a job's time: submitit asks Slurm for the signal
 Word = Annotated[str, Field(pattern=r"^[\w.,:@+/-]{1,200}$")]  # a line break would end the line of sbatch's script that it is in
 
 
@@ -55,3 +59,26 @@ def read(path: Path) -> Cluster:
         if chosen.networks_per_job > 1 and chosen.processes > 1:
             raise UserError("cluster.networks_per_job: these networks share one process; give processes: 1")
     return chosen
+
+
+def asked(cluster: Cluster) -> dict[str, Any]:
+    """What Slurm is asked for, in sbatch's words: a job has what `processes` need together."""
+    wanted: dict[str, Any] = {
+        "time": max(1, math.ceil(cluster.hours * 60)),
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": cluster.cpus * cluster.processes,
+        "signal_delay_s": WARNING_SECONDS,
+        "additional_parameters": {"requeue": True, "open_mode": "append"},
+        "setup": [f"export PYTHONPATH={shlex.quote(python_path())}", *cluster.setup],
+    }
+    if cluster.gpus:
+        wanted["gres"] = f"gpu:{cluster.gpus * cluster.processes}"
+    if cluster.memory_gb:
+        wanted["mem"] = f"{math.ceil(cluster.memory_gb * 1024 * cluster.processes)}M"
+    return wanted | {key: value for key in ("partition", "account") if (value := getattr(cluster, key)) is not None}
+
+
+def python_path() -> str:
+    """Where the job finds this code: the project's own, and what this process was told."""
+    return os.pathsep.join(part for part in (str(project_root() / "src"), os.environ.get("PYTHONPATH", "")) if part)

@@ -8,7 +8,7 @@ from reslab.environment import count_from_environment, cpu_count
 from reslab.errors import UserError
 from reslab.grid.cluster import Cluster
 from reslab.grid.networks import Network, alike
-from reslab.grid.work import Bundle, has_gpu, train_here, train_on, train_over
+from reslab.grid.work import Bundle, decoders, each_in_turn, has_gpu, train_here, train_on, train_over
 from reslab.runs import processes
 from reslab.runs.jobs import Job
 from reslab.runs.reports import Began, Report
@@ -38,18 +38,14 @@ def train(networks: list[Network], cluster: Cluster, done: Callable[[Network], N
     A process has one kind of numerics, precision and speed: the kinds follow one another, and the longest is the first of its own.
     The first failure is raised when all have ended; at once if it is a request to stop, or a process that was killed.
     """
-    heard, run, failure = Heard(networks, done), train_on_gpus if networks and has_gpu() else train_on_cores, None
+    heard, run = Heard(networks, done), train_on_gpus if networks and has_gpu() else train_on_cores
+
+    def train_some(some: list[Network]) -> None:
+        for _ in run([network.job for network in some], cluster, heard):
+            pass
+
     try:
-        for some in alike(networks):
-            try:
-                for _ in run([network.job for network in some], cluster, heard):
-                    pass
-            except processes.LostProcess:  # what killed it may be after the others
-                raise
-            except Exception as error:  # noqa: BLE001 - raised below
-                failure = failure or error
-        if failure is not None:
-            raise failure
+        each_in_turn(train_some, alike(networks))
     finally:
         for path in list(heard.left):  # somebody else may have trained some
             heard.look(path)
@@ -102,11 +98,6 @@ def groups(jobs: list[Job], gpus: list[str], size: int, at_once: int | None) -> 
     alone = [replace(job, at_once=1) for job in jobs]
     own = [tuple(gpus[size * number : size * (number + 1)]) for number in range(count)]
     return [Bundle(own[number], tuple(alone[number::count]), decoders=decoders(size * count)) for number in range(count)]
-
-
-def decoders(count: int) -> int:
-    """The processes that decode images for each of `count` that train, which share the cores."""
-    return max(1, (cpu_count() - 1) // count)
 
 
 def gpus() -> list[str]:

@@ -1,7 +1,6 @@
 """The engine `slurm`: arrays of jobs, submitted by submitit, each of which saves and is queued again when its time is over."""
 
 import hashlib
-import math
 import os
 import secrets
 import shlex
@@ -17,10 +16,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from reslab import stop
-from reslab.environment import project_root
 from reslab.errors import UserError
 from reslab.grid import queue
-from reslab.grid.cluster import Cluster
+from reslab.grid.cluster import Cluster, asked
 from reslab.grid.networks import CANCELLED, LOG, SUBMITTED, Network, alike, read_note
 from reslab.grid.states import to_do
 from reslab.grid.work import handed
@@ -31,7 +29,6 @@ FOLDER = "grid"  # of checkpoints/: submitit's own files
 SECONDS_OF_ANOTHER = 300  # to submit jobs: another user, or another `reslab train`
 SECONDS_TO_SAVE = 30  # for a network that is told to stop, before Slurm ends it
 SECONDS_BETWEEN_LOOKS = 0.1
-WARNING_SECONDS = 90  # before the end of a job's time: submitit asks Slurm for the signal
 MOST_REQUEUES = 10_000
 NONE_APPEARED = "none of its jobs is in the queue; `reslab train` looks again, and submits what is missing"
 # Where submitit's work for a job is, when sbatch was not heard of and submitit could not give it the job's number
@@ -212,29 +209,6 @@ def submit_each(executor: Any, work: list[Work]) -> list[Any]:
         unread = isinstance(error, submitit.core.utils.FailedSubmissionError)  # sbatch ended well and said what nobody understands
         kind = queue.Unanswered if unread or queue.LOST_ANSWER.search(str(error)) else UserError
         raise kind(f"sbatch: {' '.join(str(error).split())[-300:]}") from error
-
-
-def asked(cluster: Cluster) -> dict[str, Any]:
-    """What Slurm is asked for, in sbatch's words: a job has what `processes` need together."""
-    wanted: dict[str, Any] = {
-        "time": max(1, math.ceil(cluster.hours * 60)),
-        "nodes": 1,
-        "ntasks_per_node": 1,
-        "cpus_per_task": cluster.cpus * cluster.processes,
-        "signal_delay_s": WARNING_SECONDS,
-        "additional_parameters": {"requeue": True, "open_mode": "append"},
-        "setup": [f"export PYTHONPATH={shlex.quote(python_path())}", *cluster.setup],
-    }
-    if cluster.gpus:
-        wanted["gres"] = f"gpu:{cluster.gpus * cluster.processes}"
-    if cluster.memory_gb:
-        wanted["mem"] = f"{math.ceil(cluster.memory_gb * 1024 * cluster.processes)}M"
-    return wanted | {key: value for key in ("partition", "account") if (value := getattr(cluster, key)) is not None}
-
-
-def python_path() -> str:
-    """Where the job finds this code: the project's own, and what this process was told."""
-    return os.pathsep.join(part for part in (str(project_root() / "src"), os.environ.get("PYTHONPATH", "")) if part)
 
 
 def cancel(networks: list[Network]) -> list[str]:

@@ -3,10 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from reslab import errors, stop
 from reslab.environment import DECODERS, cpu_count, may_have_gpu
@@ -60,7 +61,7 @@ def alone_on_node(jobs: tuple[Job, ...]) -> Bundle:
     from reslab.runs.shared_gpu import MOST
 
     count = min(MOST, len(jobs))
-    return Bundle((), jobs, count, max(1, (cpu_count() - 1) // count))
+    return Bundle((), jobs, count, decoders(count))
 
 
 def train_here(job: Job) -> None:
@@ -127,16 +128,26 @@ def train_over(bundle: Bundle) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(bundle.gpus)  # torch looks for GPUs later
     os.environ.setdefault(DECODERS, str(bundle.decoders))
     processes.report_also_to(ProgressFiles())
+    each_in_turn(train, bundle.jobs)
+
+
+def each_in_turn(work: Callable[[Any], None], items: Iterable[Any]) -> None:
+    """Do some work on each item; the first failure is raised when all have ended, at once if it is a process that was killed."""
     failure = None
-    for job in bundle.jobs:
+    for item in items:
         try:
-            train(job)
-        except processes.LostProcess:  # what killed one may be after the others
+            work(item)
+        except processes.LostProcess:  # what killed it may be after the others
             raise
         except Exception as error:  # noqa: BLE001 - raised below
             failure = failure or error
     if failure is not None:
         raise failure
+
+
+def decoders(count: int) -> int:
+    """The processes that decode images for each of `count` that train, which share the cores."""
+    return max(1, (cpu_count() - 1) // count)
 
 
 def has_gpu() -> bool:
